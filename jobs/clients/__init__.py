@@ -1,0 +1,99 @@
+"""The world as a job sees it. These modules are the only code that touches anything outside the process.
+
+Each client is imported when it is first used, so a run loads only the libraries that it needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jobs.core.ports import Budgets, Clock, History, Reporter
+from jobs.core.settings import World
+
+if TYPE_CHECKING:
+    from jobs.clients.agents import Agents
+    from jobs.clients.docker import DockerEngine
+    from jobs.clients.host import Host
+    from jobs.clients.http import HttpClient
+    from jobs.clients.ollama import Ollama
+    from jobs.clients.postgres import Postgres
+    from jobs.clients.redis import Redis
+
+
+@dataclass
+class Clients:
+    """Everything a run is handed: the settings of the world, time, memory between runs, and each service."""
+
+    world: World
+    clock: Clock
+    report: Reporter
+    open_budgets: Callable[[], Budgets]
+    open_history: Callable[[], History]
+
+    @property
+    def base_dir(self) -> Path:
+        """The directory of everything the exporter keeps."""
+        return self.world.base_dir
+
+    @cached_property
+    def budgets(self) -> Budgets:
+        """Allowances shared by all runs."""
+        return self.open_budgets()
+
+    @cached_property
+    def history(self) -> History:
+        """Observations of former runs."""
+        return self.open_history()
+
+    @cached_property
+    def http(self) -> HttpClient:
+        """HTTP requests, many side by side."""
+        from jobs.clients.http import HttpClient
+
+        return HttpClient()
+
+    @cached_property
+    def host(self) -> Host:
+        """This machine: load, memory, disks, files."""
+        from jobs.clients.host import Host
+
+        return Host()
+
+    @cached_property
+    def docker(self) -> DockerEngine:
+        """The Docker engine."""
+        from jobs.clients.docker import DockerEngine
+
+        return DockerEngine(self.world.docker)
+
+    @cached_property
+    def agents(self) -> Agents:
+        """The agents: which there are, and how each answers."""
+        from jobs.clients.agents import Agents
+
+        return Agents(self.world.agents, self.docker, self.http)
+
+    @cached_property
+    def postgres(self) -> Postgres:
+        """The PostgreSQL server."""
+        from jobs.clients.postgres import Postgres
+
+        return Postgres(self.world.postgres)
+
+    @cached_property
+    def redis(self) -> Redis:
+        """The Redis server."""
+        from jobs.clients.redis import Redis
+
+        return Redis(self.world.redis)
+
+    @cached_property
+    def ollama(self) -> Ollama:
+        """The Ollama server."""
+        from jobs.clients.ollama import Ollama
+
+        return Ollama(self.world.ollama, self.http)

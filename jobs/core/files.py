@@ -1,0 +1,90 @@
+"""The one way a file of this project comes to be: written beside its place, synced, then renamed onto it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+
+def atomic_write(path: Path, content: bytes, *, mode: int = 0o640) -> None:
+    """Make `path` hold `content` with permission bits `mode`, or leave it as it was and raise OSError.
+
+    Whatever happens in between, a reader finds the old file or the new one. The steps and their order are
+    those of LWN's "Ensuring data reaches disk" (https://lwn.net/Articles/457667/).
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = _write_aside(path, content, mode)
+    try:
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_directory(path.parent)
+
+
+def atomic_create(directory: Path, name: Callable[[int], str], content: bytes, *, mode: int = 0o640) -> Path:
+    """Write a new file that replaces none: under `name(0)`, or if that is taken `name(1)`, and so on."""
+    directory.mkdir(parents=True, exist_ok=True)
+    temporary = _write_aside(directory / name(0), content, mode)
+    try:
+        attempt = 0
+        while True:
+            path = directory / name(attempt)
+            try:
+                path.hardlink_to(temporary)
+                break
+            except FileExistsError:
+                attempt += 1
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync_directory(directory)
+    return path
+
+
+def atomic_symlink(link: Path, target: str) -> None:
+    """Make `link` point at `target`; until it does, it points where it did."""
+    temporary = _aside(link)
+    temporary.symlink_to(target)
+    try:
+        temporary.replace(link)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_directory(link.parent)
+
+
+def timestamped(stem: str, at: datetime, suffix: str) -> Callable[[int], str]:
+    """Names for `atomic_create`: STEM_YYYYmmdd_HHMMSS.SUFFIX, then with _2, _3 … for the same second."""
+    base = f"{stem}_{at:%Y%m%d_%H%M%S}"
+    return lambda attempt: f"{base}{'' if attempt == 0 else f'_{attempt + 1}'}{suffix}"
+
+
+def sync_directory(directory: Path) -> None:
+    """Make a rename or removal in `directory` survive a power cut."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _aside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+
+
+def _write_aside(path: Path, content: bytes, mode: int) -> Path:
+    temporary = _aside(path)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fchmod(file.fileno(), mode)
+            os.fsync(file.fileno())
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+    return temporary

@@ -1,0 +1,58 @@
+"""A job is a value: its name, when it runs, what it can be told, what it exports and the function that does it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from jobs.core.cadence import Cadence
+from jobs.core.model import Family, Request, Result
+from jobs.core.settings import JobSettings
+
+if TYPE_CHECKING:
+    from jobs.clients import Clients
+
+
+@dataclass(frozen=True)
+class ReportFiles:
+    """Where a job's report goes, relative to the base directory.
+
+    A report is `DIRECTORY/STEM_TIMESTAMP.json`, the newest is linked as `LINK`, and where `log_stem` is
+    set the log of the run stands in `logs/LOG_STEM_TIMESTAMP.log`.
+    """
+
+    directory: str
+    stem: str
+    link: str
+    log_stem: str = ""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One kind of work.
+
+    `run` gets the job's settings, the clients of the world and the request, and returns a Result; it may
+    raise `JobError` for what it can explain. `modes` are its scopes, the first is the default of a run
+    that nobody narrowed. `wakes_on` names the Docker events that ask for a run of their container.
+    """
+
+    name: str
+    summary: str
+    cadences: tuple[Cadence, ...]
+    settings: type[JobSettings]
+    run: Callable[[Any, Clients, Request], Result]
+    metrics: tuple[Family, ...] = ()
+    modes: tuple[str, ...] = ("full",)
+    report: ReportFiles | None = None
+    wakes_on: tuple[str, ...] = ()
+    per_node: bool = True
+
+    @property
+    def key(self) -> str:
+        """The job's name as a settings key and module name (`health_check`)."""
+        return self.name.replace("-", "_")
+
+
+class JobError(Exception):
+    """A job could not do its work; the message is one line that names the thing, the reason and the remedy."""

@@ -1,0 +1,146 @@
+"""The values that travel the one route: a Request goes into a run, a Result comes out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+FiniteFloat = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class Value(BaseModel):
+    """A frozen value that crosses process borders as JSON; unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Severity(StrEnum):
+    """How bad a finding is, least first."""
+
+    INFO = "info"
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    CRITICAL = "critical"
+
+
+class Trigger(StrEnum):
+    """Who asked for a run."""
+
+    SCHEDULE = "schedule"
+    CATCH_UP = "catch-up"
+    START = "start"
+    FOLLOW_UP = "follow-up"
+    EVENT = "event"
+    API = "api"
+    COMMAND = "command"
+    ALERT = "alert"
+
+
+class Outcome(StrEnum):
+    """Whether the job itself worked; what it found about the system is in its findings."""
+
+    OK = "ok"
+    ERROR = "error"
+    TIMEOUT = "timeout"
+    STOPPED = "stopped"
+    SKIPPED = "skipped"
+
+
+class Request(Value):
+    """What is to be run. `target` narrows a run to one thing (an agent's name); empty means everything."""
+
+    task: str
+    mode: str = ""
+    target: str = ""
+    trigger: Trigger = Trigger.COMMAND
+    dry_run: bool = False
+    reason: str = ""
+
+
+class Finding(Value):
+    """Something about the system that a person should know, with the remedy where there is one.
+
+    `subject` names the thing (`agent/orchestrator`), `kind` what is wrong with it (`quarantined`):
+    together they identify the finding from run to run.
+    """
+
+    kind: str
+    subject: str
+    severity: Severity
+    message: str
+    remedy: str = ""
+
+
+class Action(Value):
+    """A change that was made, or with `--dry-run` would be made."""
+
+    verb: str
+    subject: str
+    detail: str = ""
+    done: bool
+
+
+class Deduction(Value):
+    """Points taken off a score, under a short stable reason (`postgres_down`)."""
+
+    points: FiniteFloat
+    reason: str
+
+
+class Sample(Value):
+    """One metric value. For a counter family the value is an increment (0 makes the series exist)."""
+
+    family: str
+    value: FiniteFloat
+    labels: Mapping[str, str] = {}
+
+
+class Observation(Value):
+    """One value worth remembering between runs, under a stable series name (`agent_up/orchestrator`)."""
+
+    series: str
+    value: FiniteFloat
+
+
+class Result(Value):
+    """What a job found and did.
+
+    `status` is the job's word for it (`HEALTHY`), `verdict` its exit code (0 good, 1-4 as the job documents).
+    `scope` names the labels that this run was narrowed to: only series with these labels are replaced by
+    `samples`; an empty scope replaces everything the job exported before. `run_again_seconds` asks for
+    another run of the same target after that time.
+    """
+
+    status: str
+    verdict: int = Field(default=0, ge=0, le=4)
+    summary: str = ""
+    score: FiniteFloat | None = None
+    deductions: tuple[Deduction, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    actions: tuple[Action, ...] = ()
+    samples: tuple[Sample, ...] = ()
+    observations: tuple[Observation, ...] = ()
+    scope: Mapping[str, str] = {}
+    report: Mapping[str, Any] | None = None
+    run_again_seconds: Annotated[float, Field(ge=0)] | None = None
+
+
+class MetricType(StrEnum):
+    """The metric types of the exposition formats that this project uses."""
+
+    GAUGE = "gauge"
+    COUNTER = "counter"
+    HISTOGRAM = "histogram"
+
+
+class Family(Value):
+    """A metric family of the catalogue: its full name (counters end in `_total`), help text and label names."""
+
+    name: str
+    help: str
+    labels: tuple[str, ...] = ()
+    type: MetricType = MetricType.GAUGE

@@ -1,0 +1,56 @@
+"""What a run is lent by whoever runs it: memory between runs, allowances, and a place to say how far it is.
+
+The protocols stand here so that a job can use them without knowing the store behind them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Wall time for dates, monotonic time for durations."""
+
+    def now(self) -> datetime:
+        """The wall time, aware, in the local zone."""
+
+    def monotonic(self) -> float:
+        """Seconds on a clock that nobody sets."""
+
+
+class Budgets(Protocol):
+    """Allowances that survive restarts and are shared by every process (`restart/orchestrator`)."""
+
+    def spent(self, key: str, since: datetime) -> Sequence[datetime]:
+        """When the allowance was spent since then, oldest first."""
+
+    def spend(self, key: str, now: datetime, *, limit: int, window_seconds: float) -> bool:
+        """Spend once if fewer than `limit` were spent in the window before `now`; say whether it was."""
+
+    def reset(self, key: str) -> None:
+        """Give the whole allowance back."""
+
+
+class History(Protocol):
+    """Observations of former runs: raw for two days, by the hour for longer."""
+
+    def points(self, series: str, since: datetime) -> Sequence[tuple[float, float]]:
+        """The raw observations of one series as (Unix time, value), oldest first."""
+
+    def means(self, prefix: str, since: datetime) -> Mapping[str, float]:
+        """Time-weighted means, by whole hours, of every series whose name starts with `prefix`.
+
+        Time that nobody observed counts for nothing.
+        """
+
+
+class Reporter(Protocol):
+    """Where a run says how far it is."""
+
+    def progress(self, done: int, total: int, message: str) -> None:
+        """`done` of `total` steps; the message names the step."""
+
+    def log(self, level: str, message: str) -> None:
+        """One line for the run's log; level is debug, info, warning or error."""

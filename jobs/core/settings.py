@@ -1,0 +1,194 @@
+"""The settings that more than one job needs, and the base that every job's own settings build on.
+
+Every field says its unit in its name and its limits in its type: `check-config` and the documentation
+are made from them.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+
+from jobs.core.cadence import Cadence
+
+AGENT_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}")
+"""Docker's own rule for container names, with a limit on the length; such a name is also a safe file name."""
+
+
+def _agent_name(text: str) -> str:
+    if not AGENT_NAME.fullmatch(text):
+        raise ValueError("a name starts with a letter or digit and has only letters, digits, '_', '.' and '-' (128 at most)")
+    return text
+
+
+def _http_path(text: str) -> str:
+    if not re.fullmatch(r"/[!-~]{0,255}", text):
+        raise ValueError("a path starts with '/' and has only printable ASCII without blanks (256 at most)")
+    return text
+
+
+def _http_url(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or not re.fullmatch(r"[!-~]{1,2048}", text):
+        raise ValueError("a URL looks like http://host:port/path (or https://)")
+    if parts.username or parts.password:
+        raise ValueError("credentials do not belong in a URL")
+    return text
+
+
+def _docker_url(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme == "unix" and parts.path.startswith("/"):
+        return text
+    if parts.scheme in ("tcp", "http", "https") and parts.hostname and parts.port:
+        return text
+    raise ValueError("a Docker URL looks like unix:///var/run/docker.sock or tcp://host:port")
+
+
+AgentName = Annotated[str, AfterValidator(_agent_name)]
+HttpPath = Annotated[str, AfterValidator(_http_path)]
+HttpUrl = Annotated[str, AfterValidator(_http_url)]
+DockerUrl = Annotated[str, AfterValidator(_docker_url)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+Seconds = Annotated[float, Field(gt=0, le=86400)]
+Percent = Annotated[float, Field(gt=0, le=100)]
+
+
+class SettingsModel(BaseModel):
+    """Frozen settings; an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class DockerSettings(SettingsModel):
+    """The Docker engine. Its socket is as good as root; a filtering socket proxy is reached by its URL."""
+
+    url: DockerUrl | None = Field(None, description="Engine to use; unset: the local socket, if there is one.")
+    timeout_seconds: Seconds = Field(10, description="Limit of one call to the engine.")
+
+
+class PostgresSettings(SettingsModel):
+    """The PostgreSQL server."""
+
+    dsn: SecretStr | None = Field(
+        None, description="Connection string (URL or key=value); unset: the local server, if there is one."
+    )
+    password: SecretStr | None = Field(None, description="Password, where the DSN has none.")
+    connect_timeout_seconds: int = Field(5, ge=2, le=300, description="Limit for making a connection.")
+
+
+class RedisSettings(SettingsModel):
+    """The Redis server."""
+
+    url: SecretStr | None = Field(
+        None, description="redis://, rediss:// or unix:// URL; unset: 127.0.0.1:6379, if a server is there."
+    )
+    password: SecretStr | None = Field(None, description="Password, where the URL has none.")
+    timeout_seconds: Seconds = Field(5, description="Limit for connecting and for each reply.")
+
+
+class OllamaSettings(SettingsModel):
+    """The Ollama server."""
+
+    url: HttpUrl | None = Field(
+        None, description="Base URL; unset: http://127.0.0.1:11434, if a server is there."
+    )
+    canary_model: str | None = Field(
+        None, description="Model for the one-token test; unset: one that is loaded, else the smallest installed."
+    )
+    canary_timeout_seconds: Seconds = Field(30, description="Limit of the one-token generation.")
+
+
+class Endpoint(SettingsModel):
+    """An HTTP endpoint that must answer with the expected status."""
+
+    name: AgentName = Field(description="Name of the check.")
+    url: HttpUrl = Field(description="Where to ask.")
+    expected_status: int = Field(200, ge=100, le=599, description="Status that means healthy.")
+    timeout_seconds: Seconds = Field(10, description="Limit of the whole exchange.")
+
+
+class Agent(SettingsModel):
+    """An agent: a container that answers HTTP on a port of this host."""
+
+    name: AgentName = Field(description="Name of the agent and, unless `container` is set, of its container.")
+    port: Port = Field(description="Port it answers on.")
+    path: HttpPath = Field("/health", description="Path that answers 200 when the agent is healthy.")
+    host: str = Field("127.0.0.1", description="Host that the port is reached on.", pattern=r"^[A-Za-z0-9_.:-]{1,253}$")
+    container: AgentName | None = Field(None, description="Container name, where it differs from the agent's.")
+
+
+GUIDE_AGENTS = tuple(
+    Agent(name=name, port=port)
+    for name, port in (
+        ("sutazai-senior-ai-engineer", 8001),
+        ("sutazai-infrastructure-devops-manager", 8002),
+        ("sutazai-testing-qa-validator", 8003),
+        ("sutazai-agent-orchestrator", 8004),
+        ("sutazai-ai-system-architect", 8005),
+    )
+)
+"""The agents of a standard SutazAI installation: expected once one of them has been seen."""
+
+
+class AgentsSettings(SettingsModel):
+    """Which agents there are: those listed, and containers that carry the label `sutazai.agent=true`."""
+
+    listed: tuple[Agent, ...] | None = Field(
+        None, description="Agents that must be there; unset: the five standard ones, where any of them is."
+    )
+    discover: bool = Field(True, description="Also take containers labelled sutazai.agent=true.")
+    max_discovered: int = Field(1000, ge=0, le=10000, description="Discovered agents beyond this are refused.")
+    timeout_seconds: Seconds = Field(30, description="Limit of one probe of an agent.")
+
+
+class Thresholds(SettingsModel):
+    """Limits that reports and alerts share."""
+
+    max_memory_percent: Percent = Field(80, description="Memory use from which it is a warning.")
+    critical_memory_percent: Percent = Field(90, description="Memory use from which it is a failure.")
+    max_disk_percent: Percent = Field(85, description="Disk use from which it is a warning.")
+    critical_disk_percent: Percent = Field(90, description="Disk use from which it is a failure.")
+    max_load_per_core: float = Field(1.5, gt=0, le=100, description="One-minute load per core beyond which it is a warning.")
+
+
+class CertificateSettings(SettingsModel):
+    """The host's own certificate, at `ssl/cert.pem` of the base directory, and the subject it carries."""
+
+    domain: str = Field("localhost", pattern=r"^[A-Za-z0-9*]([A-Za-z0-9.-]{0,252})$", description="Name it is for.")
+    organization: str = Field("SutazAI", min_length=1, max_length=64, description="Organisation in its subject.")
+    city: str = Field("", max_length=128, description="City in its subject.")
+    state: str = Field("", max_length=128, description="State in its subject.")
+    country: str = Field("US", pattern=r"^[A-Z]{2}$", description="Two-letter country code in its subject.")
+    renewal_threshold_days: int = Field(30, ge=1, le=3650, description="Days left below which it is a warning.")
+
+
+class World(SettingsModel):
+    """Where everything outside a run is found: handed to each run together with the job's own settings."""
+
+    base_dir: Path = Field(Path("/opt/sutazaiapp"), description="Directory of everything the exporter keeps.")
+    docker: DockerSettings = DockerSettings()
+    postgres: PostgresSettings = PostgresSettings()
+    redis: RedisSettings = RedisSettings()
+    ollama: OllamaSettings = OllamaSettings()
+    endpoints: tuple[Endpoint, ...] = Field((), description="HTTP endpoints to check.")
+    agents: AgentsSettings = AgentsSettings()
+    thresholds: Thresholds = Thresholds()
+    certificate: CertificateSettings = CertificateSettings()
+
+
+class JobSettings(SettingsModel):
+    """What every job can be told."""
+
+    enabled: bool = Field(True, description="Whether the schedule and events start it.")
+    schedule: tuple[Cadence, ...] | None = Field(None, description="When it runs; unset: the job's own cadences.")
+    max_run_seconds: Annotated[float, Field(ge=1, le=86400)] = Field(600, description="A run is killed after this.")
+    max_memory_mb: int = Field(1024, ge=64, le=1048576, description="Memory that a run may allocate.")
