@@ -1,0 +1,29 @@
+"""Ports on loopback that nothing listens on."""
+
+from __future__ import annotations
+
+import random
+import socket
+
+# Below 32768, where the kernel starts to give out ports for outgoing connections: it could take one between
+# our probe and the service's bind.
+_FIRST, _LAST = 20000, 32000
+_given: set[int] = set()
+
+
+def free_port() -> int:
+    """A TCP port that was free a moment ago and has not been given out before in this process."""
+    for port in random.sample(range(_FIRST, _LAST), k=_LAST - _FIRST):
+        if port not in _given and _is_free(port):
+            _given.add(port)
+            return port
+    raise RuntimeError(f"no free port from {_FIRST} to {_LAST}")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        try:
+            probe.bind(("0.0.0.0", port))
+        except OSError:
+            return False
+    return True
