@@ -1,8 +1,9 @@
 """When a job is due: one value that renders as a `schedule` job, a crontab line and a systemd `OnCalendar`.
 
 A cadence divides time into slots. A calendar slot is named by its local date, an interval slot by the
-UTC instant at which it begins. A slot is due once the local clock *reads* its time on that day, so a
-time that a clock change skips is due right after the gap, and one that it repeats is the same slot twice.
+UTC instant at which it begins. A calendar slot begins when the local clock *first reads* its time on that
+day or a later one: a time that a clock change skips is due right after the gap, and one that it repeats is
+due the first time only.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Any
 
 import schedule
@@ -104,9 +105,11 @@ class Cadence:
         if self.minutes is not None:
             width = self.minutes * 60
             return _instant(int(now.timestamp()) // width * width)
-        naive = now.replace(tzinfo=None)
-        day = naive.date() if naive.time() >= self._clock else naive.date() - timedelta(days=1)
-        return self._last_day(day).isoformat()
+        # A clock put back at midnight reads yesterday's date again, while today's slot has begun already.
+        day = self._last_day(now.date() + timedelta(days=1))
+        while self._begins(day, now.tzinfo) > now.timestamp():
+            day = self._last_day(day - timedelta(days=1))
+        return day.isoformat()
 
     def next_time(self, now: datetime) -> datetime:
         """When the slot after `due_slot(now)` begins, in the zone of `now`."""
@@ -114,7 +117,7 @@ class Cadence:
             width = self.minutes * 60
             return datetime.fromtimestamp((int(now.timestamp()) // width + 1) * width, now.tzinfo)
         day = date.fromisoformat(self.due_slot(now)) + timedelta(days=1)
-        return datetime.combine(self._next_day(day), self._clock, now.tzinfo)
+        return datetime.fromtimestamp(self._begins(self._next_day(day), now.tzinfo), now.tzinfo)
 
     def slots_between(self, earlier: str, later: str) -> int:
         """How many slots lie strictly between two slots of this cadence (0 when they are out of order)."""
@@ -131,7 +134,10 @@ class Cadence:
         """When a slot of this cadence began, in the zone of `now`."""
         if self.minutes is not None:
             return datetime.fromisoformat(slot).astimezone(now.tzinfo)
-        return datetime.combine(date.fromisoformat(slot), self._clock, now.tzinfo)
+        return datetime.fromtimestamp(self._begins(date.fromisoformat(slot), now.tzinfo), now.tzinfo)
+
+    def _begins(self, day: date, zone: tzinfo | None) -> float:
+        return _first_reading(datetime.combine(day, self._clock, zone))
 
     def _fits(self, day: date) -> bool:
         return (self.weekday is None or day.weekday() == self.weekday) and (self.day is None or day.day == self.day)
@@ -149,15 +155,18 @@ class Cadence:
     def schedule(self, scheduler: schedule.Scheduler, tick: Callable[[], None]) -> schedule.Job:
         """Register `tick` with the `schedule` library, which knows no months: those tick daily.
 
-        A tick asks for `due_slot`, so one too many does nothing.
+        It counts an interval from the end of the last run, so that ticks drift until one falls behind a
+        whole slot: intervals tick at the start of every minute. A tick asks for `due_slot`, so one too many
+        does nothing.
         """
+        rhythm = scheduler.every()
         if self.minutes is not None:
-            return scheduler.every(self.minutes).minutes.do(tick)
-        clock = f"{self._clock:%H:%M}"
-        if self.weekday is None:
-            return scheduler.every().day.at(clock).do(tick)
-        weekly: schedule.Job = getattr(scheduler.every(), WEEKDAYS[self.weekday])
-        return weekly.at(clock).do(tick)
+            timed = rhythm.minute.at(":00")
+        else:
+            unit = "day" if self.weekday is None else WEEKDAYS[self.weekday]
+            timed = getattr(rhythm, unit).at(f"{self._clock:%H:%M}")
+        registered: schedule.Job = timed.do(tick)
+        return registered
 
     def crontab(self) -> str:
         """The five time fields of a crontab line."""
@@ -181,6 +190,23 @@ class Cadence:
             python_schema=core_schema.union_schema([core_schema.is_instance_schema(cls), from_text]),
             serialization=core_schema.to_string_ser_schema(),
         )
+
+
+def _first_reading(moment: datetime) -> float:
+    """The Unix time at which the clock of `moment`'s zone first reads its time or, where it skips it, a later one."""
+    begins = moment.replace(fold=0).timestamp()
+    if datetime.fromtimestamp(begins, moment.tzinfo).replace(tzinfo=None) == moment.replace(tzinfo=None):
+        return begins
+    # Of a skipped time, the two folds lie on either side of the change (PEP 495).
+    before, after = int(moment.replace(fold=1).timestamp()), int(begins)
+    old_offset = datetime.fromtimestamp(before, moment.tzinfo).utcoffset()
+    while after - before > 1:
+        middle = (before + after) // 2
+        if datetime.fromtimestamp(middle, moment.tzinfo).utcoffset() == old_offset:
+            before = middle
+        else:
+            after = middle
+    return after
 
 
 def _instant(epoch_seconds: int) -> str:
