@@ -19,7 +19,7 @@ def atomic_write(path: Path, content: bytes, *, mode: int = 0o640) -> None:
     temporary = _write_aside(path, content, mode)
     try:
         temporary.replace(path)
-    except OSError:
+    except BaseException:  # an interrupt, too, leaves nothing behind
         temporary.unlink(missing_ok=True)
         raise
     sync_directory(path.parent)
@@ -50,7 +50,7 @@ def atomic_symlink(link: Path, target: str) -> None:
     temporary.symlink_to(target)
     try:
         temporary.replace(link)
-    except OSError:
+    except BaseException:
         temporary.unlink(missing_ok=True)
         raise
     sync_directory(link.parent)
@@ -84,7 +84,7 @@ def _write_aside(path: Path, content: bytes, mode: int) -> Path:
             file.flush()
             os.fchmod(file.fileno(), mode)
             os.fsync(file.fileno())
-    except OSError:
+    except BaseException:
         temporary.unlink(missing_ok=True)
         raise
     return temporary
