@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.services.alertmanager import Alertmanager
+from tests.services.clocks import FakeClock, Faketime
 from tests.services.docker_engine import DockerEngine
+from tests.services.exporter_daemon import ExporterDaemon, run_cli
+from tests.services.http_agent import HttpAgent
+from tests.services.node_exporter import NodeExporter
+from tests.services.ollama_stub import OllamaStub
 from tests.services.postgres import PostgresServer
+from tests.services.prometheus import Prometheus
 from tests.services.redis import RedisServer
 
 _NOTHING_MAY_BE_SKIPPED = os.environ.get("CI", "").lower() in ("1", "true")
@@ -78,6 +87,66 @@ def docker_clean(docker_engine: DockerEngine) -> Iterator[DockerEngine]:
     docker_engine.clean()
     yield docker_engine
     docker_engine.clean()
+
+
+@pytest.fixture
+def prometheus_factory() -> Iterator[Callable[..., Prometheus]]:
+    """Prometheus servers: `prometheus_factory(scraping({"exporter": port}), rules=[path])`."""
+    yield from _closing(Prometheus)
+
+
+@pytest.fixture
+def alertmanager_factory() -> Iterator[Callable[..., Alertmanager]]:
+    """Alertmanagers: `alertmanager_factory(to_webhook(url))`."""
+    yield from _closing(Alertmanager)
+
+
+@pytest.fixture
+def node_exporter() -> Iterator[Callable[..., NodeExporter]]:
+    """node_exporters: `node_exporter(textfile_dir).metrics()`."""
+    yield from _closing(NodeExporter)
+
+
+@pytest.fixture
+def exporter_daemon() -> Iterator[Callable[..., ExporterDaemon]]:
+    """Daemons: `exporter_daemon({"redis": {"url": ...}})`, running and ready."""
+    yield from _closing(ExporterDaemon)
+
+
+@pytest.fixture(name="run_cli")
+def run_cli_fixture(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """`run_cli("check-config", config={...}, env={...})`, on the base directory `tmp_path/base` unless told."""
+
+    def run(*arguments: str, base_dir: Path | None = None, **options: Any) -> subprocess.CompletedProcess[str]:
+        return run_cli(*arguments, base_dir=base_dir or tmp_path / "base", **options)
+
+    return run
+
+
+@pytest.fixture
+def ollama_stub() -> Iterator[OllamaStub]:
+    """A stand-in for Ollama whose parts can be made to fail."""
+    stub = OllamaStub()
+    yield stub
+    stub.close()
+
+
+@pytest.fixture
+def http_agent() -> Iterator[Callable[..., HttpAgent]]:
+    """HTTP endpoints: `http_agent(status=500)`, to be switched by its attributes."""
+    yield from _closing(HttpAgent)
+
+
+@pytest.fixture
+def fake_clock() -> FakeClock:
+    """A clock that stands at noon UTC of 2 March 2026 until it is moved."""
+    return FakeClock()
+
+
+@pytest.fixture
+def faketime(tmp_path: Path) -> Faketime:
+    """Moves the wall clock of processes that get its `environment`."""
+    return Faketime(tmp_path)
 
 
 def _closing(make: Callable[..., Any]) -> Iterator[Callable[..., Any]]:

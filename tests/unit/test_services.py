@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import psycopg2
 import pytest
 import redis
-import requests
 
+from tests.services.alertmanager import Alertmanager, amtool, promtool, to_webhook
+from tests.services.clocks import Faketime
 from tests.services.docker_engine import DockerEngine
 from tests.services.docker_images import AGENT_IMAGE, NOSHELL_IMAGE
+from tests.services.exporter_daemon import REPOSITORY
+from tests.services.http_agent import HttpAgent
+from tests.services.local_http import ask, get_json
+from tests.services.node_exporter import NodeExporter
+from tests.services.ollama_stub import Mode, OllamaStub
 from tests.services.ports import free_port
 from tests.services.postgres import PostgresServer
+from tests.services.prometheus import Prometheus, scraping
 from tests.services.redis import RedisServer
+from tests.services.trees import tree_digest
 from tests.services.wait import wait_for
 
 
@@ -63,9 +75,9 @@ def test_redis_can_be_caught_loading(redis_factory: Callable[..., RedisServer]) 
 def test_an_agent_becomes_unhealthy_and_stops_quickly(docker_clean: DockerEngine) -> None:
     port = free_port()
     docker_clean.run(AGENT_IMAGE, "agent", port=port)
-    assert requests.get(f"http://127.0.0.1:{port}/health", timeout=5).status_code == 200
+    assert ask("GET", f"http://127.0.0.1:{port}/health").status_code == 200
     docker_clean.set_health("agent", healthy=False)
-    assert requests.get(f"http://127.0.0.1:{port}/health", timeout=5).status_code == 404
+    assert ask("GET", f"http://127.0.0.1:{port}/health").status_code == 404
     docker_clean.cli("stop", "agent")
     assert docker_clean.state("agent")["ExitCode"] == 0, "stopped by SIGTERM, not killed after ten seconds"
 
@@ -95,3 +107,131 @@ def test_an_engine_leaves_nothing_behind() -> None:
     assert name not in Path("/proc/self/mounts").read_text()
     assert not list(Path("/sys/fs/cgroup").glob(f"*/{name}"))
     assert Path("/var/run/docker.sock").exists() == before
+
+
+_RULE = """
+groups:
+  - name: test
+    rules:
+      - alert: TargetDown
+        expr: up == 0
+        labels: {severity: critical}
+"""
+
+
+def test_a_dead_target_becomes_an_alert_that_reaches_the_webhook_and_resolves(
+    tmp_path: Path,
+    http_agent: Callable[..., HttpAgent],
+    node_exporter: Callable[..., NodeExporter],
+    alertmanager_factory: Callable[..., Alertmanager],
+    prometheus_factory: Callable[..., Prometheus],
+) -> None:
+    rules = tmp_path / "rules.yml"
+    rules.write_text(_RULE)
+    assert promtool("check", "rules", str(rules)).returncode == 0
+    (tmp_path / "one.prom").write_text("sutazai_test 7\n")
+    exporter, webhook = node_exporter(tmp_path), http_agent()
+    assert exporter.metrics().value("sutazai_test") == 7
+    assert exporter.metrics().value("node_textfile_scrape_error") == 0
+
+    manager = alertmanager_factory(to_webhook(f"{webhook.url}/hook"))
+    prometheus = prometheus_factory(scraping({"node": exporter.port}, alertmanager_port=manager.port), [rules])
+    prometheus.wait_up("node")
+    assert prometheus.query("sutazai_test + 1")[0][1] == 8
+    exporter.stop()
+    assert prometheus.wait_alert("TargetDown")["labels"]["severity"] == "critical"
+    manager.wait_alert("TargetDown")
+    wait_for(lambda: webhook.requests, 30, "the webhook is told")
+    assert b"TargetDown" in webhook.requests[0][2]
+    exporter.start()
+    prometheus.wait_no_alert("TargetDown")
+
+
+def test_amtool_finds_a_receiver_that_is_not_there(tmp_path: Path) -> None:
+    config = tmp_path / "alertmanager.yml"
+    config.write_text("route: {receiver: nobody}\nreceivers: []\n")
+    checked = amtool("check-config", str(config))
+    assert checked.returncode != 0
+    assert "nobody" in checked.stdout + checked.stderr
+
+
+def test_faketime_moves_the_wall_clock_of_a_running_process_only(faketime: Faketime) -> None:
+    program = "import sys, time\nfor _ in sys.stdin: print(time.time(), time.monotonic(), flush=True)"
+    process = subprocess.Popen(
+        [sys.executable, "-c", program],
+        env={**os.environ, **faketime.environment},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+    def offset() -> float:
+        assert process.stdin and process.stdout
+        process.stdin.write("\n")
+        process.stdin.flush()
+        wall, monotonic = map(float, process.stdout.readline().split())
+        assert abs(monotonic - time.monotonic()) < 5
+        return wall - time.time()
+
+    try:
+        assert abs(offset()) < 5
+        for seconds in (3 * 86400, -7200):
+            faketime.move(seconds)
+            assert abs(offset() - seconds) < 5
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_the_ollama_stub_lists_while_its_generation_is_dead(ollama_stub: OllamaStub) -> None:
+    asked = {"model": "tinyllama", "prompt": "Hi", "stream": False}
+    assert ask("POST", f"{ollama_stub.url}/api/generate", json=asked).json()["done"]
+    ollama_stub.generation = Mode.DEAD
+    assert ask("POST", f"{ollama_stub.url}/api/generate", json=asked).status_code == 500
+    assert [m["name"] for m in get_json(f"{ollama_stub.url}/api/tags")["models"]] == sorted(ollama_stub.models)
+    assert [m["name"] for m in get_json(f"{ollama_stub.url}/api/ps")["models"]] == ["tinyllama:latest"]
+
+
+def test_a_digest_sees_a_change_of_content_mode_and_name(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("a")
+    before = tree_digest(tmp_path)
+    assert tree_digest(tmp_path) == before
+    (tmp_path / "a").write_text("b")
+    changed = tree_digest(tmp_path)
+    (tmp_path / "a").chmod(0o600)
+    tightened = tree_digest(tmp_path)
+    (tmp_path / "a").rename(tmp_path / "b")
+    assert len({str(d) for d in (before, changed, tightened, tree_digest(tmp_path))}) == 4
+
+
+_SKIPPING = """
+import pytest
+def test_in_body(): pytest.skip("no service")
+@pytest.mark.skip(reason="marked")
+def test_marked(): pass
+@pytest.mark.xfail
+def test_wrong(): assert False
+"""
+
+
+@pytest.mark.parametrize(
+    ("ci", "module", "expected"),
+    [
+        ("true", _SKIPPING, "1 failed, 1 xfailed, 1 error"),
+        ("", _SKIPPING, "2 skipped, 1 xfailed"),
+        ("true", "import pytest; pytest.importorskip('no_such_library')", "1 error"),
+    ],
+)
+def test_with_ci_what_is_skipped_has_failed(tmp_path: Path, ci: str, module: str, expected: str) -> None:
+    (tmp_path / "test_one.py").write_text(module)
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "tests.conftest", "--import-mode=importlib", str(tmp_path)],
+        cwd=tmp_path,
+        env={**os.environ, "CI": ci, "PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert expected in done.stdout, done.stdout + done.stderr
+    assert (done.returncode != 0) == bool(ci)
