@@ -1,0 +1,63 @@
+# `make run` serves from a virtual environment of its own, `make test` runs the whole suite, `make help` has the rest.
+
+PYTHON ?= python3
+SUTAZAI_BASE_DIR ?= $(CURDIR)/var
+export PYTHON SUTAZAI_BASE_DIR
+
+venv := .venv
+no_python = $(PYTHON) is missing or older than 3.11: apt install python3, or name another: make PYTHON=python3.12
+no_venv = $(PYTHON) cannot make virtual environments: apt install python3-venv
+
+.PHONY: help run check test bench clean FORCE
+
+help:
+	@echo 'make run    serve on 127.0.0.1:10042, everything kept in ./var (or in SUTAZAI_BASE_DIR)'
+	@echo 'make check  ruff and mypy'
+	@echo 'make test   install what the tests need (as root or with sudo) and run them all'
+	@echo 'make bench  measure speed and size beside the peers'
+	@echo 'make clean  remove what the others have made, except ./var'
+
+run: $(venv)/.installed
+	@exec $(venv)/bin/sutazai-exporter serve
+
+check: $(venv)/.installed-dev
+	$(venv)/bin/ruff check
+	$(venv)/bin/mypy
+
+test: $(venv)/.installed-dev
+	tests/services/install test
+	$(venv)/bin/pytest
+
+bench: $(venv)/.installed-dev
+	tests/services/install bench
+	$(venv)/bin/python -m benchmarks
+
+clean:
+	rm -rf $(venv) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Who runs the tests has asked for packages to be installed; who only runs the exporter has not.
+check test bench: install_venv = tests/services/install python
+
+$(venv)/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo '$(no_python)' >&2; exit 1; }
+	@$(install_venv)
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo '$(no_venv)' >&2; exit 1; }
+	rm -rf $(venv)
+	$(PYTHON) -m venv $(venv)
+	@touch $@
+
+$(venv)/.installed: pyproject.toml $(venv)/.made
+	$(venv)/bin/pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+$(venv)/.installed-dev: pyproject.toml $(venv)/.made
+	$(venv)/bin/pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $(venv)/.installed $@
+
+# An upgrade of the system's Python leaves an environment behind whose packages nobody finds.
+ifneq ($(wildcard $(venv)/.made),)
+ifneq ($(shell { $(venv)/bin/python -c 'import pip'; } >/dev/null 2>&1 || echo stale),)
+$(venv)/.made: FORCE
+endif
+endif
