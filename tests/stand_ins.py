@@ -1,17 +1,13 @@
-"""Servers that cannot be had for real: those that misbehave, and a language model server without a model.
-
-Each listens on loopback, on threads of its own, and is closed by its `with`.
-"""
+"""Servers that cannot be had for real: those that misbehave on the wire."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import socket
 import threading
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from tests.services.ports import free_port
 
@@ -19,7 +15,10 @@ Handler = Callable[[socket.socket, threading.Event], None]
 
 
 class TcpServer:
-    """Stands for a server that speaks as it likes: `handle` is given each connection and an event set on closing."""
+    """Stands for a server that speaks as it likes: `handle` is given each connection and an event set on closing.
+
+    It listens on loopback, on threads of its own, and is closed by its `with`.
+    """
 
     def __init__(self, handle: Handler) -> None:
         self.port = free_port()
@@ -90,37 +89,3 @@ def always(response: bytes) -> Handler:
 def silent(connection: socket.socket, closing: threading.Event) -> None:
     """A handler that never says anything."""
     closing.wait()
-
-
-class Ollama(TcpServer):
-    """Stands for an Ollama server: its API's documented answers, without a model behind them.
-
-    `installed` and `loaded` are its lists; `generation` is the bytes it answers a generation with, or None for a
-    server whose API lives while its model runner hangs. `generations` holds what it was asked to generate.
-    """
-
-    def __init__(
-        self,
-        installed: list[dict[str, Any]] | None = None,
-        loaded: list[dict[str, Any]] | None = None,
-        generation: bytes | None = answer(b'{"model": "any", "response": "1", "done": true}'),
-    ) -> None:
-        self.installed = [{"name": "tinyllama:latest", "size": 637}] if installed is None else installed
-        self.loaded, self.generation = loaded or [], generation
-        self.generations: list[dict[str, Any]] = []
-        super().__init__(self._answer)
-
-    def _answer(self, connection: socket.socket, closing: threading.Event) -> None:
-        _, target, _, body = read_request(connection)
-        if target == "/api/tags":
-            connection.sendall(answer(json.dumps({"models": self.installed}).encode()))
-        elif target == "/api/ps":
-            connection.sendall(answer(json.dumps({"models": self.loaded}).encode()))
-        elif target == "/api/generate":
-            self.generations.append(json.loads(body))
-            if self.generation is None:
-                closing.wait()
-            else:
-                connection.sendall(self.generation)
-        else:
-            connection.sendall(answer(b"404 page not found", "404 Not Found"))
