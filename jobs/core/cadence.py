@@ -152,7 +152,7 @@ class Cadence:
             day += timedelta(days=1)
         return day
 
-    def schedule(self, scheduler: schedule.Scheduler, tick: Callable[[], None]) -> schedule.Job:
+    def schedule(self, scheduler: schedule.Scheduler, tick: Callable[[], object]) -> schedule.Job:
         """Register `tick` with the `schedule` library, which knows no months: those tick daily.
 
         It counts an interval from the end of the last run, so that ticks drift until one falls behind a

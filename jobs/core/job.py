@@ -34,7 +34,8 @@ class Job:
 
     `run` gets the job's settings, the clients of the world and the request, and returns a Result; it may
     raise `JobError` for what it can explain. `modes` are its scopes, the first is the default of a run
-    that nobody narrowed. `wakes_on` names the Docker events that ask for a run of their container.
+    that nobody narrowed. `score_name` is the score it gives, if it gives one. `wakes_on` names the Docker
+    events that ask for a run of their container.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Job:
     metrics: tuple[Family, ...] = ()
     modes: tuple[str, ...] = ("full",)
     report: ReportFiles | None = None
+    score_name: str = ""
     wakes_on: tuple[str, ...] = ()
     per_node: bool = True
 

@@ -6,9 +6,37 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+MAX_TEXT = 4096
+MAX_LABEL = 256
+
+
+def clean_text(text: Any, limit: int = MAX_TEXT) -> Any:
+    """Text that any encoder accepts: lone surrogates (from file names that are not UTF-8) become U+FFFD,
+
+    and what is longer than `limit` characters is cut. Anything but text is left for validation to judge.
+    """
+    if not isinstance(text, str):
+        return text
+    if len(text) > limit:
+        text = text[: limit - 1] + "…"
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def clean_document(value: Any) -> Any:
+    """A JSON-like value in which every text is clean."""
+    if isinstance(value, Mapping):
+        return {clean_text(str(key)): clean_document(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [clean_document(inner) for inner in value]
+    return clean_text(value, limit=1 << 16)
+
 
 FiniteFloat = Annotated[float, Field(allow_inf_nan=False)]
+Text = Annotated[str, BeforeValidator(clean_text)]
+LabelValue = Annotated[str, BeforeValidator(lambda text: clean_text(text, MAX_LABEL))]
+Document = Annotated[Mapping[str, Any], BeforeValidator(clean_document)]
 
 
 class Value(BaseModel):
@@ -68,19 +96,19 @@ class Finding(Value):
     together they identify the finding from run to run.
     """
 
-    kind: str
-    subject: str
+    kind: Text
+    subject: Text
     severity: Severity
-    message: str
-    remedy: str = ""
+    message: Text
+    remedy: Text = ""
 
 
 class Action(Value):
     """A change that was made, or with `--dry-run` would be made."""
 
-    verb: str
-    subject: str
-    detail: str = ""
+    verb: Text
+    subject: Text
+    detail: Text = ""
     done: bool
 
 
@@ -88,7 +116,7 @@ class Deduction(Value):
     """Points taken off a score, under a short stable reason (`postgres_down`)."""
 
     points: FiniteFloat
-    reason: str
+    reason: Text
 
 
 class Sample(Value):
@@ -96,13 +124,13 @@ class Sample(Value):
 
     family: str
     value: FiniteFloat
-    labels: Mapping[str, str] = {}
+    labels: Mapping[str, LabelValue] = {}
 
 
 class Observation(Value):
     """One value worth remembering between runs, under a stable series name (`agent_up/orchestrator`)."""
 
-    series: str
+    series: Text
     value: FiniteFloat
 
 
@@ -115,17 +143,17 @@ class Result(Value):
     another run of the same target after that time.
     """
 
-    status: str
+    status: Text
     verdict: int = Field(default=0, ge=0, le=4)
-    summary: str = ""
+    summary: Text = ""
     score: FiniteFloat | None = None
     deductions: tuple[Deduction, ...] = ()
     findings: tuple[Finding, ...] = ()
     actions: tuple[Action, ...] = ()
     samples: tuple[Sample, ...] = ()
     observations: tuple[Observation, ...] = ()
-    scope: Mapping[str, str] = {}
-    report: Mapping[str, Any] | None = None
+    scope: Mapping[str, LabelValue] = {}
+    report: Document | None = None
     run_again_seconds: Annotated[float, Field(ge=0)] | None = None
 
 

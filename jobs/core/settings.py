@@ -53,9 +53,24 @@ def _docker_url(text: str) -> str:
     raise ValueError("a Docker URL looks like unix:///var/run/docker.sock or tcp://host:port")
 
 
+def _postgres_dsn(secret: SecretStr) -> SecretStr:
+    text = secret.get_secret_value()
+    if not re.match(r"postgres(ql)?://|\s*\w+\s*=", text):
+        raise ValueError("a DSN looks like postgresql://user@host:5432/database or 'host=... dbname=...'")
+    return secret
+
+
+def _redis_url(secret: SecretStr) -> SecretStr:
+    if not re.match(r"(rediss?|unix)://\S+$", secret.get_secret_value()):
+        raise ValueError("a Redis URL looks like redis://host:6379/0, rediss://host:6379 or unix:///path")
+    return secret
+
+
 AgentName = Annotated[str, AfterValidator(_agent_name)]
 HttpPath = Annotated[str, AfterValidator(_http_path)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
+PostgresDsn = Annotated[SecretStr, AfterValidator(_postgres_dsn)]
+RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
 DockerUrl = Annotated[str, AfterValidator(_docker_url)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=86400)]
@@ -65,7 +80,7 @@ Percent = Annotated[float, Field(gt=0, le=100)]
 class SettingsModel(BaseModel):
     """Frozen settings; an unknown key is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class DockerSettings(SettingsModel):
@@ -78,7 +93,7 @@ class DockerSettings(SettingsModel):
 class PostgresSettings(SettingsModel):
     """The PostgreSQL server."""
 
-    dsn: SecretStr | None = Field(
+    dsn: PostgresDsn | None = Field(
         None, description="Connection string (URL or key=value); unset: the local server, if there is one."
     )
     password: SecretStr | None = Field(None, description="Password, where the DSN has none.")
@@ -88,7 +103,7 @@ class PostgresSettings(SettingsModel):
 class RedisSettings(SettingsModel):
     """The Redis server."""
 
-    url: SecretStr | None = Field(
+    url: RedisUrl | None = Field(
         None, description="redis://, rediss:// or unix:// URL; unset: 127.0.0.1:6379, if a server is there."
     )
     password: SecretStr | None = Field(None, description="Password, where the URL has none.")

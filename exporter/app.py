@@ -1,0 +1,193 @@
+"""The composition root: the only place that builds real things and ties them together."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from exporter import __version__
+from exporter.clock import SystemClock
+from exporter.config import Configuration
+from exporter.locks import Busy, FileLock
+from exporter.logs import set_up
+from exporter.redaction import Redactor
+from exporter.runner import Runner
+from exporter.store import Store
+from exporter.web.tokens import Tokens
+
+if TYPE_CHECKING:
+    import uvicorn
+
+    from exporter.daemon import Daemon
+
+logger = logging.getLogger(__name__)
+_BACKLOG = 1024
+
+
+class Unavailable(Exception):
+    """The daemon cannot serve here; the message names the thing, the reason and the remedy."""
+
+
+def store_file(configuration: Configuration) -> Path:
+    """Where the store is."""
+    return configuration.settings.base_dir / "data" / "sutazai.db"
+
+
+def open_store(configuration: Configuration, *, read_only: bool = False) -> Store:
+    """The store of a base directory; raise StoreError if it cannot be used."""
+    return Store(store_file(configuration), read_only=read_only)
+
+
+def open_tokens(configuration: Configuration) -> Tokens:
+    """The tokens of a base directory."""
+    return Tokens(configuration.settings.base_dir / "secrets_secure" / "tokens.json")
+
+
+def build_runner(configuration: Configuration, store: Store) -> Runner:
+    """A runner on the real clock."""
+    return Runner(configuration, store, SystemClock())
+
+
+def set_up_logs(configuration: Configuration) -> None:
+    """Log as the configuration says."""
+    log = configuration.settings.log
+    set_up(log.level, log.format, Redactor(configuration.secrets))
+
+
+def serve(configuration: Configuration, reload_configuration: Callable[[], Configuration]) -> None:
+    """Serve until SIGTERM or SIGINT; raise Unavailable or StoreError when that cannot even begin."""
+    from exporter.daemon import Daemon
+
+    set_up_logs(configuration)
+    base_dir = configuration.settings.base_dir
+    with _only_daemon(base_dir), _listening_socket(configuration.settings.web.listen_address) as listener:
+        store = open_store(configuration)
+        daemon = Daemon(configuration, store, SystemClock(), _with_logs(reload_configuration))
+        daemon.start()
+        try:
+            host, port = listener.getsockname()[:2]
+            about = {"version": __version__, "address": f"{host}:{port}", "base_dir": str(base_dir)}
+            logger.info("serving", extra=about)
+            with _docker_events(daemon):
+                _run_loop(daemon, store, listener)
+        finally:
+            daemon.stop()
+            store.close()
+            logger.info("stopped")
+
+
+def _with_logs(load: Callable[[], Configuration]) -> Callable[[], Configuration]:
+    def reload() -> Configuration:
+        configuration = load()
+        set_up_logs(configuration)
+        return configuration
+
+    return reload
+
+
+@contextmanager
+def _only_daemon(base_dir: Path) -> Iterator[None]:
+    try:
+        lock = FileLock(base_dir / "data" / "daemon.lock", f"pid {os.getpid()}")
+    except Busy as busy:
+        raise Unavailable(
+            f"{base_dir}: another daemon ({busy.holder}) already serves this base directory; "
+            "stop it, or set SUTAZAI_BASE_DIR to another one"
+        ) from None
+    except OSError as error:
+        raise Unavailable(
+            f"{error.filename or base_dir}: cannot be written: {error.strerror}; "
+            "set SUTAZAI_BASE_DIR to a directory of your own"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def _listening_socket(address: str) -> Iterator[socket.socket]:
+    host, _, port = address.rpartition(":")
+    host = host.strip("[]")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listener = socket.create_server((host, int(port)), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        reason = error.strerror or error
+        raise Unavailable(f"{address}: cannot be listened on: {reason}; choose another --web.listen-address") from None
+    with listener:
+        yield listener
+
+
+@contextmanager
+def _docker_events(daemon: Daemon) -> Iterator[None]:
+    from exporter.events import DockerWatch
+
+    watch = DockerWatch(daemon)
+    watch.start()
+    try:
+        yield
+    finally:
+        watch.stop()
+
+
+def _run_loop(daemon: Daemon, store: Store, listener: socket.socket) -> None:
+    import uvicorn
+
+    from exporter.web.api import Api
+    from exporter.web.metrics_app import MetricsApp
+    from exporter.web.protocol import Limits, guarded_protocol
+
+    web = daemon.configuration.settings.web
+    limits = Limits.within_descriptors(
+        web.max_connections, web.header_timeout_seconds, web.body_timeout_seconds, web.max_body_bytes
+    )
+    api = Api(daemon, store, open_tokens(daemon.configuration)).application()
+    config = uvicorn.Config(
+        MetricsApp(daemon.metrics.exposition, web.telemetry_path, api),
+        http=guarded_protocol(limits),
+        loop="uvloop",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=5,
+        backlog=_BACKLOG,
+    )
+    server = uvicorn.Server(config)
+    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+        runner.run(_serve(server, daemon, listener))
+
+
+async def _serve(server: uvicorn.Server, daemon: Daemon, listener: socket.socket) -> None:
+    """Serve; on SIGTERM end the runs first, so that /metrics answers until they are entered."""
+    from exporter.web.protocol import sweep
+
+    loop = asyncio.get_running_loop()
+    stopping = asyncio.Event()
+    for sign in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(sign, stopping.set)
+    loop.add_signal_handler(signal.SIGHUP, lambda: loop.run_in_executor(None, daemon.reload))
+
+    async def end() -> None:
+        await stopping.wait()
+        logger.info("stopping: runs have their grace to end")
+        await loop.run_in_executor(None, daemon.stop)
+        server.should_exit = True
+
+    helpers = [asyncio.create_task(end()), asyncio.create_task(sweep(lambda: server.server_state.connections))]
+    # Of uvicorn's serve() the part after its own signal handlers, which would end the process before the runs.
+    await server._serve([listener])
+    for helper in helpers:
+        helper.cancel()
+        with suppress(asyncio.CancelledError):
+            await helper

@@ -1,0 +1,135 @@
+"""The inside of a run's process: read what to do, do it, say what came of it.
+
+`python -m exporter.child` gets one JSON line on standard input, whose end also tells it that its parent
+is gone, and answers in JSON lines on the descriptor named by its only argument. What the job or its
+libraries print goes elsewhere (standard output and error), so it can never corrupt an answer.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from exporter.clock import SystemClock
+from jobs.clients import Clients
+from jobs.core.job import Job, JobError
+from jobs.core.model import Request, Result, clean_document
+from jobs.core.ports import Budgets, History
+from jobs.core.registry import load_job
+from jobs.core.settings import World
+
+NICENESS = 5
+"""Runs give way to the services that they look after, and to scrapes."""
+
+
+class Channel:
+    """The way back to the parent; lines of several threads do not mix. It is the run's Reporter."""
+
+    def __init__(self, descriptor: int) -> None:
+        os.set_inheritable(descriptor, False)
+        self._stream = os.fdopen(descriptor, "w", encoding="ascii")
+        self._lock = threading.Lock()
+
+    def send(self, kind: str, content: Any) -> None:
+        """Send one line; a lone surrogate or other doubtful text is made clean first."""
+        line = json.dumps({kind: clean_document(content)}, allow_nan=False)
+        with self._lock:
+            self._stream.write(line + "\n")
+            self._stream.flush()
+
+    def progress(self, done: int, total: int, message: str) -> None:
+        """Say how far the run is."""
+        self.send("progress", {"done": done, "total": total, "message": message})
+
+    def log(self, level: str, message: str) -> None:
+        """One line for the run's log."""
+        self.send("log", {"level": level, "message": message})
+
+
+def main() -> None:
+    """Run one job and exit: 0 after an answer was sent, whatever it says."""
+    channel = Channel(int(sys.argv[1]))
+    order = json.loads(sys.stdin.buffer.readline())
+    _follow_parent(_take_standard_input())
+    try:
+        job = load_job(order["request"]["task"])
+        settings = job.settings.model_validate_json(json.dumps(order["settings"]["job"]), strict=True)
+        _limit_self(settings.max_memory_mb)
+        world = World.model_validate_json(json.dumps(order["settings"]["world"]), strict=True)
+        request = Request.model_validate(order["request"])
+        clients = _clients(world, request, Path(order["store"]), channel)
+        result = job.run(settings, clients, request)
+        _check_samples(job, result)
+        channel.send("result", result.model_dump(mode="json"))
+    except JobError as error:
+        channel.send("error", str(error))
+    except MemoryError:
+        channel.send("error", "out of memory: the run reached jobs.*.max_memory_mb; raise it or look for what grows")
+    except Exception as error:  # noqa: BLE001  # the border of the process: whatever it is becomes the run's outcome
+        import traceback
+
+        traceback.print_exc()
+        channel.send("error", f"{type(error).__name__}: {error}")
+    # A client's thread may hang in a system call for ever; the answer is sent, and nothing waits for it.
+    sys.stderr.flush()
+    os._exit(0)
+
+
+def _clients(world: World, request: Request, store_file: Path, channel: Channel) -> Clients:
+    def open_store() -> Any:
+        from exporter.store import Store
+
+        return Store(store_file, read_only=request.dry_run)
+
+    stores: list[Budgets | History] = []
+
+    def shared() -> Any:
+        if not stores:
+            stores.append(open_store())
+        return stores[0]
+
+    return Clients(world=world, clock=SystemClock(), report=channel, open_budgets=shared, open_history=shared)
+
+
+def _take_standard_input() -> int:
+    """Keep the line to the parent for ourselves: the job's own children read nothing."""
+    descriptor = os.dup(0)
+    empty = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(empty, 0)
+    os.close(empty)
+    return descriptor
+
+
+def _follow_parent(descriptor: int) -> None:
+    """End the whole process group once the parent is gone, however it went."""
+
+    def watch() -> None:
+        while os.read(descriptor, 4096):
+            pass
+        os.killpg(0, signal.SIGKILL)
+
+    threading.Thread(target=watch, daemon=True, name="parent-watch").start()
+
+
+def _limit_self(max_memory_mb: int) -> None:
+    os.nice(NICENESS)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_DATA, (max_memory_mb << 20, max_memory_mb << 20))
+
+
+def _check_samples(job: Job, result: Result) -> None:
+    families = {family.name: family for family in job.metrics}
+    for sample in result.samples:
+        family = families.get(sample.family)
+        if family is None or set(sample.labels) != set(family.labels):
+            raise JobError(f"{job.name}: the sample {sample.family}{dict(sample.labels)} is not in the job's metrics")
+
+
+if __name__ == "__main__":
+    main()

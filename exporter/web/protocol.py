@@ -1,0 +1,136 @@
+"""uvicorn's HTTP protocol with the patience of an exporter that must always answer the next scrape.
+
+A connection that keeps us waiting (for headers, for a body, for the next request, for its reader) is ended at
+its limit, and when the server is full the one that has kept us waiting longest gives way to the newcomer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+RESERVED_DESCRIPTORS = 64
+"""Of the process's limit of open files, so many are left for the store, runs and their pipes."""
+IDLE_SECONDS = 90.0
+SWEEP_SECONDS = 1.0
+_TOO_LARGE = (
+    b"HTTP/1.1 413 Content Too Large\r\ncontent-type: text/plain\r\ncontent-length: 19\r\nconnection: close\r\n\r\n"
+    b"the body is too big"
+)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How many connections there may be and how long each may keep us waiting."""
+
+    max_connections: int
+    header_seconds: float
+    body_seconds: float
+    max_body_bytes: int
+
+    @classmethod
+    def within_descriptors(
+        cls, max_connections: int, header_seconds: float, body_seconds: float, max_body_bytes: int
+    ) -> Limits:
+        """Limits whose connections leave descriptors for everything else."""
+        soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        room = max_connections if soft == resource.RLIM_INFINITY else max(8, soft - RESERVED_DESCRIPTORS)
+        return cls(min(max_connections, room), header_seconds, body_seconds, max_body_bytes)
+
+
+class GuardedProtocol(HttpToolsProtocol):
+    """uvicorn's protocol with limits; `phase` is what the connection waits for since `since` (loop time)."""
+
+    limits: Limits
+    phase = "headers"
+    since = 0.0
+    body_bytes = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Take a connection, if need be at the cost of the stalest one."""
+        self._enter("headers")
+        if len(self.connections) >= self.limits.max_connections and not self._make_room():
+            transport.abort()
+            return
+        super().connection_made(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
+        if self.transport is not None:
+            super().connection_lost(exc)
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        self._enter("headers")
+        self.body_bytes = 0
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """The request's headers are there."""
+        self._enter("body")
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """A part of the body is there; beyond the limit the request is refused."""
+        self.body_bytes += len(body)
+        if self.body_bytes <= self.limits.max_body_bytes:
+            super().on_body(body)
+        elif not self.transport.is_closing():
+            self.transport.write(_TOO_LARGE)
+            self.transport.close()
+
+    def on_message_complete(self) -> None:
+        """The request is whole: now it is us who are waited for."""
+        self._enter("answer")
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """The answer is out."""
+        if self.phase == "answer":
+            self._enter("idle")
+        super().on_response_complete()
+
+    def overdue(self, now: float) -> bool:
+        """Whether the connection has kept us waiting beyond the limit of its phase."""
+        if self.phase == "headers":
+            patience = self.limits.header_seconds
+        elif self.phase == "idle":
+            patience = IDLE_SECONDS
+        elif self.phase == "body" or self.flow.write_paused:
+            patience = self.limits.body_seconds
+        else:
+            return False  # we are the ones who are awaited
+        return now - self.since > patience
+
+    def _enter(self, phase: str) -> None:
+        self.phase, self.since = phase, self.loop.time()
+
+    def _make_room(self) -> bool:
+        waiting: list[Any] = [c for c in self.connections if getattr(c, "phase", "answer") != "answer"]
+        if not waiting:
+            return False
+        stalest = min(waiting, key=lambda connection: float(connection.since))
+        self.connections.discard(stalest)
+        stalest.transport.abort()
+        return True
+
+
+def guarded_protocol(limits: Limits) -> type[GuardedProtocol]:
+    """A protocol class for uvicorn that keeps to these limits."""
+    return type("LimitedProtocol", (GuardedProtocol,), {"limits": limits})
+
+
+async def sweep(connections: Callable[[], set[Any]]) -> None:
+    """End overdue connections, for ever."""
+    loop = asyncio.get_running_loop()
+    while True:
+        await asyncio.sleep(SWEEP_SECONDS)
+        now = loop.time()
+        for connection in list(connections()):
+            if connection.overdue(now):
+                connection.transport.abort()
