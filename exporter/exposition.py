@@ -6,13 +6,14 @@ Both formats share their sample lines and differ in the header of counters and t
 
 from __future__ import annotations
 
+import struct
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from isal import igzip
+from isal import isal_zlib
 
 from jobs.core.model import Family, MetricType, clean_text
 
@@ -23,13 +24,32 @@ SeriesKey = tuple[str, Labels]
 
 _ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
 _EOF = b"# EOF\n"
+_GZIP_HEADER = bytes([0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 0, 255])
 
 
 class Body(NamedTuple):
-    """One format's prepared body, plain and as a gzip member."""
+    """One format's prepared part: plain, and as the beginning of a gzip member that `gzip_with` ends."""
 
     plain: bytes
-    gzip: bytes
+    gzip_begin: bytes
+    crc: int
+
+    @classmethod
+    def prepare(cls, plain: bytes) -> Body:
+        """Compress once; a sync flush ends the deflate blocks at a byte, so that more can follow."""
+        compressor = isal_zlib.compressobj(1, isal_zlib.DEFLATED, -15)
+        blocks = compressor.compress(plain) + compressor.flush(isal_zlib.Z_SYNC_FLUSH)
+        return cls(plain, _GZIP_HEADER + blocks, isal_zlib.crc32(plain))
+
+    def gzip_with(self, tail: bytes) -> bytes:
+        """One gzip member of the prepared part and a tail of less than 64 KiB, which stands there uncompressed.
+
+        (RFC 1951 section 3.2.4, RFC 1952 section 2.3. A second member would be shorter to write, but curl
+        and others stop after the first.)
+        """
+        stored = struct.pack("<BHH", 1, len(tail), len(tail) ^ 0xFFFF) + tail
+        length = (len(self.plain) + len(tail)) & 0xFFFFFFFF
+        return self.gzip_begin + stored + struct.pack("<II", isal_zlib.crc32(tail, self.crc), length)
 
 
 @dataclass
@@ -50,8 +70,7 @@ class Exposition:
         self._lock = threading.RLock()
         self._depth = 0
         self._changed: set[str] = set()
-        self.text = Body(b"", igzip.compress(b"", 1))
-        self.openmetrics = Body(b"", igzip.compress(b"", 1))
+        self.text = self.openmetrics = Body.prepare(b"")
 
     @contextmanager
     def changes(self) -> Iterator[None]:
@@ -133,16 +152,14 @@ class Exposition:
         shown = [group for group in self._groups.values() if group.series]
         text = b"".join([part for group in shown for part in (_header(group.family, "text"), group.text)])
         openmetrics = b"".join([part for group in shown for part in (_header(group.family, "open"), group.text)])
-        self.text = Body(text, igzip.compress(text, 1))
-        self.openmetrics = Body(openmetrics, igzip.compress(openmetrics, 1))
+        self.text = Body.prepare(text)
+        self.openmetrics = Body.prepare(openmetrics)
 
     def scrape(self, *, openmetrics: bool, gzip: bool, process: Callable[[], bytes] = bytes) -> bytes:
-        """A complete body; with `gzip` as two gzip members (RFC 1952 section 2.2)."""
+        """A complete body; `process` gives the figures that are read now."""
         prepared = self.openmetrics if openmetrics else self.text
         tail = process() + (_EOF if openmetrics else b"")
-        if not gzip:
-            return prepared.plain + tail
-        return prepared.gzip + igzip.compress(tail, 0)
+        return prepared.gzip_with(tail) if gzip else prepared.plain + tail
 
 
 def number(value: float) -> str:
