@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from exporter.config import ReportsSettings
 from exporter.record import Record
+from exporter.settings import ReportsSettings
 from jobs.core.files import atomic_create, atomic_symlink, timestamped
 from jobs.core.job import Job
 
