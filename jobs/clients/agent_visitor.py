@@ -1,0 +1,162 @@
+"""Visiting one agent: lock it, recall what is remembered, find the facts, decide, and remember."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from jobs.clients.agent_facts import FactFinder
+from jobs.clients.agent_files import AgentFiles, CorruptState
+from jobs.clients.agent_repair import Repair, quarantine
+from jobs.core.agent_discovery import Watched
+from jobs.core.agent_record import AgentRecord
+from jobs.core.agent_state import WINDOW_SECONDS, Decision, Facts, Rules, State, Verb, decide, decide_release
+from jobs.core.agent_visit import Visit, remembered
+from jobs.core.job import JobError
+from jobs.core.model import Severity
+
+if TYPE_CHECKING:
+    from jobs.clients import Clients
+    from jobs.clients.agents import AgentReading
+
+_AGAIN_SECONDS = 5.0
+_RELEASE_WAIT_SECONDS = 60.0
+
+
+class Visitor:
+    """Visits agents at `now`. With `dry_run` it only says what it would do; `releases` ends quarantines."""
+
+    def __init__(
+        self,
+        clients: Clients,
+        files: AgentFiles,
+        repair: Repair,
+        rules: Rules,
+        *,
+        now: datetime,
+        young_seconds: float,
+        dry_run: bool,
+        releases: bool,
+    ) -> None:
+        self._clients, self._files, self._repair, self._rules = clients, files, repair, rules
+        self._finder = FactFinder(clients.docker, young_seconds)
+        self._now, self._dry_run, self._releases = now, dry_run, releases
+
+    def visit(self, reading: AgentReading, locks: ExitStack) -> Visit:
+        """Look at one agent and decide; what is to be restarted stays locked until the run is over."""
+        watched = Watched(reading.agent, reading.container, reading.url)
+        visit = Visit(watched, reading.probe, Facts(reading.state, reading.detail), _blank(reading))
+        visit.check_error = reading.check_error
+        with ExitStack() as lock:
+            visit.busy = not self._locked(visit, lock)
+            self._recall(visit)
+            if not visit.busy:
+                self._judge(visit, reading)
+                self._apply(visit)
+            if visit.decision.verb is Verb.RESTART:
+                locks.push(lock.pop_all())
+        return visit
+
+    def _locked(self, visit: Visit, lock: ExitStack) -> bool:
+        """Whether nobody else is at work on the agent; a planned run writes nothing, and so needs no lock."""
+        if self._dry_run:
+            return True
+        try:
+            mine = self._lock(visit.name, lock)
+        except OSError as error:
+            if self._releases:
+                raise JobError(f"{visit.name} cannot be released: {error}") from error
+            visit.note("not_locked", Severity.HIGH, f"nothing is done about {visit.name}: {error}")
+            return False
+        if not mine:
+            visit.note("busy", Severity.INFO, f"another run is at work on {visit.name}")
+        return mine
+
+    def _lock(self, name: str, lock: ExitStack) -> bool:
+        """Take the agent's lock. A release waits for it: an operator asked, and is not to ask again."""
+        deadline = time.monotonic() + (_RELEASE_WAIT_SECONDS if self._releases else 0)
+        while not lock.enter_context(self._files.lock(name)):
+            lock.close()
+            if time.monotonic() >= deadline:
+                if self._releases:
+                    raise JobError(f"{name} cannot be released while another run is at work on it; try again")
+                return False
+            time.sleep(0.1)
+        return True
+
+    def _recall(self, visit: Visit) -> None:
+        """Put what is remembered of the agent into the visit; set aside what cannot be understood."""
+        try:
+            visit.record = self._files.load(visit.name) or visit.record
+        except CorruptState as error:
+            if not visit.busy:
+                self._rebuild(visit, str(error))
+        except OSError as error:
+            visit.busy = True
+            visit.note("state_not_read", Severity.HIGH, f"nothing is done about {visit.name}: {error}")
+        visit.before = visit.record.status
+
+    def _rebuild(self, visit: Visit, reason: str) -> None:
+        spent = self._spent(visit.name)
+        visit.record = visit.record.updated(
+            restarts_in_hour=tuple(spent)[-1000:],
+            last_restart=spent[-1] if spent else None,
+            total_restarts=len(spent),
+        )
+        kept = "it would be set aside"
+        if not self._dry_run:
+            kept = f"it was kept as {self._files.set_aside(visit.name, self._now).name}"
+        message = f"the state file of {visit.name} could not be understood ({reason}); {kept} and rebuilt"
+        visit.note("corrupt_state", Severity.MEDIUM, message)
+
+    def _judge(self, visit: Visit, reading: AgentReading) -> None:
+        known = self._finder.facts(reading, visit.record, self._now)
+        visit.facts, visit.inspection = known.facts, known.inspection
+        visit.record = remembered(visit, self._now)
+        if known.verdict:
+            visit.record = visit.record.updated(verdict=known.verdict)
+        if self._releases:
+            self._release(visit)
+            visit.decision = decide_release(visit.facts)
+        else:
+            visit.decision = self._decision(visit)
+        if visit.facts.young and visit.facts.state is not State.HEALTHY:
+            visit.again_seconds = _AGAIN_SECONDS
+
+    def _decision(self, visit: Visit) -> Decision:
+        spent: Sequence[datetime] = ()
+        if visit.facts.touchable and visit.facts.state is not State.HEALTHY:
+            spent = self._spent(visit.name)
+            visit.record = visit.record.with_restarts(spent, self._now)
+        failures, quarantined = visit.record.consecutive_failures, visit.record.quarantined_since is not None
+        return decide(visit.facts, failures, quarantined, spent, self._now, self._rules)
+
+    def _release(self, visit: Visit) -> None:
+        done = not self._dry_run
+        visit.did("release", "its quarantine ends and its restarts of this hour are forgotten", done=done)
+        if done:
+            self._clients.budgets.reset(f"restart/{visit.name}")
+        visit.record = visit.record.updated(quarantined_since=None, quarantine_reason="", restarts_in_hour=())
+
+    def _spent(self, name: str) -> Sequence[datetime]:
+        return self._clients.budgets.spent(f"restart/{name}", self._now - timedelta(seconds=WINDOW_SECONDS))
+
+    def _apply(self, visit: Visit) -> None:
+        """Do what needs no restart, or in a planned run only say it."""
+        decision = visit.decision
+        if self._dry_run:
+            if decision.verb in (Verb.RESTART, Verb.QUARANTINE):
+                visit.did(decision.verb.value, decision.reason, done=False)
+            return
+        if decision.verb is Verb.QUARANTINE:
+            quarantine(visit, self._now, decision.reason)
+        elif decision.verb is Verb.WAIT:
+            visit.again_seconds = decision.wait_seconds
+        self._repair.save(visit)
+
+
+def _blank(reading: AgentReading) -> AgentRecord:
+    return AgentRecord(agent_name=reading.agent.name, port=reading.agent.port)

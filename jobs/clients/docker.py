@@ -1,0 +1,151 @@
+"""The Docker engine: what runs, why it stopped, and the one thing that may be done about it, a restart.
+
+Everything goes by container id. A name can move to another container between two calls; an id cannot.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from jobs.clients.errors import Absent, ClientError, Refused
+from jobs.core.containers import (
+    Container,
+    ContainerEvent,
+    Inspection,
+    clean,
+    parse_containers,
+    parse_event,
+    parse_inspection,
+)
+from jobs.core.settings import DockerSettings
+
+if TYPE_CHECKING:
+    from jobs.clients.docker_api import BoundedAPIClient, Failed
+
+MAX_LOG_LINE_CHARACTERS = 4096
+QUIET_SECONDS = 0.5
+"""An engine that has said nothing for so long has said what it remembers; `stop` follows `die` in milliseconds."""
+
+_T = TypeVar("_T")
+
+
+class NoSuchContainer(ClientError):
+    """The engine has no container with that id (any more)."""
+
+
+class DockerEngine:
+    """The engine that `settings` names, else the one behind the local socket. It is first asked when used."""
+
+    def __init__(self, settings: DockerSettings) -> None:
+        self._settings = settings
+        self._opened: BoundedAPIClient | None = None
+
+    def version(self) -> str:
+        """The engine's version (`28.2.2`)."""
+        return self._ask(lambda api: clean(str(api.version()["Version"]), 64))
+
+    def containers(self) -> list[Container]:
+        """Every container, running or not, in one call."""
+        return self._ask(lambda api: parse_containers(api.containers(all=True)))
+
+    def inspect(self, container_id: str) -> Inspection:
+        """All about one container; NoSuchContainer where it is gone."""
+        return self._ask(lambda api: parse_inspection(api.inspect_container(container_id)))
+
+    def log_tail(self, container_id: str, lines: int) -> list[str]:
+        """The last `lines` lines that the container wrote, each cut at MAX_LOG_LINE_CHARACTERS."""
+        raw = self._ask(lambda api: bytes(api.logs(container_id, tail=lines)))
+        texts = raw.decode(errors="replace").split("\n")
+        return [text[:MAX_LOG_LINE_CHARACTERS] for text in texts if text][-lines:]
+
+    def restart(self, container_id: str, stop_timeout_seconds: float) -> None:
+        """Stop it if it runs (by force after the time-out), then start it; NoSuchContainer where it is gone."""
+        seconds = math.ceil(stop_timeout_seconds)
+        # Starting takes time of its own, on a loaded host more than any other call.
+        self._ask(lambda api: api.restart(container_id, timeout=seconds), extra_seconds=seconds + 30)
+
+    def events(
+        self, container_id: str, since: datetime, enough: Callable[[list[ContainerEvent]], bool]
+    ) -> list[ContainerEvent]:
+        """What the engine remembers of one container since then, oldest first, and what happens meanwhile.
+
+        It stops once `enough` is true of what came so far, or nothing has come for QUIET_SECONDS. The engine
+        remembers its last 256 events (moby's daemon/events: `eventsLimit`), of which the probes of health
+        checks are the most: after a few minutes there may be nothing left.
+        """
+        filters = json.dumps({"type": ["container"], "container": [container_id]})
+        params = {"since": f"{since.timestamp():.6f}", "filters": filters}
+        found: list[ContainerEvent] = []
+
+        def parsed_enough(raw: list[Any]) -> bool:
+            found.append(parse_event(raw[-1]))
+            return enough(found)
+
+        self._ask(lambda api: api.events_until(params, parsed_enough, QUIET_SECONDS))
+        return found
+
+    def _ask(self, call: Callable[[BoundedAPIClient], _T], extra_seconds: float = 0) -> _T:
+        limit, where = self._settings.timeout_seconds + extra_seconds, self._where
+        # The library takes 0.2 s to load, which a host without Docker need not wait for.
+        from jobs.clients import docker_api
+
+        def answer() -> _T:
+            api = self._api(docker_api.BoundedAPIClient)
+            api.answer_seconds = limit
+            api.timeout = math.ceil(limit)
+            return call(api)
+
+        try:
+            return docker_api.within(limit, answer)
+        except docker_api.Failed as failure:
+            raise _explained(failure, where, limit) from failure
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise ClientError(f"{where} answered nonsense: {clean(str(error), 200)}") from error
+
+    def _api(self, kind: type[BoundedAPIClient]) -> BoundedAPIClient:
+        if self._opened is None:
+            # With no version given, the library asks the engine for the newest that both know.
+            self._opened = kind(base_url=self._url, timeout=math.ceil(self._settings.timeout_seconds))
+        return self._opened
+
+    @property
+    def _url(self) -> str:
+        return self._settings.url or local_url()
+
+    @property
+    def _where(self) -> str:
+        return f"the Docker engine at {self._url}"
+
+
+def local_url() -> str:
+    """The URL of the local socket, the system's or else the user's own; Absent where there is none."""
+    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
+    usual = [Path("/var/run/docker.sock"), *([Path(runtime, "docker.sock")] if runtime.startswith("/") else [])]
+    for socket in usual:
+        if socket.exists():
+            return f"unix://{socket}"
+    raise Absent(f"no Docker engine: docker.url is not set and there is no {' or '.join(map(str, usual))}")
+
+
+def _explained(failure: Failed, where: str, limit_seconds: float) -> ClientError:
+    if failure.status in (401, 403):
+        return Refused(f"{where} refuses: {failure.reason}")
+    if failure.status == 404:
+        return NoSuchContainer(f"{where} answers: {failure.reason}")
+    if failure.status is not None:
+        return ClientError(f"{where} answered {failure.status}: {failure.reason}")
+    if failure.caused_by(PermissionError):
+        return Refused(f"no permission for {where}; give this user access to the socket")
+    if failure.caused_by(TimeoutError):
+        return ClientError(f"{where} did not answer within {limit_seconds:g} s")
+    if failure.caused_by(FileNotFoundError):
+        return ClientError(f"{where} is down: there is no such socket")
+    if failure.caused_by(ConnectionRefusedError):
+        return ClientError(f"{where} is down: connection refused")
+    return ClientError(f"{where} failed: {failure.reason}")
