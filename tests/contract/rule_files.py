@@ -1,0 +1,75 @@
+"""The alert rules, their unit tests and the dashboards, as the contract tests read them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+RULE_FILES = sorted((ROOT / "alert_rules").glob("*.rules.yml"))
+RULE_TESTS = sorted((ROOT / "alert_rules" / "tests").glob("*.test.yml"))
+DASHBOARD_FILES = sorted((ROOT / "grafana" / "dashboards").glob("*.json"))
+RUNBOOKS = ROOT / "docs" / "runbooks"
+RUNBOOK_BASE_URL = "https://github.com/sutazai/sutazai-exporter/blob/main/docs/runbooks/"
+"""Where the pages of docs/runbooks are read; the rules spell it out, as Prometheus has no variables for it."""
+
+
+@dataclass(frozen=True)
+class Alert:
+    """One alerting rule."""
+
+    name: str
+    expr: str
+    labels: dict[str, str]
+    annotations: dict[str, str]
+    hold: str
+    """Its `for`, empty where it fires at once."""
+
+
+def rules() -> Iterator[dict[str, Any]]:
+    """Every rule of every file."""
+    for path in RULE_FILES:
+        for group in yaml.safe_load(path.read_text())["groups"]:
+            yield from group["rules"]
+
+
+def alerts() -> list[Alert]:
+    """Every alerting rule."""
+    return [
+        Alert(rule["alert"], rule["expr"], rule["labels"], rule["annotations"], rule.get("for", ""))
+        for rule in rules()
+        if "alert" in rule
+    ]
+
+
+def recorded() -> list[tuple[str, str]]:
+    """Every recording rule as (name, expression)."""
+    return [(rule["record"], rule["expr"]) for rule in rules() if "record" in rule]
+
+
+def expectations() -> Iterator[tuple[str, bool]]:
+    """What the unit tests of the rules expect: (alert, whether it fires)."""
+    for path in RULE_TESTS:
+        for case in yaml.safe_load(path.read_text())["tests"]:
+            for expected in case["alert_rule_test"]:
+                yield expected["alertname"], bool(expected.get("exp_alerts"))
+
+
+def dashboard(path: Path) -> dict[str, Any]:
+    """A dashboard as it is stored."""
+    loaded: dict[str, Any] = json.loads(path.read_text())
+    return loaded
+
+
+def panels(board: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Every panel that shows something: rows are opened, and not panels themselves."""
+    for panel in board["panels"]:
+        if panel["type"] == "row":
+            yield from panel.get("panels", [])
+        else:
+            yield panel
