@@ -54,7 +54,7 @@ def test_a_server_that_lists_but_does_not_generate_fails_the_canary(ollama_stub:
 
 
 def test_a_model_that_is_not_there_fails_the_canary_and_is_named(ollama_stub: OllamaStub) -> None:
-    with pytest.raises(ClientError, match="404.*'missing:latest' not found"):
+    with pytest.raises(ClientError, match=r"404.*'missing:latest' not found"):
         client(ollama_stub.url).generate_token("missing")
 
 

@@ -1,0 +1,1 @@
+"""The checks that a health check is made of: each says how to read something and how to judge what was read."""
