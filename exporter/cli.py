@@ -234,13 +234,26 @@ def check_config(config_file: Path | None) -> None:
     click.echo(f"The configuration is good. It comes from {', '.join(['defaults', *origins])}.")
 
 
+@commands.group()
+def config() -> None:
+    """The configuration."""
+
+
+@config.command()
+def reference() -> None:
+    """Every setting as a Markdown table: key, type and limits, default, variable, meaning."""
+    from exporter.reference import print_settings
+
+    print_settings()
+
+
 @commands.command()
 @click.option("--format", "form", type=click.Choice(["table", "markdown", "json"]), default="table", show_default=True)
 def metrics(form: str) -> None:
     """The catalogue of every metric: name, type, labels, meaning."""
-    from exporter import console
+    from exporter.reference import print_catalogue
 
-    console.print_catalogue(form)
+    print_catalogue(form)
 
 
 @commands.group()

@@ -18,7 +18,7 @@ from rich.table import Table
 
 from exporter.config import Configuration
 from exporter.logs import set_up
-from exporter.metrics import Metrics, catalogue
+from exporter.metrics import Metrics
 from exporter.record import Record
 from exporter.redaction import Redactor
 from exporter.runner import Runner, Watcher
@@ -26,9 +26,9 @@ from jobs.core.cadence import Cadence
 from jobs.core.job import Job
 from jobs.core.model import Outcome, Request, Severity
 
-_out = Console(highlight=False, soft_wrap=True)
-if not _out.is_terminal:
-    _out.width = 240  # whoever reads this later has no edge to wrap at
+out = Console(highlight=False, soft_wrap=True)
+if not out.is_terminal:
+    out.width = 240  # whoever reads this later has no edge to wrap at
 _err = Console(stderr=True, highlight=False)
 _STYLES = {"ok": "green", "skipped": "yellow", "error": "red", "timeout": "red", "stopped": "yellow"}
 _SEVERITY_STYLES = {
@@ -90,20 +90,20 @@ def print_record(record: Record, *, as_json: bool) -> None:
         return
     result = record.result
     score = "" if result.score is None else f", score {result.score:g} of 100"
-    _out.print(f"[bold]{task}: {escape(result.status)}[/]{score} ({seconds}) {escape(result.summary)}")
+    out.print(f"[bold]{task}: {escape(result.status)}[/]{score} ({seconds}) {escape(result.summary)}")
     for action in result.actions:
         word = "did" if action.done else "would"
-        _out.print(f"  {word}: {escape(f'{action.verb} {action.subject}')} {escape(action.detail)}")
+        out.print(f"  {word}: {escape(f'{action.verb} {action.subject}')} {escape(action.detail)}")
     if record.request.dry_run and not result.actions:
-        _out.print("  nothing would be changed")
+        out.print("  nothing would be changed")
     for finding in sorted(result.findings, key=lambda f: -list(Severity).index(f.severity)):
         style = _SEVERITY_STYLES[finding.severity]
         remedy = f" [dim]→ {escape(finding.remedy)}[/]" if finding.remedy else ""
-        _out.print(f"  [{style}]{finding.severity:8}[/] {escape(finding.subject)}: {escape(finding.message)}{remedy}")
+        out.print(f"  [{style}]{finding.severity:8}[/] {escape(finding.subject)}: {escape(finding.message)}{remedy}")
     for deduction in result.deductions:
-        _out.print(f"  [dim]-{deduction.points:g} points: {escape(deduction.reason)}[/]")
+        out.print(f"  [dim]-{deduction.points:g} points: {escape(deduction.reason)}[/]")
     if record.report:
-        _out.print(f"  report: {escape(record.report)}")
+        out.print(f"  report: {escape(record.report)}")
 
 
 def print_history(records: Sequence[Record], missed: Sequence[dict[str, Any]], *, as_json: bool) -> None:
@@ -111,7 +111,7 @@ def print_history(records: Sequence[Record], missed: Sequence[dict[str, Any]], *
     if as_json:
         print_json({"runs": [json.loads(record.model_dump_json()) for record in records], "missed": list(missed)})
         return
-    table = _table("started", "task", "mode", "why", "took", "outcome", "what came of it")
+    table = table_of("started", "task", "mode", "why", "took", "outcome", "what came of it")
     for record in records:
         request, result = record.request, record.result
         came_of_it = record.error or (f"{result.status} {result.summary}" if result else "")
@@ -119,10 +119,10 @@ def print_history(records: Sequence[Record], missed: Sequence[dict[str, Any]], *
         what = f"{request.task} {request.target}".strip()
         cells = (_when(record.started), what, request.mode, request.trigger, f"{record.duration_seconds:.1f} s")
         table.add_row(*map(escape, cells), outcome, escape(came_of_it))
-    _out.print(table if records else "Nothing has run yet.")
+    out.print(table if records else "Nothing has run yet.")
     for gap in missed:
         text = f"{gap['task']} ({gap['cadence']}): {gap['count']} missed"
-        _out.print(f"missed: {escape(text)} between {gap['after_slot']} and {gap['before_slot']}")
+        out.print(f"missed: {escape(text)} between {gap['after_slot']} and {gap['before_slot']}")
 
 
 def print_tasks(rows: Iterable[tuple[Job, Sequence[Cadence], Record | None]], *, as_json: bool) -> None:
@@ -141,12 +141,12 @@ def print_tasks(rows: Iterable[tuple[Job, Sequence[Cadence], Record | None]], *,
             ]
         )
         return
-    table = _table("task", "when", "last run", "outcome", "what it does")
+    table = table_of("task", "when", "last run", "outcome", "what it does")
     for job, cadences, last in rows:
         when = ", ".join(str(cadence) for cadence in cadences) or "never (disabled)"
         outcome = f"[{_STYLES[last.outcome]}]{last.outcome}[/]" if last else ""
         table.add_row(job.name, when, _when(last.started) if last else "never", outcome, job.summary)
-    _out.print(table)
+    out.print(table)
 
 
 def print_agents(metrics: Metrics, *, as_json: bool) -> None:
@@ -165,37 +165,21 @@ def print_agents(metrics: Metrics, *, as_json: bool) -> None:
     if as_json:
         print_json(rows)
         return
-    table = _table("agent", "state", "up in 24 h", "failures in a row")
+    table = table_of("agent", "state", "up in 24 h", "failures in a row")
     for row in rows:
         uptime = row["uptime_24h_ratio"]
         cells = ("" if uptime is None else f"{uptime:.1%}", f"{row['consecutive_failures'] or 0:g}")
         table.add_row(escape(str(row["agent"])), str(row["state"]), *cells)
-    _out.print(table if rows else "No agents are known yet; `sutazai-exporter run agent-monitor` looks for them.")
-
-
-def print_catalogue(form: str) -> None:
-    """Every metric family."""
-    families = sorted(catalogue(), key=lambda family: family.name)
-    if form == "json":
-        print_json([family.model_dump(mode="json") for family in families])
-    elif form == "markdown":
-        _out.print("| name | type | labels | meaning |\n| --- | --- | --- | --- |", markup=False)
-        for family in families:
-            labels = ", ".join(f"`{label}`" for label in family.labels)
-            _out.print(f"| `{family.name}` | {family.type} | {labels} | {family.help} |", markup=False)
-    else:
-        table = _table("name", "type", "labels", "meaning")
-        for family in families:
-            table.add_row(family.name, family.type, ", ".join(family.labels), escape(family.help))
-        _out.print(table)
+    out.print(table if rows else "No agents are known yet; `sutazai-exporter run agent-monitor` looks for them.")
 
 
 def print_json(content: Any) -> None:
     """JSON, indented, as other programs read it."""
-    _out.print(json.dumps(content, indent=2, default=list), markup=False)
+    out.print(json.dumps(content, indent=2, default=list), markup=False)
 
 
-def _table(*columns: str) -> Table:
+def table_of(*columns: str) -> Table:
+    """An empty table in the manner of all tables here."""
     return Table(*columns, box=None, padding=(0, 2, 0, 0))
 
 

@@ -6,10 +6,11 @@ import logging
 from typing import TYPE_CHECKING
 
 from exporter import metrics
-from jobs.clients.docker_events import ContainerEvent, DockerEvents
+from jobs.clients.docker_events import DockerEvents
+from jobs.core.agent_discovery import agent_of_container
+from jobs.core.containers import ContainerEvent
 from jobs.core.model import Request, Trigger
 from jobs.core.registry import all_jobs
-from jobs.core.settings import AGENT_NAME, GUIDE_AGENTS, AgentsSettings
 
 if TYPE_CHECKING:
     from exporter.daemon import Daemon
@@ -38,19 +39,10 @@ class DockerWatch:
 
     def _on_event(self, event: ContainerEvent) -> None:
         settings = self._daemon.configuration.settings
-        agent = agent_of(event, settings.agents)
+        agent = agent_of_container(settings.agents, event.name, event.labels)
         if agent is None:
             return
         for job in all_jobs().values():
             if event.action in job.wakes_on and getattr(settings.jobs, job.key).enabled:
                 reason = f"container {event.name}: {event.action}"
                 self._daemon.submit(Request(task=job.name, target=agent, trigger=Trigger.EVENT, reason=reason))
-
-
-def agent_of(event: ContainerEvent, settings: AgentsSettings) -> str | None:
-    """The name of the agent that an event's container is, or None if it is none or has no usable name."""
-    for agent in settings.listed if settings.listed is not None else GUIDE_AGENTS:
-        if event.name == (agent.container or agent.name):
-            return agent.name
-    discovered = settings.discover and event.labels.get("sutazai.agent") == "true"
-    return event.name if discovered and AGENT_NAME.fullmatch(event.name) else None
