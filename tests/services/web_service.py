@@ -39,13 +39,13 @@ class WebService:
         return self.directory / "log"
 
     def start(self) -> None:
-        """Start it on the files it has had and wait until it is ready; clean up when it does not get there."""
+        """Start it on the files it has had and wait until it is ready; remove everything when it does not get there."""
         flags = [f"--{name}" if value is True else f"--{name}={value}" for name, value in self.arguments().items()]
         self.process = Process([self._program, *flags], log_file=self.log_file)
         try:
             self.process.wait_ready(self._ready, f"{self.name} is ready", ignoring=TRANSIENT)
         except BaseException:
-            self.process.stop()
+            self.close()
             raise
 
     def stop(self) -> None:
