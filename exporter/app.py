@@ -69,7 +69,7 @@ def serve(configuration: Configuration, reload_configuration: Callable[[], Confi
     base_dir = configuration.settings.base_dir
     with _only_daemon(base_dir), _listening_socket(configuration.settings.web.listen_address) as listener:
         store = open_store(configuration)
-        daemon = Daemon(configuration, store, SystemClock(), _with_logs(reload_configuration))
+        daemon = Daemon(configuration, store, SystemClock(), reload_configuration, set_up_logs)
         daemon.start()
         try:
             host, port = listener.getsockname()[:2]
@@ -81,15 +81,6 @@ def serve(configuration: Configuration, reload_configuration: Callable[[], Confi
             daemon.stop()
             store.close()
             logger.info("stopped")
-
-
-def _with_logs(load: Callable[[], Configuration]) -> Callable[[], Configuration]:
-    def reload() -> Configuration:
-        configuration = load()
-        set_up_logs(configuration)
-        return configuration
-
-    return reload
 
 
 @contextmanager

@@ -4,33 +4,35 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from datetime import datetime, timedelta
+from collections.abc import Callable
+from datetime import timedelta
 
 from exporter import metrics
 from exporter.config import ConfigError, Configuration
+from exporter.dispatcher import Dispatcher
 from exporter.plan import cadences_of, max_run_seconds, stale_after_seconds
 from exporter.record import Record
 from exporter.replay import replayed_metrics
-from exporter.runner import LedgerError, Runner, Watcher
+from exporter.runner import Runner
 from exporter.scheduler import Scheduler
 from exporter.store import Store, StoreError
 from exporter.textfile import write_textfile
-from jobs.core.model import Outcome, Request, Trigger
+from jobs.core.model import Request
 from jobs.core.ports import Clock
 from jobs.core.registry import all_jobs
 
 logger = logging.getLogger(__name__)
 
-PRUNE_SECONDS = 3600
+UPKEEP_SECONDS = 3600
 NEEDS_RESTART = ("base_dir", "web.listen_address", "runs.max_parallel")
 """What a reload cannot change."""
 
 
 class Daemon:
-    """Ties scheduler, runner, store and metrics together; owns the threads that are not the web server's."""
+    """Ties scheduler, dispatcher, store and metrics together.
+
+    `reload_configuration` reads the configuration anew; `on_reloaded` hears when a new one is in force.
+    """
 
     def __init__(
         self,
@@ -38,6 +40,7 @@ class Daemon:
         store: Store,
         clock: Clock,
         reload_configuration: Callable[[], Configuration],
+        on_reloaded: Callable[[Configuration], None] = lambda configuration: None,
     ) -> None:
         settings = configuration.settings
         self._seen = store.last_finish_order()
@@ -47,13 +50,20 @@ class Daemon:
         self._store = store
         self._clock = clock
         self._reload = reload_configuration
+        self._on_reloaded = on_reloaded
+        self._dispatcher = Dispatcher(
+            self.runner,
+            clock,
+            settings.runs.max_parallel,
+            on_running=self.metrics.running,
+            on_record=self._on_record,
+            on_store_failure=lambda: self._note_store(False),
+        )
         self._scheduler = Scheduler(store, clock, self.submit, self._note_store)
-        self._pool = ThreadPoolExecutor(settings.runs.max_parallel, thread_name_prefix="run")
-        self._pending: set[tuple[str, str, str]] = set()
-        self._pending_lock = threading.Lock()
         self._follow_lock = threading.Lock()
+        self._next_upkeep = clock.monotonic() + UPKEEP_SECONDS
         self._stop = threading.Event()
-        self._timers: set[threading.Timer] = set()
+        self._replan = threading.Event()
         self._thread = threading.Thread(target=self._work, name="scheduler")
         self.ready = threading.Event()
         """Set once the schedule is being watched."""
@@ -67,7 +77,7 @@ class Daemon:
 
     def start(self) -> None:
         """Close what a former life left open, show what the ledger knows, and begin to watch the schedule."""
-        self._close_unfinished()
+        self.runner.close_cut_off()
         self._plan()
         self.metrics.set(metrics.RELOAD_TIME, self._clock.now().timestamp())
         self._thread.start()
@@ -76,36 +86,37 @@ class Daemon:
         """End every run within its grace, enter it as stopped, and let go."""
         self._stop.set()
         self.runner.stop.set()
-        for timer in list(self._timers):
-            timer.cancel()
         if self._thread.is_alive():
             self._thread.join()
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._dispatcher.stop()
 
     def _work(self) -> None:
         self._scheduler.start()
         self.ready.set()
-        next_prune = self._clock.monotonic()
         while not self._stop.wait(1):
             try:
-                self._scheduler.run_pending()
-                self._plan_metrics()
-                self.follow()
-                for task in self.metrics.expire(self._clock.now()):
-                    logger.warning("no result for too long: its gauges are taken back", extra={"task": task})
-                if self._clock.monotonic() >= next_prune:
-                    next_prune = self._clock.monotonic() + PRUNE_SECONDS
-                    days = self.configuration.settings.runs.ledger_retention_days
-                    self._store.prune(self._clock.now(), timedelta(days=days))
+                self._look()
             except StoreError as error:
                 logger.error(str(error))
                 self._note_store(False)
+            except Exception:  # whatever it is, the schedule must go on
+                logger.exception("the schedule could not be looked at")
 
-    def _close_unfinished(self) -> None:
-        for run_id, request, pid, started in self._store.unfinished_runs():
-            reason = f"the process that ran it (pid {pid}) ended before it did"
-            self.runner.close(run_id, request, Outcome.ERROR, reason, started)
-            logger.warning("a run was cut off", extra={"task": request.task, "run": run_id})
+    def _look(self) -> None:
+        """What is due each second."""
+        if self._replan.is_set():
+            self._replan.clear()
+            self._plan()
+        self._scheduler.run_pending()
+        self._plan_metrics()
+        self.follow()
+        for task in self.metrics.expire(self._clock.now()):
+            logger.warning("no result for too long: its gauges are taken back", extra={"task": task})
+        if self._clock.monotonic() >= self._next_upkeep:
+            self._next_upkeep = self._clock.monotonic() + UPKEEP_SECONDS
+            self.runner.close_cut_off()
+            days = self.configuration.settings.runs.ledger_retention_days
+            self._store.prune(self._clock.now(), timedelta(days=days))
 
     # Configuration
 
@@ -126,7 +137,8 @@ class Daemon:
         if not problems:
             self.runner.configuration = fresh
             self.metrics.exposition.max_series_per_family = fresh.settings.web.max_series_per_family
-            self._plan()
+            self._replan.set()
+            self._on_reloaded(fresh)
             self.metrics.set(metrics.RELOAD_TIME, self._clock.now().timestamp())
             logger.info("configuration reloaded")
         return problems
@@ -145,84 +157,19 @@ class Daemon:
 
     # Runs
 
-    def submit(self, request: Request) -> Future[Record | None]:
-        """Enqueue a request; raise UnknownRequest. The same run is not started twice: the second is skipped."""
-        _, request = self.runner.check(request)
-        return self._pool.submit(self._run, request)
+    def submit(self, request: Request) -> None:
+        """Enqueue a request; raise UnknownRequest."""
+        self._dispatcher.submit(request)
 
-    def _run(self, request: Request) -> Record | None:
-        with self._unless_pending(request) as alone:
-            try:
-                if alone:
-                    wait_seconds = max_run_seconds(self.configuration, request.task)
-                    record = self.runner.run(request, Watcher(started=self._show_running), wait_seconds=wait_seconds)
-                else:
-                    reason = "the same run is waiting or under way already"
-                    record = self.runner.enter(request, Outcome.SKIPPED, reason, self._clock.now())
-            except LedgerError as error:
-                logger.error(str(error), extra={"task": request.task})
-                record = error.record
-                self.metrics.record(record, stale_after_seconds(self.configuration, request.task))
-                self._note_store(False)
-            except StoreError as error:
-                logger.error(str(error), extra={"task": request.task})
-                self._note_store(False)
-                return None
-            finally:
-                if alone:
-                    self._show_idle(request)
-        self._after(record)
-        return record
-
-    @contextmanager
-    def _unless_pending(self, request: Request) -> Iterator[bool]:
-        key = (request.task, request.mode, request.target)
-        with self._pending_lock:
-            alone = key not in self._pending
-            self._pending.add(key)
+    def _on_record(self, record: Record, entered: bool) -> None:
         try:
-            yield alone
-        finally:
-            if alone:
-                with self._pending_lock:
-                    self._pending.discard(key)
-
-    def _show_running(self, request: Request, since: datetime) -> None:
-        logger.info("run started", extra=_about(request))
-        self.metrics.running(request.task, since)
-
-    def _show_idle(self, request: Request) -> None:
-        with self._pending_lock:
-            others = any(task == request.task for task, mode, target in self._pending if target != request.target)
-        if not others:
-            self.metrics.running(request.task, None)
-
-    def _after(self, record: Record) -> None:
-        level = logging.INFO if record.outcome in (Outcome.OK, Outcome.SKIPPED) else logging.ERROR
-        came_of_it = record.result.summary or record.result.status if record.result else ""
-        about = _about(record.request) | {"outcome": record.outcome, "seconds": round(record.duration_seconds, 3)}
-        logger.log(level, "run ended", extra=about | {"result": record.error or came_of_it})
-        try:
+            if not entered:
+                raise StoreError("the record is not in the ledger and shown all the same")
             self.follow()
         except StoreError as error:
             logger.error(str(error))
+            self.metrics.record(record, stale_after_seconds(self.configuration, record.request.task))
             self._note_store(False)
-        if record.result and record.result.run_again_seconds is not None:
-            self._later(record.request, record.result.run_again_seconds)
-
-    def _later(self, request: Request, seconds: float) -> None:
-        reason = "asked for by the run before"
-        again = request.model_copy(update={"trigger": Trigger.FOLLOW_UP, "mode": "", "reason": reason})
-
-        def submit() -> None:
-            self._timers.discard(timer)
-            if not self._stop.is_set():
-                self.submit(again)
-
-        timer = threading.Timer(seconds, submit)
-        timer.daemon = True
-        self._timers.add(timer)
-        timer.start()
 
     # Ledger to metrics
 
@@ -252,11 +199,6 @@ class Daemon:
     def _note_store(self, worked: bool) -> None:
         if self.metrics.exposition.get(metrics.STORE_UP.name) != float(worked):
             self.metrics.set(metrics.STORE_UP, float(worked))
-
-
-def _about(request: Request) -> dict[str, str]:
-    about = {"task": request.task, "mode": request.mode, "trigger": request.trigger.value}
-    return about | ({"target": request.target} if request.target else {})
 
 
 def _value(configuration: Configuration, path: str) -> object:

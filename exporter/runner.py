@@ -179,6 +179,20 @@ class Runner:
         self._store.finish_run(record, counters_of(record), record.finished)
         return record
 
+    def close_cut_off(self) -> None:
+        """Complete in the ledger, as failed, the runs whose process ended before they did."""
+        for run_id, request, pid, started in self._store.unfinished_runs():
+            try:
+                lock = self._lock(request, started, wait_seconds=0)
+            except Busy:
+                continue  # somebody is at it
+            try:
+                reason = f"cut off: the process that ran it (pid {pid}) ended before it did"
+                self.close(run_id, request, Outcome.ERROR, reason, started)
+                logger.warning("a run was cut off", extra={"task": request.task, "run": run_id})
+            finally:
+                lock.release()
+
     def _process(
         self, job: Job, request: Request, watcher: Watcher, run_id: int, started: datetime, keep_open: tuple[int, ...]
     ) -> tuple[Record, list[str]]:

@@ -1,0 +1,154 @@
+"""Requests wait here for their turn and become runs, several tasks side by side."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+
+from exporter.plan import max_run_seconds
+from exporter.record import Record
+from exporter.runner import LedgerError, Runner, Watcher
+from exporter.store import StoreError
+from jobs.core.model import Outcome, Request, Trigger
+from jobs.core.ports import Clock
+
+logger = logging.getLogger(__name__)
+
+
+class Dispatcher:
+    """Runs what is submitted. Of equal requests one may be running and one waiting: a third adds nothing.
+
+    `on_running` hears when a task begins (with the time) and when no run of it is left (with None);
+    `on_record` gets each record with whether it is in the ledger; `on_store` hears that the store failed.
+    """
+
+    def __init__(
+        self,
+        runner: Runner,
+        clock: Clock,
+        max_parallel: int,
+        *,
+        on_running: Callable[[str, datetime | None], None],
+        on_record: Callable[[Record, bool], None],
+        on_store_failure: Callable[[], None],
+    ) -> None:
+        self._runner = runner
+        self._clock = clock
+        self._on_running = on_running
+        self._on_record = on_record
+        self._on_store_failure = on_store_failure
+        self._pool = ThreadPoolExecutor(max_parallel, thread_name_prefix="run")
+        self._lock = threading.Lock()
+        self._waiting: set[tuple[str, str, str]] = set()
+        self._running: Counter[str] = Counter()
+        self._timers: set[threading.Timer] = set()
+
+    def submit(self, request: Request) -> None:
+        """Enqueue a request; raise UnknownRequest. One that adds nothing is entered as skipped."""
+        _, request = self._runner.check(request)
+        if self._runner.stop.is_set():
+            return
+        with self._lock:
+            adds_nothing = _key(request) in self._waiting
+            self._waiting.add(_key(request))
+        # Of a burst of events the first is told; a slot of the schedule is always accounted for.
+        if not adds_nothing:
+            self._pool.submit(self._guarded, self._run, request)
+        elif request.trigger is not Trigger.EVENT:
+            self._pool.submit(self._guarded, self._skip, request)
+
+    def submit_later(self, request: Request, seconds: float) -> None:
+        """Enqueue a request after a time, unless we are stopped before."""
+
+        def submit() -> None:
+            self._timers.discard(timer)
+            self.submit(request)
+
+        timer = threading.Timer(seconds, submit)
+        timer.daemon = True
+        self._timers.add(timer)
+        timer.start()
+
+    def stop(self) -> None:
+        """End every run within its grace, and wait until each is entered."""
+        self._runner.stop.set()
+        for timer in list(self._timers):
+            timer.cancel()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _guarded(self, work: Callable[[Request], None], request: Request) -> None:
+        try:
+            work(request)
+        except StoreError as error:
+            logger.error(str(error), extra=about(request))
+            self._on_store_failure()
+        except Exception:  # the pool would keep it to itself
+            logger.exception("a run could not be dealt with", extra=about(request))
+
+    def _run(self, request: Request) -> None:
+        begun = False
+
+        def started(request: Request, since: datetime) -> None:
+            nonlocal begun
+            begun = True
+            self._begin(request, since)
+
+        limit_seconds = max_run_seconds(self._runner.configuration, request.task)
+        try:
+            record = self._runner.run(request, Watcher(started=started), wait_seconds=limit_seconds)
+            entered = True
+        except LedgerError as error:
+            logger.error(str(error), extra=about(request))
+            record, entered = error.record, False
+        finally:
+            self._end(request, begun)
+        self._told(record, entered)
+
+    def _skip(self, request: Request) -> None:
+        reason = "the same run is waiting already"
+        self._told(self._runner.enter(request, Outcome.SKIPPED, reason, self._clock.now()), True)
+
+    def _begin(self, request: Request, since: datetime) -> None:
+        logger.info("run started", extra=about(request))
+        with self._lock:
+            self._waiting.discard(_key(request))
+            self._running[request.task] += 1
+        self._on_running(request.task, since)
+
+    def _end(self, request: Request, begun: bool) -> None:
+        with self._lock:
+            if not begun:
+                self._waiting.discard(_key(request))
+                return
+            self._running[request.task] -= 1
+            idle = self._running[request.task] == 0
+        if idle:
+            self._on_running(request.task, None)
+
+    def _told(self, record: Record, entered: bool) -> None:
+        level = logging.INFO if record.outcome in (Outcome.OK, Outcome.SKIPPED) else logging.ERROR
+        came_of_it = record.error or (record.result.summary or record.result.status if record.result else "")
+        seconds = round(record.duration_seconds, 3)
+        logger.log(
+            level,
+            "run ended",
+            extra=about(record.request) | {"outcome": record.outcome, "seconds": seconds, "result": came_of_it},
+        )
+        self._on_record(record, entered)
+        if record.result and record.result.run_again_seconds is not None:
+            again = {"trigger": Trigger.FOLLOW_UP, "mode": "", "reason": "asked for by the run before"}
+            self.submit_later(record.request.model_copy(update=again), record.result.run_again_seconds)
+
+
+def about(request: Request) -> dict[str, str]:
+    """A request as fields of a log line."""
+    fields = {"task": request.task, "mode": request.mode, "trigger": request.trigger.value}
+    return fields | ({"target": request.target} if request.target else {})
+
+
+def _key(request: Request) -> tuple[str, str, str]:
+    return request.task, request.mode, request.target
