@@ -110,10 +110,12 @@ def _read_regular(path: Path, max_bytes: int) -> bytes:
         if path.is_symlink():
             raise CorruptState("it is a symbolic link") from error
         raise
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise CorruptState("it is not a regular file")
-        content = file.read(max_bytes + 1)
+        content = os.read(descriptor, max_bytes + 1)
+    finally:
+        os.close(descriptor)
     if len(content) > max_bytes:
         raise CorruptState(f"it is longer than {max_bytes} bytes")
     return content

@@ -19,11 +19,10 @@ NEVER = "0001-01-01T00:00:00Z"
 _T = TypeVar("_T")
 _UNPRINTABLE = re.compile(r"[^\w!-~ ]", re.ASCII)
 _HEALTH = re.compile(r"\((?:health: )?(healthy|unhealthy|starting)\)")
-# What runc, crun and the engine say when the command of a health check could not even be started.
-_CANNOT_RUN = re.compile(
-    r"OCI runtime exec failed|exec failed|executable file not found|no such file or directory", re.IGNORECASE
-)
-_SHELL_NOT_FOUND = (126, 127)
+# What runc, crun and the engine say when the command of a health check could not even be started, and what
+# shells (ash, dash, bash) say of a command that the image does not have.
+_NOT_STARTED = re.compile(r"OCI runtime exec failed|exec failed|executable file not found", re.IGNORECASE)
+_NO_COMMAND = re.compile(r"sh: (?:line )?(?:\d+: )?\S+: (?:command )?not found")
 
 
 @dataclass(frozen=True)
@@ -218,9 +217,10 @@ def _check_error(log: list[Any]) -> str:
         return ""
     last = _mapping(log[-1])
     code, output = _number(last.get("ExitCode", 0)), _text(last.get("Output", ""))
-    never_started = code == -1 and not output.startswith("Health check exceeded timeout")
-    not_found = code in _SHELL_NOT_FOUND and bool(_CANNOT_RUN.search(output))
-    return clean(output.strip() or f"exit code {code}", 200) if never_started or not_found else ""
+    if code == 0 or output.startswith("Health check exceeded timeout"):
+        return ""
+    cannot_run = code == -1 or _NOT_STARTED.search(output) or _NO_COMMAND.search(output)
+    return clean(output.strip() or f"exit code {code}", 200) if cannot_run else ""
 
 
 def _unique(items: Iterable[_T]) -> list[_T]:
