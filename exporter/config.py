@@ -18,6 +18,7 @@ from pydantic.fields import FieldInfo
 
 from exporter.config_errors import describe, nearest
 from exporter.documents import DocumentError, read_yaml
+from exporter.redaction import passwords_in
 from exporter.settings import (
     PREFIX,
     Settings,
@@ -50,9 +51,10 @@ class Configuration:
 
     @property
     def secrets(self) -> frozenset[str]:
-        """Every secret value, so that output can be checked for them."""
+        """Every secret value, and the password within it where it is a URL or DSN, to take them out of output."""
         found = (_at(self.document, path) for path, info in leaf_fields() if is_secret(info))
-        return frozenset(text for text in found if isinstance(text, str) and text)
+        texts = [text for text in found if isinstance(text, str) and text]
+        return frozenset(form for text in texts for form in (text, *passwords_in(text)))
 
     def for_run(self, job_key: str) -> dict[str, Any]:
         """The part of the document that a run of one job needs: the world and the job's own section."""
@@ -68,6 +70,7 @@ class _Layers:
     document: dict[str, Any] = field(default_factory=dict)
     origins: dict[str, str] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    file: str = ""
 
     def put(self, path: tuple[str, ...], value: Any, origin: str) -> None:
         section = self.document
@@ -120,9 +123,9 @@ def _read_file(layers: _Layers, file: Path) -> None:
     if not isinstance(document, dict):
         layers.problems.append(f"{file}: must be a mapping of settings, not {type(document).__name__}")
         return
-    layers.document = document
+    layers.document, layers.file = document, str(file)
     for path in _leaves(document):
-        layers.origins[".".join(path)] = str(file)
+        layers.origins[".".join(path)] = layers.file
 
 
 def _read_environment(layers: _Layers, environment: Mapping[str, str]) -> None:
@@ -145,13 +148,14 @@ def _read_environment(layers: _Layers, environment: Mapping[str, str]) -> None:
 
 
 def _read_secrets(layers: _Layers, environment: Mapping[str, str]) -> None:
-    """Fill secrets that no other layer gave from files named after them (`redis__password`)."""
+    """Take secrets from files named after them (`redis__password`), where only the YAML file gave them if anybody."""
     base_dir = layers.document.get("base_dir", World.model_fields["base_dir"].default)
     directories = [Path(str(base_dir)) / "secrets_secure"]
     if environment.get("CREDENTIALS_DIRECTORY"):
         directories.insert(0, Path(environment["CREDENTIALS_DIRECTORY"]))
     for path, info in leaf_fields():
-        if not is_secret(info) or _at(layers.document, path) is not None:
+        given = _at(layers.document, path) is not None and layers.origins.get(".".join(path))
+        if not is_secret(info) or (given and given != layers.file):
             continue
         for directory in directories:
             file = directory / "__".join(path)

@@ -90,9 +90,15 @@ def _siblings(model: type[SettingsModel], location: tuple[int | str, ...]) -> li
 
 
 def _is_secret(model: type[SettingsModel], location: tuple[int | str, ...]) -> bool:
+    """Whether a value must not be shown: it is a secret, or stands where a section with secrets belongs."""
     section = _section(model, location[:-1])
-    info = section.model_fields.get(str(location[-1])) if section else None
-    return info is not None and "SecretStr" in repr(info.annotation)
+    info = section.model_fields.get(str(location[-1])) if section and location else None
+    return info is not None and _holds_secrets(info.annotation)
+
+
+def _holds_secrets(annotation: Any) -> bool:
+    inner = [info.annotation for section in _models(annotation) for info in section.model_fields.values()]
+    return "SecretStr" in repr(annotation) or any(map(_holds_secrets, inner))
 
 
 def _section(model: type[SettingsModel], location: tuple[int | str, ...]) -> type[SettingsModel] | None:

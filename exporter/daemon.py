@@ -24,7 +24,7 @@ from jobs.core.registry import all_jobs
 logger = logging.getLogger(__name__)
 
 UPKEEP_SECONDS = 3600
-NEEDS_RESTART = ("base_dir", "web.listen_address", "runs.max_parallel")
+NEEDS_RESTART = ("base_dir", "docker.url", "web", "runs.max_parallel")
 """What a reload cannot change."""
 
 
@@ -136,7 +136,6 @@ class Daemon:
             logger.error("configuration not reloaded", extra={"problem": problem})
         if not problems:
             self.runner.configuration = fresh
-            self.metrics.exposition.max_series_per_family = fresh.settings.web.max_series_per_family
             self._replan.set()
             self._on_reloaded(fresh)
             self.metrics.set(metrics.RELOAD_TIME, self._clock.now().timestamp())

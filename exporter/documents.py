@@ -37,9 +37,11 @@ class _Loader(yaml.SafeLoader):
 _NUMBER_START = list("-0123456789")
 _Loader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"null|~|"), ["n", "~", ""])
 _Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"true|false"), list("tf"))
-_Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"-?(0|[1-9][0-9]*)"), _NUMBER_START)
+_Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"-?(0|[1-9][0-9]{0,17})"), _NUMBER_START)
 _Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]{1,3})?"), _NUMBER_START
+    "tag:yaml.org,2002:float",
+    re.compile(r"-?(0|[1-9][0-9]{0,17})(\.[0-9]+)?([eE][-+]?[0-9]{1,2})?"),  # none of them is infinite
+    _NUMBER_START,
 )
 # PyYAML matches resolvers from the start only; without an end these would accept `80abc`.
 for _first, _resolvers in _Loader.yaml_implicit_resolvers.items():
@@ -70,6 +72,8 @@ def _refuse_depth_and_aliases(text: str) -> None:
         line = event.start_mark.line + 1 if event.start_mark else 0
         if isinstance(event, yaml.AliasEvent):
             raise DocumentError(f"line {line}: aliases are not accepted; write the value out")
+        if getattr(event, "tag", None) is not None:
+            raise DocumentError(f"line {line}: tags are not accepted; write the value without {event.tag!r}")
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > MAX_DEPTH:

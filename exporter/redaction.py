@@ -5,12 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 MASK = "***"
 _SHORTEST = 4
 """A shorter secret would blank ordinary words; such a secret protects nothing anyway."""
 _DSN_PASSWORD = re.compile(r"(\w+://[^\s:/@]*:)([^\s@]+)(@)")
+_KEY_VALUE_PASSWORD = re.compile(r"\bpassword\s*=\s*(?:'((?:[^'\\]|\\.)*)'|([^\s'&]+))")
+
+
+def passwords_in(text: str) -> list[str]:
+    """The passwords within a URL (as written there and as meant) or a key=value connection string."""
+    found = [match[2] for match in _DSN_PASSWORD.finditer(text)]
+    found += [re.sub(r"\\(.)", r"\1", quoted) or plain for quoted, plain in _KEY_VALUE_PASSWORD.findall(text)]
+    return [form for password in found for form in dict.fromkeys((password, unquote(password))) if form]
 
 
 class Redactor:
