@@ -18,7 +18,7 @@ TARGET_LABELS = frozenset({"job", "instance"})
 """What Prometheus itself puts on every series that it scrapes."""
 FOREIGN: Known = {
     "up": frozenset(),
-    "ALERTS": frozenset({"alertname", "alertstate", "severity", "agent", "task"}),
+    "ALERTS": frozenset({"alertname", "alertstate", "severity"}),
     "process_start_time_seconds": frozenset(),
     "process_cpu_seconds_total": frozenset(),
     "process_resident_memory_bytes": frozenset(),
@@ -115,7 +115,9 @@ def _binary(node: promql.BinaryExpr, known: Known, found: list[str]) -> Labels:
     modifier = node.modifier
     if modifier is None:
         return left | right
-    if modifier.matching is not None:
+    if modifier.matching is not None and modifier.matching.type == promql.LabelModifierType.Exclude:
+        found.extend(f"no label {name} to ignore" for name in modifier.matching.labels if name not in left | right)
+    elif modifier.matching is not None:
         found.extend(
             f"{side} side has no label {name} to match on"
             for name in modifier.matching.labels

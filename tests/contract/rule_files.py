@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +32,11 @@ class Alert:
     """Its `for`, empty where it fires at once."""
 
 
-def rules() -> Iterator[dict[str, Any]]:
+@cache
+def rules() -> list[dict[str, Any]]:
     """Every rule of every file."""
-    for path in RULE_FILES:
-        for group in yaml.safe_load(path.read_text())["groups"]:
-            yield from group["rules"]
+    groups = [group for path in RULE_FILES for group in yaml.safe_load(path.read_text())["groups"]]
+    return [rule for group in groups for rule in group["rules"]]
 
 
 def alerts() -> list[Alert]:
@@ -52,12 +53,12 @@ def recorded() -> list[tuple[str, str]]:
     return [(rule["record"], rule["expr"]) for rule in rules() if "record" in rule]
 
 
-def expectations() -> Iterator[tuple[str, bool]]:
+@cache
+def expectations() -> list[tuple[str, bool]]:
     """What the unit tests of the rules expect: (alert, whether it fires)."""
-    for path in RULE_TESTS:
-        for case in yaml.safe_load(path.read_text())["tests"]:
-            for expected in case["alert_rule_test"]:
-                yield expected["alertname"], bool(expected.get("exp_alerts"))
+    cases = [case for path in RULE_TESTS for case in yaml.safe_load(path.read_text())["tests"]]
+    expected = [one for case in cases for one in case["alert_rule_test"]]
+    return [(one["alertname"], bool(one.get("exp_alerts"))) for one in expected]
 
 
 def dashboard(path: Path) -> dict[str, Any]:

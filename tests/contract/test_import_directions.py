@@ -1,0 +1,119 @@
+"""Imports run one way: exporter -> jobs -> jobs.clients -> jobs.core, and the daemon loads no client library."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from jobs.core.registry import all_jobs
+
+ROOT = Path(__file__).resolve().parents[2]
+MODULES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+    for package in ("exporter", "jobs")
+    for path in sorted((ROOT / package).rglob("*.py"))
+}
+JOB_MODULES = frozenset(f"jobs.{job.key}" for job in all_jobs().values())
+LAYERS = ("jobs.core", "jobs.clients", "jobs", "exporter")
+"""From the ground up; a module of a package that is none of the first two belongs to the jobs."""
+NOT_FOR_JOBS = frozenset({"exporter", "prometheus_client", "starlette", "uvicorn", "sqlite3"})
+CLIENT_LIBRARIES = frozenset({"docker", "psycopg2", "redis", "requests", "cryptography"})
+
+
+def layer(module: str) -> int:
+    """How high a module stands."""
+    return next(height for height, name in enumerate(LAYERS) if f"{module}.".startswith(f"{name}."))
+
+
+def imports(tree: ast.AST) -> Iterator[str]:
+    """Every module that is imported, at the top or in a function; what only a type checker reads is passed over."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from _imported_from(node)
+        yield from imports(node)
+
+
+def _imported_from(node: ast.ImportFrom) -> Iterator[str]:
+    if node.level or node.module is None:
+        yield "."
+        return
+    for alias in node.names:
+        full = f"{node.module}.{alias.name}"
+        yield full if full in MODULES else node.module
+
+
+def imported(module: str) -> list[str]:
+    """What a module of this project imports."""
+    return list(imports(ast.parse(MODULES[module].read_text())))
+
+
+every_module = pytest.mark.parametrize("module", MODULES)
+
+
+@every_module
+def test_a_module_imports_only_from_its_own_layer_and_below(module: str) -> None:
+    # The package itself holds nothing; the registry lists its files.
+    ours = [name for name in imported(module) if name in MODULES and name != "jobs"]
+    upward = [name for name in ours if layer(name) > layer(module)]
+    assert upward == []
+
+
+@every_module
+def test_imports_are_written_in_full(module: str) -> None:
+    assert "." not in imported(module)
+
+
+@pytest.mark.parametrize("module", sorted(JOB_MODULES))
+def test_no_job_imports_another(module: str) -> None:
+    assert JOB_MODULES & set(imported(module)) == set()
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if layer(name) < layer("exporter")])
+def test_nothing_below_the_exporter_knows_metrics_routes_or_the_store(module: str) -> None:
+    assert {name.partition(".")[0] for name in imported(module)} & NOT_FOR_JOBS == set()
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if layer(name) == layer("jobs.core")])
+def test_the_core_touches_no_service(module: str) -> None:
+    assert {name.partition(".")[0] for name in imported(module)} & (CLIENT_LIBRARIES | {"psutil", "urllib3"}) == set()
+
+
+def test_no_helper_of_a_job_imports_a_job() -> None:
+    helpers = [name for name in MODULES if layer(name) < layer("exporter") and name not in JOB_MODULES]
+    assert {name: sorted(found) for name in helpers if (found := JOB_MODULES & set(imported(name)))} == {}
+
+
+def test_the_daemon_loads_no_client_library() -> None:
+    script = (
+        "import sys, exporter.app, exporter.daemon, exporter.metrics\n"
+        "exporter.metrics.catalogue()\n"
+        f"print(*sorted({set(CLIENT_LIBRARIES)!r} & sys.modules.keys()))"
+    )
+    loaded = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (loaded.returncode, loaded.stdout, loaded.stderr) == (0, "\n", "")
+
+
+def test_imports_are_found_where_they_hide() -> None:
+    source = """
+import a.b, c
+if TYPE_CHECKING:
+    import unseen
+if True:
+    from jobs.core import model
+def f():
+    from exporter.store import Store
+    class G:
+        import deep
+"""
+    assert list(imports(ast.parse(source))) == ["a.b", "c", "jobs.core.model", "exporter.store", "deep"]
