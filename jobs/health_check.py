@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -113,7 +114,9 @@ def _conclude(one: Planned, ended: Finished) -> Answer:
     try:
         if ended.error is not None:
             raise ended.error
-        return one.judge(ended.value)
+        answer = one.judge(ended.value)
+        # Names of containers, models and files are other people's.
+        return replace(answer, message=" ".join(answer.message.split()))
     except Absent as error:
         return Answer(Status.FAIL if one.configured else Status.NOT_CONFIGURED, str(error), remedy=one.remedy)
     except Refused as error:

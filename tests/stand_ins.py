@@ -89,3 +89,14 @@ def always(response: bytes) -> Handler:
 def silent(connection: socket.socket, closing: threading.Event) -> None:
     """A handler that never says anything."""
     closing.wait()
+
+
+def endless(start: bytes, piece: bytes) -> Handler:
+    """A handler that sends `start` and then `piece` for ever."""
+
+    def handle(connection: socket.socket, closing: threading.Event) -> None:
+        connection.sendall(start)
+        while not closing.is_set():
+            connection.sendall(piece)
+
+    return handle

@@ -46,16 +46,18 @@ def _content(path: Path) -> bytes:
     try:
         # Without waiting: somebody may have put a pipe there.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            content = os.read(descriptor, MAX_FILE_BYTES + 1) if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
+        finally:
+            os.close(descriptor)
     except (FileNotFoundError, NotADirectoryError):
         raise Absent(f"there is no {path}") from None
     except PermissionError:
         raise Refused(f"{path} may not be read by this user") from None
     except OSError as error:
         raise ClientError(f"{path}: {error.strerror}") from None
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise ClientError(f"{path} is not a file")
-        content = file.read(MAX_FILE_BYTES + 1)
+    if content is None:
+        raise ClientError(f"{path} is not a file")
     if len(content) > MAX_FILE_BYTES:
         raise ClientError(f"{path} has more than {MAX_FILE_BYTES} bytes")
     return content

@@ -18,9 +18,10 @@ import pytest
 from jobs.clients.http import Ask, HttpClient, Reply
 from jobs.clients.http_exchange import MAX_HEAD_BYTES
 from tests.services.ports import free_port
-from tests.stand_ins import TcpServer, always, answer, read_request, silent
+from tests.stand_ins import TcpServer, always, answer, endless, read_request, silent
 
 OK = answer(b"fine")
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 ROOT = Path(__file__).parents[2]
 
 
@@ -163,15 +164,6 @@ def test_the_deadline_holds_for_a_server_that_drips() -> None:
     assert "0.3 s" in reply.error
 
 
-def endlessly(start: bytes, piece: bytes) -> TcpServer:
-    def handle(connection: socket.socket, closing: threading.Event) -> None:
-        connection.sendall(start)
-        while not closing.is_set():
-            connection.sendall(piece)
-
-    return TcpServer(handle)
-
-
 @pytest.mark.parametrize(
     ("start", "piece"),
     [
@@ -183,7 +175,7 @@ def endlessly(start: bytes, piece: bytes) -> TcpServer:
     ids=["headers", "one header", "reason", "interim responses"],
 )
 def test_an_endless_head_is_cut_off(start: bytes, piece: bytes) -> None:
-    with endlessly(start, piece) as server:
+    with TcpServer(endless(start, piece)) as server:
         reply = fetch(server)
     assert (reply.status, reply.error) == (None, f"headers of more than {MAX_HEAD_BYTES} bytes")
 
@@ -200,7 +192,7 @@ def test_an_endless_head_is_cut_off(start: bytes, piece: bytes) -> None:
     ids=["without a length", "chunks", "one huge chunk", "tiny chunks", "with a length"],
 )
 def test_an_endless_body_is_an_answer_up_to_its_limit(start: bytes, piece: bytes) -> None:
-    with endlessly(start, piece) as server:
+    with TcpServer(endless(start, piece)) as server:
         reply = fetch(server, max_body_bytes=100_000)
     assert (reply.status, reply.body, reply.truncated, reply.error) == (200, b"a" * 100_000, True, "")
 
@@ -211,7 +203,7 @@ def test_an_endless_body_is_an_answer_up_to_its_limit(start: bytes, piece: bytes
     ids=["chunk extension", "trailers"],
 )
 def test_endless_framing_is_cut_off(start: bytes, piece: bytes) -> None:
-    with endlessly(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + start, piece) as server:
+    with TcpServer(endless(CHUNKED + start, piece)) as server:
         reply = fetch(server)
     assert (reply.status, reply.error) == (None, "more framing than content")
 
