@@ -72,8 +72,9 @@ def _refuse_depth_and_aliases(text: str) -> None:
         line = event.start_mark.line + 1 if event.start_mark else 0
         if isinstance(event, yaml.AliasEvent):
             raise DocumentError(f"line {line}: aliases are not accepted; write the value out")
-        if getattr(event, "tag", None) is not None:
-            raise DocumentError(f"line {line}: tags are not accepted; write the value without {event.tag!r}")
+        tag = getattr(event, "tag", None)
+        if tag is not None:
+            raise DocumentError(f"line {line}: tags are not accepted; write the value without {tag!r}")
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > MAX_DEPTH:
