@@ -90,6 +90,14 @@ def serve(config_file: Path | None, **given: str | None) -> None:
 @click.option("--target", default="", help="Only this one (an agent's name).")
 @click.option("--dry-run", is_flag=True, help="Print what would be done; change and write nothing.")
 @click.option("--scheduled", is_flag=True, help="Only if a slot of its schedule is due and unclaimed (for cron).")
+@click.option(
+    "--wait",
+    "wait_seconds",
+    type=click.FloatRange(0, 86400),
+    default=30,
+    show_default=True,
+    help="Seconds to wait for another run of the task to end.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the whole record as JSON.")
 @click.option("--verbose", "-v", is_flag=True, help="Print the run's log as well.")
 def run(
@@ -99,6 +107,7 @@ def run(
     target: str = "",
     dry_run: bool = False,
     scheduled: bool = False,
+    wait_seconds: float = 30,
     as_json: bool = False,
     verbose: bool = False,
 ) -> None:
@@ -123,7 +132,7 @@ def run(
         if scheduled:
             request = _due(request, configuration, store)
         with console.run_screen(quiet=as_json) as watcher, console.stopped_by_signals(runner):
-            record = runner.run(request, watcher)
+            record = runner.run(request, watcher, wait_seconds=wait_seconds)
     except UnknownRequest as error:
         raise Failure(str(error), EXIT_USAGE) from None
     if not dry_run:

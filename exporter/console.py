@@ -27,9 +27,10 @@ from jobs.core.job import Job
 from jobs.core.model import Outcome, Request, Severity
 
 out = Console(highlight=False, soft_wrap=True)
-if not out.is_terminal:
-    out.width = 240  # whoever reads this later has no edge to wrap at
-_err = Console(stderr=True, highlight=False)
+_err = Console(stderr=True, highlight=False, soft_wrap=True)
+for _console in (out, _err):
+    if not _console.is_terminal:
+        _console.width = 240  # whoever reads this later has no edge to wrap at
 _STYLES = {"ok": "green", "skipped": "yellow", "error": "red", "timeout": "red", "stopped": "yellow"}
 _SEVERITY_STYLES = {
     Severity.CRITICAL: "bold red",

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from exporter import metrics
 from exporter.config import ConfigError, Configuration
-from exporter.dispatcher import Dispatcher
+from exporter.dispatcher import Dispatcher, Progress
 from exporter.plan import cadences_of, max_run_seconds, stale_after_seconds
 from exporter.record import Record
 from exporter.replay import replayed_metrics
@@ -55,7 +55,7 @@ class Daemon:
             self.runner,
             clock,
             settings.runs.max_parallel,
-            on_running=self.metrics.running,
+            on_running=self._show_progress,
             on_record=self._on_record,
             on_store_failure=lambda: self._note_store(False),
         )
@@ -159,6 +159,16 @@ class Daemon:
     def submit(self, request: Request) -> None:
         """Enqueue a request; raise UnknownRequest."""
         self._dispatcher.submit(request)
+
+    def progress(self, task: str) -> Progress | None:
+        """How far a task's run is, or None if none is under way."""
+        return self._dispatcher.progress(task)
+
+    def _show_progress(self, task: str, progress: Progress | None) -> None:
+        if progress:
+            self.metrics.running(task, progress.since, progress.ratio)
+        else:
+            self.metrics.running(task, None)
 
     def _on_record(self, record: Record, entered: bool) -> None:
         try:

@@ -7,6 +7,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from exporter.plan import max_run_seconds
@@ -18,11 +19,28 @@ from jobs.core.ports import Clock
 
 logger = logging.getLogger(__name__)
 
+PROGRESS_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is: `done` of `total` steps; `total` is 0 until the run has said."""
+
+    since: datetime
+    done: int = 0
+    total: int = 0
+    message: str = ""
+
+    @property
+    def ratio(self) -> float:
+        """The share that is done, 0 to 1."""
+        return min(1.0, self.done / self.total) if self.total > 0 else 0.0
+
 
 class Dispatcher:
     """Runs what is submitted. Of equal requests one may be running and one waiting: a third adds nothing.
 
-    `on_running` hears when a task begins (with the time) and when no run of it is left (with None);
+    `on_running` hears how far a task is (twice a second at most) and when no run of it is left (None);
     `on_record` gets each record with whether it is in the ledger; `on_store` hears that the store failed.
     """
 
@@ -32,7 +50,7 @@ class Dispatcher:
         clock: Clock,
         max_parallel: int,
         *,
-        on_running: Callable[[str, datetime | None], None],
+        on_running: Callable[[str, Progress | None], None],
         on_record: Callable[[Record, bool], None],
         on_store_failure: Callable[[], None],
     ) -> None:
@@ -45,6 +63,8 @@ class Dispatcher:
         self._lock = threading.Lock()
         self._waiting: set[tuple[str, str, str]] = set()
         self._running: Counter[str] = Counter()
+        self._progress: dict[str, Progress] = {}
+        self._progress_told: dict[str, float] = {}
         self._timers: set[threading.Timer] = set()
 
     def submit(self, request: Request) -> None:
@@ -73,6 +93,10 @@ class Dispatcher:
         self._timers.add(timer)
         timer.start()
 
+    def progress(self, task: str) -> Progress | None:
+        """How far the task's run is that began last, or None if none is under way."""
+        return self._progress.get(task)
+
     def stop(self) -> None:
         """End every run within its grace, and wait until each is entered."""
         self._runner.stop.set()
@@ -99,7 +123,7 @@ class Dispatcher:
 
         limit_seconds = max_run_seconds(self._runner.configuration, request.task)
         try:
-            record = self._runner.run(request, Watcher(started=started), wait_seconds=limit_seconds)
+            record = self._runner.run(request, Watcher(started, self._advance), wait_seconds=limit_seconds)
             entered = True
         except LedgerError as error:
             logger.error(str(error), extra=about(request))
@@ -117,7 +141,20 @@ class Dispatcher:
         with self._lock:
             self._waiting.discard(_key(request))
             self._running[request.task] += 1
-        self._on_running(request.task, since)
+            self._progress[request.task] = Progress(since)
+        self._on_running(request.task, self._progress[request.task])
+
+    def _advance(self, request: Request, done: int, total: int, message: str) -> None:
+        task, now = request.task, self._clock.monotonic()
+        with self._lock:
+            progress = replace(self._progress[task], done=done, total=total, message=message)
+            self._progress[task] = progress
+            # Each telling renders a body anew; a run may step thousands of times a second.
+            due = now - self._progress_told.get(task, 0.0) >= PROGRESS_SECONDS
+            if due:
+                self._progress_told[task] = now
+        if due:
+            self._on_running(task, progress)
 
     def _end(self, request: Request, begun: bool) -> None:
         with self._lock:
@@ -126,6 +163,8 @@ class Dispatcher:
                 return
             self._running[request.task] -= 1
             idle = self._running[request.task] == 0
+            if idle:
+                del self._progress[request.task]
         if idle:
             self._on_running(request.task, None)
 

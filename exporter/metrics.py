@@ -28,6 +28,7 @@ LAST_SUCCESS = _task_family("last_success_timestamp_seconds", "When the task's l
 NEXT_RUN = _task_family("next_run_timestamp_seconds", "When the task is due next.")
 RUNNING = _task_family("running", "1 while a run of the task is under way.")
 STARTED = _task_family("started_timestamp_seconds", "When the run that is under way began; absent between runs.")
+PROGRESS = _task_family("progress_ratio", "How much of the run that is under way is done; absent between runs.")
 INTERVAL = _task_family("interval_seconds", "Distance between two slots of the task's most frequent cadence.")
 MAX_RUN = _task_family("max_run_seconds", "Limit after which a run of the task is killed.")
 RUNS = _task_family("runs_total", "Runs of the task by outcome.", "outcome", type=MetricType.COUNTER)
@@ -51,7 +52,7 @@ DROPPED = Family(
 
 OWN_FAMILIES = (
     BUILD_INFO, RELOAD_OK, RELOAD_TIME, STORE_UP, EVENTS_CONNECTED, DROPPED,
-    LAST_RUN, LAST_SUCCESS, NEXT_RUN, RUNNING, STARTED, INTERVAL, MAX_RUN, RUNS, MISSED, DURATION,
+    LAST_RUN, LAST_SUCCESS, NEXT_RUN, RUNNING, STARTED, PROGRESS, INTERVAL, MAX_RUN, RUNS, MISSED, DURATION,
 )  # fmt: skip
 
 
@@ -125,12 +126,13 @@ class Metrics:
             ):
                 self.exposition.replace(family.name, [(labels, min(values))] if values else [], scope=labels)
 
-    def running(self, task: str, since: datetime | None) -> None:
-        """Show a task as running since then, or as not running."""
+    def running(self, task: str, since: datetime | None, progress_ratio: float = 0.0) -> None:
+        """Show a task as running since then and how far it is, or as not running."""
         labels = {"task": task}
         with self.exposition.changes():
             self.exposition.set(RUNNING.name, float(since is not None), labels)
             self.exposition.replace(STARTED.name, [(labels, since.timestamp())] if since else [], scope=labels)
+            self.exposition.replace(PROGRESS.name, [(labels, progress_ratio)] if since else [], scope=labels)
 
     def counters(self, values: Mapping[CounterKey, float]) -> None:
         """Show the counters of tasks as the store has them; those of jobs show with the record that names them."""

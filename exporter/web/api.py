@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import ipaddress
 import json
+from dataclasses import asdict
 from http import HTTPStatus
 from typing import Any
 
@@ -91,11 +92,13 @@ class Api:
     def _task(self, name: str) -> dict[str, Any]:
         job = all_jobs()[name]
         last = self._store.last_record(name)
+        progress = self._daemon.progress(name)
         return {
             "task": name,
             "summary": job.summary,
             "modes": job.modes,
             "cadences": [str(cadence) for cadence in cadences_of(self._daemon.configuration, name)],
+            "running": asdict(progress) | {"since": progress.since.isoformat()} if progress else None,
             "last_run": json.loads(last.model_dump_json(exclude={"result"})) if last else None,
         }
 
