@@ -70,25 +70,29 @@ class Store:
             self._connection = self._open()
 
     def _open(self) -> sqlite3.Connection:
-        if self._read_only and not self.file.exists():
-            connection = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
-            connection.executescript(_SCHEMA)
-            return connection
         if self._read_only:
-            return sqlite3.connect(
-                f"{self.file.absolute().as_uri()}?mode=ro", uri=True, check_same_thread=False, timeout=BUSY_SECONDS
-            )
+            return self._open_to_read()
         self.file.parent.mkdir(parents=True, exist_ok=True)
         connection = sqlite3.connect(self.file, check_same_thread=False, timeout=BUSY_SECONDS, isolation_level=None)
         self.file.chmod(0o600)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version > _VERSION:
-            raise sqlite3.DatabaseError(f"written by a newer version (format {version}); upgrade the exporter")
-        if version < _VERSION:
+        if _format(connection) < _VERSION:
             connection.executescript(_SCHEMA)
             connection.execute(f"PRAGMA user_version = {_VERSION}")
+        return connection
+
+    def _open_to_read(self) -> sqlite3.Connection:
+        """A connection that leaves nothing behind: where nobody has the file open, SQLite may not make its own."""
+        if self.file.exists():
+            alone = not self.file.with_name(f"{self.file.name}-wal").exists()
+            uri = f"{self.file.absolute().as_uri()}?mode=ro{'&immutable=1' if alone else ''}"
+            connection = sqlite3.connect(uri, uri=True, check_same_thread=False, timeout=BUSY_SECONDS)
+            if _format(connection):
+                return connection
+            connection.close()  # somebody is just making it
+        connection = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
+        connection.executescript(_SCHEMA)
         return connection
 
     def close(self) -> None:
@@ -108,13 +112,19 @@ class Store:
             return int(cursor.lastrowid or 0)
 
     def finish_run(self, record: Record, counters: Mapping[CounterKey, float], at: datetime) -> None:
-        """Complete a run: its record, what it adds to the counters, and what it observed at `at`."""
+        """Complete a run: its record, what it adds to the counters, and what it observed at `at`.
+
+        A run that is complete already stays as it is.
+        """
         with self._write() as db:
-            db.execute(
+            cursor = db.execute(
                 "UPDATE runs SET outcome = ?, record = ?,"
-                " finish_order = (SELECT coalesce(max(finish_order), 0) + 1 FROM runs) WHERE id = ?",
+                " finish_order = (SELECT coalesce(max(finish_order), 0) + 1 FROM runs)"
+                " WHERE id = ? AND finish_order IS NULL",
                 (record.outcome, record.model_dump_json(), record.run_id),
             )
+            if cursor.rowcount == 0:
+                return
             _add_counters(db, counters)
             if record.result:
                 _observe(db, record.result.observations, at.timestamp())
@@ -181,9 +191,7 @@ class Store:
     def release_slots_after(self, task: str, cadence: str, slot: str) -> int:
         """Forget claims on slots newer than `slot`; return how many there were."""
         with self._write() as db:
-            cursor = db.execute(
-                "DELETE FROM slots WHERE task = ? AND cadence = ? AND slot > ?", (task, cadence, slot)
-            )
+            cursor = db.execute("DELETE FROM slots WHERE task = ? AND cadence = ? AND slot > ?", (task, cadence, slot))
             return cursor.rowcount
 
     def note_missed(
@@ -320,6 +328,14 @@ class Store:
             with contextlib.suppress(ValidationError):
                 records.append((int(order), Record.model_validate_json(text)))
         return records
+
+
+def _format(connection: sqlite3.Connection) -> int:
+    """The format of the file, 0 if it is empty; raise if we do not know it."""
+    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    if version > _VERSION:
+        raise sqlite3.DatabaseError(f"written by a newer version (format {version}); upgrade the exporter")
+    return version
 
 
 def _add_counters(db: sqlite3.Connection, counters: Mapping[CounterKey, float]) -> None:
