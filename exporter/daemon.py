@@ -17,6 +17,7 @@ from exporter.runner import Runner
 from exporter.scheduler import Scheduler
 from exporter.store import Store, StoreError
 from exporter.textfile import write_textfile
+from jobs.core.files import remove_leftovers
 from jobs.core.model import Request
 from jobs.core.ports import Clock
 from jobs.core.registry import all_jobs
@@ -24,6 +25,7 @@ from jobs.core.registry import all_jobs
 logger = logging.getLogger(__name__)
 
 UPKEEP_SECONDS = 3600
+OWN_DIRECTORIES = ("data", "logs", "reports", "secrets_secure")
 NEEDS_RESTART = ("base_dir", "docker.url", "web", "runs.max_parallel")
 """What a reload cannot change."""
 
@@ -77,7 +79,7 @@ class Daemon:
 
     def start(self) -> None:
         """Close what a former life left open, show what the ledger knows, and begin to watch the schedule."""
-        self.runner.close_cut_off()
+        self._tidy()
         self._plan()
         self.metrics.set(metrics.RELOAD_TIME, self._clock.now().timestamp())
         self._thread.start()
@@ -114,9 +116,17 @@ class Daemon:
             logger.warning("no result for too long: its gauges are taken back", extra={"task": task})
         if self._clock.monotonic() >= self._next_upkeep:
             self._next_upkeep = self._clock.monotonic() + UPKEEP_SECONDS
-            self.runner.close_cut_off()
+            self._tidy()
             days = self.configuration.settings.runs.ledger_retention_days
             self._store.prune(self._clock.now(), timedelta(days=days))
+
+    def _tidy(self) -> None:
+        """Account for runs and files that a kill has cut off."""
+        self.runner.close_cut_off()
+        for directory in OWN_DIRECTORIES:
+            yesterday = self._clock.now() - timedelta(days=1)
+            for file in remove_leftovers(self.configuration.settings.base_dir / directory, yesterday):
+                logger.warning("removed what an interrupted write had left", extra={"file": str(file)})
 
     # Configuration
 

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+import itertools
 import os
+import re
 import secrets
-from collections.abc import Callable
+import stat
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
+
+_LEFTOVER = re.compile(r"\..+\.[0-9a-f]{16}\.tmp", re.DOTALL)
+_NO_HARD_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 
 
 def atomic_write(path: Path, content: bytes, *, mode: int = 0o640) -> None:
@@ -30,18 +37,28 @@ def atomic_create(directory: Path, name: Callable[[int], str], content: bytes, *
     directory.mkdir(parents=True, exist_ok=True)
     temporary = _write_aside(directory / name(0), content, mode)
     try:
-        attempt = 0
-        while True:
-            path = directory / name(attempt)
-            try:
-                path.hardlink_to(temporary)
-                break
-            except FileExistsError:
-                attempt += 1
+        path = _place(temporary, (directory / name(attempt) for attempt in itertools.count()))
     finally:
         temporary.unlink(missing_ok=True)
     sync_directory(directory)
     return path
+
+
+def _place(temporary: Path, candidates: Iterator[Path]) -> Path:
+    for path in candidates:
+        try:
+            try:
+                path.hardlink_to(temporary)
+            except OSError as error:
+                if error.errno not in _NO_HARD_LINKS:
+                    raise
+                # vfat and some network file systems: take the name first, then put the file onto it.
+                path.touch(exist_ok=False)
+                temporary.replace(path)
+        except FileExistsError:
+            continue
+        return path
+    raise AssertionError("names never end")
 
 
 def atomic_symlink(link: Path, target: str) -> None:
@@ -60,6 +77,19 @@ def timestamped(stem: str, at: datetime, suffix: str) -> Callable[[int], str]:
     """Names for `atomic_create`: STEM_YYYYmmdd_HHMMSS.SUFFIX, then with _2, _3 … for the same second."""
     base = f"{stem}_{at:%Y%m%d_%H%M%S}"
     return lambda attempt: f"{base}{'' if attempt == 0 else f'_{attempt + 1}'}{suffix}"
+
+
+def remove_leftovers(directory: Path, older_than: datetime) -> list[Path]:
+    """Remove what writes that were killed have left below `directory`; return the files removed."""
+    removed = []
+    for parent, _, names in os.walk(directory):
+        for file in (Path(parent, name) for name in names if _LEFTOVER.fullmatch(name)):
+            status = file.lstat()
+            if stat.S_ISDIR(status.st_mode) or status.st_mtime >= older_than.timestamp():
+                continue
+            file.unlink(missing_ok=True)
+            removed.append(file)
+    return removed
 
 
 def sync_directory(directory: Path) -> None:

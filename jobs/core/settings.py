@@ -21,7 +21,9 @@ AGENT_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}")
 
 def _agent_name(text: str) -> str:
     if not AGENT_NAME.fullmatch(text):
-        raise ValueError("a name starts with a letter or digit and has only letters, digits, '_', '.' and '-' (128 at most)")
+        raise ValueError(
+            "a name starts with a letter or digit and has only letters, digits, '_', '.' and '-' (128 at most)"
+        )
     return text
 
 
@@ -45,12 +47,15 @@ def _http_url(text: str) -> str:
 
 
 def _docker_url(text: str) -> str:
-    parts = urlsplit(text)
-    if parts.scheme == "unix" and parts.path.startswith("/"):
-        return text
-    if parts.scheme in ("tcp", "http", "https") and parts.hostname and parts.port:
-        return text
-    raise ValueError("a Docker URL looks like unix:///var/run/docker.sock or tcp://host:port")
+    try:
+        parts = urlsplit(text)
+        local = parts.scheme == "unix" and parts.path.startswith("/")
+        remote = parts.scheme in ("tcp", "http", "https") and bool(parts.hostname) and bool(parts.port)
+    except ValueError:
+        local = remote = False
+    if not (local or remote) or not re.fullmatch(r"[!-~]{1,2048}", text):
+        raise ValueError("a Docker URL looks like unix:///var/run/docker.sock or tcp://host:port")
+    return text
 
 
 def _postgres_dsn(secret: SecretStr) -> SecretStr:
@@ -80,7 +85,8 @@ Percent = Annotated[float, Field(gt=0, le=100)]
 class SettingsModel(BaseModel):
     """Frozen settings; an unknown key is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # A message of pydantic's quotes what was given, which may be a DSN with its password.
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 class DockerSettings(SettingsModel):
@@ -172,7 +178,7 @@ class Thresholds(SettingsModel):
     critical_memory_percent: Percent = Field(90, description="Memory use from which it is a failure.")
     max_disk_percent: Percent = Field(85, description="Disk use from which it is a warning.")
     critical_disk_percent: Percent = Field(90, description="Disk use from which it is a failure.")
-    max_load_per_core: float = Field(1.5, gt=0, le=100, description="One-minute load per core beyond which it is a warning.")
+    max_load_per_core: float = Field(1.5, gt=0, le=100, description="One-minute load per core that is still well.")
 
 
 class CertificateSettings(SettingsModel):
