@@ -13,12 +13,12 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from jobs.core.files import atomic_create, atomic_symlink, atomic_write, timestamped
+from jobs.core.files import atomic_create, atomic_symlink, atomic_write, remove_leftovers, timestamped
 
 ROOT = Path(__file__).resolve().parents[2]
 OLD, NEW = b"old\n" * 10, b"new\n" * 75_000
@@ -357,3 +357,33 @@ def test_an_interrupt_in_the_middle_leaves_nothing_behind(strace: str, tmp_path:
     assert "KeyboardInterrupt" in run.stderr
     assert path.read_bytes() == OLD
     assert entries(tmp_path) == ["state.json"]
+
+
+def test_a_new_file_is_placed_where_there_are_no_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Stands for vfat, which needs a kernel module that not every machine has.
+    def refuse(self: Path, target: Path) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    name = timestamped("report", datetime(2026, 3, 2, tzinfo=UTC), ".json")
+
+    first = atomic_create(tmp_path, name, b"one")
+    second = atomic_create(tmp_path, name, b"two")
+
+    assert (first.read_bytes(), second.read_bytes()) == (b"one", b"two")
+    assert sorted(tmp_path.iterdir()) == sorted([first, second])
+
+
+def test_only_old_leftovers_of_interrupted_writes_are_removed(tmp_path: Path) -> None:
+    now = datetime.now(UTC)
+    old_leftover = tmp_path / "deep" / f".state.json.{'0a' * 8}.tmp"
+    kept = [tmp_path / f".new.json.{'0b' * 8}.tmp", tmp_path / "state.json", tmp_path / ".cache.tmp"]
+    old_leftover.parent.mkdir()
+    for file in (old_leftover, *kept):
+        file.write_text("x")
+    for file in (old_leftover, *kept[1:]):
+        os.utime(file, (0, 0))
+
+    assert remove_leftovers(tmp_path, now - timedelta(days=1)) == [old_leftover]
+    assert all(file.exists() for file in kept)
+    assert not old_leftover.exists()

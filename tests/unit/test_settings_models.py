@@ -259,3 +259,10 @@ def test_the_guides_agents_are_five_on_their_own_ports() -> None:
     assert [agent.port for agent in GUIDE_AGENTS] == [8001, 8002, 8003, 8004, 8005]
     assert len({agent.name for agent in GUIDE_AGENTS}) == 5
     assert {agent.path for agent in GUIDE_AGENTS} == {"/health"}
+
+
+@pytest.mark.parametrize("section", [{"postgres": {"dsn": "canary-5ecret"}}, {"redis": {"url": "canary-5ecret"}}])
+def test_what_is_said_of_a_rejected_secret_does_not_hold_it(section: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError) as refused:
+        World.model_validate(section)
+    assert "canary" not in str(refused.value)
