@@ -11,6 +11,7 @@ import contextlib
 import json
 import sqlite3
 import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -75,7 +76,7 @@ class Store:
         self.file.parent.mkdir(parents=True, exist_ok=True)
         connection = sqlite3.connect(self.file, check_same_thread=False, timeout=BUSY_SECONDS, isolation_level=None)
         self.file.chmod(0o600)
-        connection.execute("PRAGMA journal_mode = WAL")
+        _write_ahead(connection)
         connection.execute("PRAGMA synchronous = FULL")
         if _format(connection) < _VERSION:
             connection.executescript(_SCHEMA)
@@ -328,6 +329,19 @@ class Store:
             with contextlib.suppress(ValidationError):
                 records.append((int(order), Record.model_validate_json(text)))
         return records
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Use a write-ahead log. Several processes may be making the file: for this step SQLite itself does not wait."""
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
+                raise
+            time.sleep(0.01)
 
 
 def _format(connection: sqlite3.Connection) -> int:
