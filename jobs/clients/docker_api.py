@@ -106,13 +106,26 @@ def within(seconds: float, call: Callable[[], _T]) -> _T:
         value, error = answers.get(timeout=seconds)
     except queue.Empty:
         raise Failed("no answer in time") from TimeoutError()
-    if isinstance(error, docker.errors.APIError):
-        raise Failed(_reason(error.explanation or error), error.status_code) from error
-    if isinstance(error, docker.errors.DockerException | requests.RequestException | OSError):
-        raise Failed(_reason(error)) from error
+    if error is not None and (told := _told_apart(error)) is not error:
+        raise told from error
     if error is not None:
         raise error
     return value  # type: ignore[return-value]  # None only where `call` returned it
+
+
+def _told_apart(error: BaseException) -> BaseException:
+    """What the library raised, as Failed; what is no fault of the connection stays as it is.
+
+    While it asks for the version, the library wraps whatever happens: the causes tell what that was.
+    """
+    if not isinstance(error, docker.errors.DockerException | requests.RequestException | OSError):
+        return error
+    causes = _causes(error)
+    refused = next((cause for cause in causes if isinstance(cause, docker.errors.APIError)), None)
+    if refused is not None:
+        return Failed(_reason(refused.explanation or refused), refused.status_code)
+    nonsense = next((cause for cause in causes if isinstance(cause, ValueError | TypeError | KeyError)), None)
+    return ValueError(_reason(nonsense)) if nonsense is not None else Failed(_reason(error))
 
 
 def _reason(error: object) -> str:

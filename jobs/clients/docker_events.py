@@ -22,7 +22,7 @@ from jobs.core.containers import ContainerEvent, clean, parse_event
 ACTIONS = ("start", "die", "oom", "stop", "kill", "pause", "unpause", "destroy", "health_status")
 MAX_LINE_BYTES = 1024 * 1024
 _ANSWER_SECONDS = 10.0
-_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 0.5, 30.0
+_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 0.5, 5.0
 _NO_SOCKET_SECONDS, _STEADY_SECONDS, _JOIN_SECONDS = 5.0, 5.0, 2.0
 _SOCKETS = ("/var/run/docker.sock", "$XDG_RUNTIME_DIR/docker.sock")
 
@@ -49,6 +49,7 @@ class DockerEvents:
         self._stopping = threading.Event()
         self._guard = threading.Lock()
         self._connection: http.client.HTTPConnection | None = None
+        self._socket: socket.socket | None = None
         self._thread: threading.Thread | None = None
         self._since_ns = 0
         self._connected_at = 0.0
@@ -77,10 +78,10 @@ class DockerEvents:
         """End `run` at once, wherever it waits; safe from any thread."""
         self._stopping.set()
         with self._guard:
-            if self._connection is not None and self._connection.sock is not None:
+            if self._socket is not None:
                 # Closing would not wake a thread that is reading; shutting down does.
                 with contextlib.suppress(OSError):
-                    self._connection.sock.shutdown(socket.SHUT_RDWR)
+                    self._socket.shutdown(socket.SHUT_RDWR)
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(_JOIN_SECONDS)
 
@@ -102,25 +103,25 @@ class DockerEvents:
 
     def _listen(self, url: str) -> None:
         connection = _connect(url)
-        with self._guard:
-            if self._stopping.is_set():
-                return
-            self._connection = connection
+        self._connection = connection
         connection.connect()
+        with self._guard:
+            # The connection lets go of its socket once the answer says that it ends with it.
+            self._socket = connection.sock
         if self._stopping.is_set():
             return
         connection.request("GET", self._path(), headers={"Host": "docker"})
         response = connection.getresponse()
         if response.status != http.client.OK:
             raise http.client.HTTPException(f"status {response.status}")
-        self._begin(url, connection)
+        self._begin(url)
         for line in _lines(response):
             self._tell(line)
 
-    def _begin(self, url: str, connection: http.client.HTTPConnection) -> None:
+    def _begin(self, url: str) -> None:
         # Silence is what a quiet engine sounds like: from here on there is no time-out.
-        if connection.sock is not None:
-            connection.sock.settimeout(None)
+        if self._socket is not None:
+            self._socket.settimeout(None)
         self.connected, self._connected_at = True, time.monotonic()
         # An engine that answers and hangs up, over and over, is not news each time.
         log.log(logging.DEBUG if self._complained else logging.INFO, "listening for Docker events at %s", url)
@@ -144,7 +145,7 @@ class DockerEvents:
     def _disconnected(self) -> bool:
         """Let the connection go; say whether it had lasted."""
         with self._guard:
-            connection, self._connection = self._connection, None
+            connection, self._connection, self._socket = self._connection, None, None
         if connection is not None:
             connection.close()
         was_connected, self.connected = self.connected, False
@@ -193,12 +194,13 @@ def _connect(url: str) -> http.client.HTTPConnection:
 
 
 def _lines(response: http.client.HTTPResponse) -> Iterator[bytes]:
-    """The lines of the stream as they come; ValueError for one without an end."""
+    """The lines of the stream as they come; ValueError for one without an end, or without anything else."""
     while line := response.readline(MAX_LINE_BYTES):
         if not line.endswith(b"\n") and len(line) >= MAX_LINE_BYTES:
             raise ValueError(f"a line of more than {MAX_LINE_BYTES} bytes")
-        if line.strip():
-            yield line
+        if not line.strip():
+            raise ValueError("an empty line where an event should be")
+        yield line
 
 
 def _local_url() -> str | None:
