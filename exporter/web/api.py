@@ -10,6 +10,7 @@ from http import HTTPStatus
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request as HttpRequest
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
@@ -130,7 +131,7 @@ class Api:
 
     async def start(self, request: HttpRequest) -> Response:
         """Start a task: a JSON object with `mode` and `target`, both optional."""
-        self._demand(request, "operate")
+        await run_in_threadpool(self._demand, request, "operate")
         wanted = await _json_object(request, {"mode", "target"})
         return self._submit(Request(task=request.path_params["task"], trigger=Trigger.API, **wanted))
 
