@@ -90,8 +90,7 @@ def print_record(record: Record, *, as_json: bool) -> None:
         _err.print(f"[{_STYLES[record.outcome]}]{task}: {record.outcome}[/] after {seconds}: {escape(record.error)}")
         return
     result = record.result
-    score = "" if result.score is None else f", score {result.score:g} of 100"
-    out.print(f"[bold]{task}: {escape(result.status)}[/]{score} ({seconds}) {escape(result.summary)}")
+    out.print(f"[bold]{task}: {escape(result.status)}[/] ({seconds}) {escape(result.summary)}")
     for action in result.actions:
         word = "did" if action.done else "would"
         out.print(f"  {word}: {escape(f'{action.verb} {action.subject}')} {escape(action.detail)}")
@@ -115,7 +114,7 @@ def print_history(records: Sequence[Record], missed: Sequence[dict[str, Any]], *
     table = table_of("started", "task", "mode", "why", "took", "outcome", "what came of it")
     for record in records:
         request, result = record.request, record.result
-        came_of_it = record.error or (f"{result.status} {result.summary}" if result else "")
+        came_of_it = record.error or (f"{result.status}: {result.summary}" if result else "")
         outcome = f"[{_STYLES[record.outcome]}]{record.outcome}[/]"
         what = f"{request.task} {request.target}".strip()
         cells = (_when(record.started), what, request.mode, request.trigger, f"{record.duration_seconds:.1f} s")

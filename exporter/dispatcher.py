@@ -170,7 +170,7 @@ class Dispatcher:
 
     def _told(self, record: Record, entered: bool) -> None:
         level = logging.INFO if record.outcome in (Outcome.OK, Outcome.SKIPPED) else logging.ERROR
-        came_of_it = record.error or (record.result.summary or record.result.status if record.result else "")
+        came_of_it = record.error or (f"{record.result.status}: {record.result.summary}" if record.result else "")
         seconds = round(record.duration_seconds, 3)
         logger.log(
             level,

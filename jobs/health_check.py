@@ -63,7 +63,7 @@ def run(settings: Settings, clients: Clients, request: Request) -> Result:
     return Result(
         status=word,
         verdict=verdict,
-        summary=_summary(word, made, score(taken)),
+        summary=_summary(made, score(taken)),
         score=score(taken),
         deductions=tuple(taken),
         findings=(*checks.findings(made), *_vanished(made, clients)),
@@ -133,9 +133,9 @@ def _given_up(one: Planned, deadline_seconds: float) -> Answer:
     return Answer(status, f"no answer within {deadline_seconds:g} s", remedy=one.remedy)
 
 
-def _summary(word: str, made: Sequence[Check], points: float) -> str:
+def _summary(made: Sequence[Check], points: float) -> str:
     words = [f"{counted(made, status)} {status.replace('_', ' ')}" for status in Status if counted(made, status)]
-    return f"{word}: {', '.join(words)}, score {points:g}"
+    return f"{', '.join(words)}, score {points:g}"
 
 
 def _seen(made: Sequence[Check]) -> list[Observation]:
