@@ -99,23 +99,23 @@ class Scheduler:
 def claim_due(store: Store, task: str, cadence: Cadence, now: datetime) -> Request | None:
     """Claim the slot of a cadence that is due at `now`; return its request, or None if there is nothing to do.
 
-    The first slot that a store ever sees of a calendar cadence is only a mark to count from: a new
-    installation does not catch up on yesterday.
+    The first slot that a store ever sees of a calendar cadence is, unless it is just beginning, only a mark
+    to count from: a new installation does not catch up on yesterday.
     """
     slot = cadence.due_slot(now)
     known = store.knows_cadence(task, cadence.key)
     _forget_the_future(store, task, cadence, now)
     if not store.claim_slot(task, cadence.key, slot, now):
         return None
-    if not known and cadence.minutes is None:
+    late = now - cadence.slot_time(slot, now) > timedelta(seconds=LATE_SECONDS)
+    if late and not known and cadence.minutes is None:
         return None
     before = store.slot_before(task, cadence.key, slot)
     count = cadence.slots_between(before, slot) if before else 0
     if before and count:
         store.note_missed(task, cadence.key, (before, slot), count, now, missed_counter(task, count))
         logger.warning("slots passed without a run", extra={"task": task, "cadence": cadence.key, "missed": count})
-    late = known and now - cadence.slot_time(slot, now) > timedelta(seconds=LATE_SECONDS)
-    trigger = Trigger.CATCH_UP if late else Trigger.SCHEDULE
+    trigger = Trigger.CATCH_UP if late and known else Trigger.SCHEDULE
     return Request(task=task, mode=cadence.mode, trigger=trigger, reason=f"{cadence.key}, slot {slot}")
 
 

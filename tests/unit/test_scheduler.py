@@ -1,0 +1,278 @@
+"""Which slots are claimed, caught up and counted as missed, whatever the clock does."""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import exporter.scheduler
+from exporter.scheduler import LATE_SECONDS, Scheduler, claim_due
+from exporter.store import Store, StoreError
+from jobs.core.cadence import Cadence
+from jobs.core.model import Request, Trigger
+from tests.services.clocks import FakeClock
+
+DAILY = Cadence.parse("daily at 06:00: full")
+WEEKLY = Cadence.parse("saturday at 23:00")
+OFTEN = Cadence.parse("every 5 minutes: light")
+NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
+MISSED = ("sutazai_task_missed_runs_total", (("task", "t"),))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = Store(tmp_path / "db")
+    yield opened
+    opened.close()
+
+
+def claim(store: Store, now: datetime, cadence: Cadence = DAILY) -> Request | None:
+    return claim_due(store, "t", cadence, now)
+
+
+def fails(*_: object, **__: object) -> None:
+    raise StoreError("db: the store cannot be used: disk I/O error")
+
+
+class Ticking:
+    """A scheduler with a clock that a test moves, and what it has enqueued."""
+
+    def __init__(self, store: Store, *cadences: Cadence, now: datetime = NOON) -> None:
+        self.clock = FakeClock(now)
+        self.enqueued: list[Request] = []
+        self.store_worked: list[bool] = []
+        self.scheduler = Scheduler(store, self.clock, self.enqueued.append, self.store_worked.append)
+        self.scheduler.plan([("t", cadence) for cadence in cadences])
+
+    def tick(self, seconds: float = 0) -> list[Request]:
+        """Let time pass, look at every cadence, and return what was enqueued by it."""
+        self.clock.advance(seconds)
+        before = len(self.enqueued)
+        self.scheduler.tick_all()
+        return self.enqueued[before:]
+
+
+# Claims
+
+
+def test_a_new_installation_does_not_catch_up_on_yesterday(store: Store) -> None:
+    assert claim(store, NOON) is None
+    assert claim(store, NOON + timedelta(hours=1)) is None
+    request = claim(store, NOON + timedelta(hours=18))
+    assert request == Request(task="t", mode="full", trigger=Trigger.SCHEDULE, reason="daily at 06:00, slot 2026-03-03")
+
+
+def test_a_slot_that_is_seen_as_it_begins_runs_though_it_is_the_first(store: Store) -> None:
+    """So it is for cron's very first call, and for a cadence that a reload brought a moment before its time."""
+    request = claim(store, NOON.replace(hour=6) + timedelta(seconds=LATE_SECONDS))
+    assert request is not None
+    assert request.trigger is Trigger.SCHEDULE
+
+
+def test_a_new_interval_task_runs_at_once(store: Store) -> None:
+    request = claim(store, NOON + timedelta(minutes=4), OFTEN)
+    assert request is not None
+    assert (request.trigger, request.mode) == (Trigger.SCHEDULE, "light")
+
+
+def test_a_slot_is_claimed_once(store: Store) -> None:
+    claim(store, NOON)
+    tomorrow = NOON + timedelta(hours=18)
+    assert claim(store, tomorrow) is not None
+    assert claim(store, tomorrow) is None
+    assert claim(store, tomorrow + timedelta(hours=23)) is None
+
+
+def test_downtime_is_caught_up_once_and_the_rest_is_counted_as_missed(store: Store) -> None:
+    claim(store, NOON)
+    back = NOON + timedelta(days=4)
+    request = claim(store, back)
+    assert request is not None
+    assert request.trigger is Trigger.CATCH_UP
+    assert claim(store, back) is None
+    assert store.counters() == {MISSED: 3}
+    gap = store.missed("t")[0]
+    assert (gap["after_slot"], gap["before_slot"], gap["count"]) == ("2026-03-02", "2026-03-06", 3)
+
+
+@pytest.mark.parametrize(("late_seconds", "trigger"), [(LATE_SECONDS, "schedule"), (LATE_SECONDS + 1, "catch-up")])
+def test_what_runs_late_says_so(store: Store, late_seconds: int, trigger: str) -> None:
+    claim(store, NOON)
+    request = claim(store, NOON.replace(day=3, hour=6) + timedelta(seconds=late_seconds))
+    assert request is not None
+    assert request.trigger == trigger
+
+
+def test_interval_tasks_count_every_slot_they_missed(store: Store) -> None:
+    claim(store, NOON, OFTEN)
+    request = claim(store, NOON + timedelta(hours=1), OFTEN)
+    assert request is not None
+    assert store.counters() == {MISSED: 11}
+
+
+def test_tasks_and_cadences_do_not_take_each_others_slots(store: Store) -> None:
+    for task in ("a", "b"):
+        for cadence in (DAILY, Cadence.parse("monday at 06:00"), Cadence.parse("daily at 06:01")):
+            claim_due(store, task, cadence, NOON)
+            assert claim_due(store, task, cadence, NOON + timedelta(days=7)) is not None
+
+
+# Clocks that are set
+
+
+def test_a_clock_set_back_two_hours_runs_no_slot_twice(store: Store) -> None:
+    """Fault 29."""
+    claim(store, NOON)
+    tomorrow = NOON.replace(day=3, hour=7)
+    assert claim(store, tomorrow) is not None
+    moments = [tomorrow - timedelta(hours=2) + timedelta(minutes=n) for n in range(0, 300, 5)]
+    assert [claim(store, moment) for moment in moments] == [None] * len(moments)
+
+
+def test_after_a_clock_was_set_back_interval_tasks_keep_their_pace(store: Store) -> None:
+    """Fault 29: agents must not go unwatched for two hours; and none of their slots comes within one interval."""
+    assert all(claim(store, NOON + timedelta(minutes=n), OFTEN) for n in range(-180, 30, 5))
+    back = NOON + timedelta(minutes=27) - timedelta(hours=2)
+    ran = [n for n in range(60) if claim(store, back + timedelta(minutes=n), OFTEN)]
+    assert 3 <= ran[0] <= 8
+    assert {later - earlier for earlier, later in itertools.pairwise(ran)} == {5}
+
+
+def test_back_within_what_has_run_already_nothing_runs_twice_in_an_interval(store: Store) -> None:
+    for n in range(0, 30, 5):
+        claim(store, NOON + timedelta(minutes=n), OFTEN)
+    back = NOON + timedelta(minutes=20)
+    ran = [n for n in range(20) if claim(store, back + timedelta(minutes=n), OFTEN)]
+    assert ran == [10, 15]
+
+
+def test_a_clock_set_forward_three_days_is_one_catch_up(store: Store) -> None:
+    """Fault 30."""
+    for cadence in (DAILY, OFTEN, WEEKLY):
+        claim(store, NOON, cadence)
+    later = NOON + timedelta(days=3)
+    triggers = [[claim(store, later + timedelta(seconds=s), cadence) for s in range(3)] for cadence in (DAILY, OFTEN)]
+    assert [[r.trigger if r else None for r in row] for row in triggers] == [
+        [Trigger.CATCH_UP, None, None],
+        [Trigger.SCHEDULE, None, None],
+    ]
+    assert claim(store, later, WEEKLY) is None
+
+
+@given(
+    st.lists(st.one_of(st.floats(1, 7200), st.floats(-7200, -1), st.floats(86400, 4 * 86400)), min_size=1, max_size=30)
+)
+@settings(max_examples=60, deadline=None)
+def test_no_wandering_of_the_clock_runs_a_day_twice(steps: list[float]) -> None:
+    now, slots = NOON, []
+    with tempfile.TemporaryDirectory() as directory:
+        store = Store(Path(directory) / "db")
+        for step in steps:
+            now += timedelta(seconds=step)
+            request = claim(store, now)
+            if request:
+                slots.append(request.reason)
+        store.close()
+    assert len(slots) == len(set(slots))
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Africa/Casablanca"])
+def test_every_local_day_of_a_year_runs_exactly_once(store: Store, zone: str) -> None:
+    cadence = Cadence.parse("daily at 02:30")
+    now, days = datetime(2026, 1, 1, 12, tzinfo=UTC), []
+    claim(store, now.astimezone(ZoneInfo(zone)), cadence)
+    for _ in range(365 * 24):
+        now += timedelta(hours=1)
+        request = claim(store, now.astimezone(ZoneInfo(zone)), cadence)
+        if request:
+            days.append(request.reason.rpartition(" ")[2])
+    assert days == [(date(2026, 1, 2) + timedelta(days=n)).isoformat() for n in range(365)]
+    assert store.counters() == {}
+
+
+# The scheduler
+
+
+def test_at_the_start_calendars_are_caught_up_and_intervals_run_at_once(store: Store) -> None:
+    yesterday = Ticking(store, DAILY, OFTEN, now=NOON - timedelta(days=1))
+    yesterday.scheduler.start()
+    assert [request.trigger for request in yesterday.enqueued] == [Trigger.SCHEDULE]
+    today = Ticking(store, DAILY, OFTEN)
+    today.scheduler.start()
+    assert [(request.trigger, request.mode) for request in today.enqueued] == [
+        (Trigger.CATCH_UP, "full"),
+        (Trigger.SCHEDULE, "light"),
+    ]
+
+
+def test_a_restart_within_a_slot_runs_intervals_once_more_but_no_calendar(store: Store) -> None:
+    for _ in range(2):
+        ticking = Ticking(store, DAILY, OFTEN)
+        ticking.scheduler.start()
+    assert [request.trigger for request in ticking.enqueued] == [Trigger.START]
+
+
+def test_a_failing_store_loses_no_tick(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    ticking = Ticking(store, OFTEN)
+    ticking.tick()
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "claim_slot", fails)
+        assert ticking.tick(300) == []
+        assert ticking.store_worked[-1] is False
+    assert [request.trigger for request in ticking.tick(60)] == [Trigger.SCHEDULE]
+    assert ticking.store_worked[-1] is True
+    assert store.counters() == {}
+
+
+def test_the_library_keeps_a_job_whose_store_fails(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    ticking = Ticking(store, DAILY, OFTEN)
+    library = ticking.scheduler._library
+    before = len(library.jobs)
+    monkeypatch.setattr(store, "claim_slot", fails)
+    library.run_all()
+    library.run_all()
+    assert len(library.jobs) == before
+
+
+def test_a_step_of_the_clock_makes_the_schedule_anew_and_looks_at_once(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticking = Ticking(store, DAILY)
+    ticking.tick()
+    library = ticking.scheduler._library
+    monkeypatch.setattr(library, "run_pending", lambda: None)  # it goes by the machine's own clock
+    ticking.clock.advance(60)
+    ticking.scheduler.run_pending()
+    jobs = list(library.jobs)
+    ticking.clock.set_wall(ticking.clock.now() + timedelta(days=3))
+    ticking.scheduler.run_pending()
+    assert [request.trigger for request in ticking.enqueued] == [Trigger.CATCH_UP]
+    assert not any(job in library.jobs for job in jobs)
+
+
+def test_small_corrections_of_the_clock_are_no_step(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    ticking = Ticking(store, DAILY)
+    jobs = list(ticking.scheduler._library.jobs)
+    for _ in range(20):
+        ticking.clock.advance(1)
+        ticking.clock.set_wall(ticking.clock.now() + timedelta(seconds=exporter.scheduler.CLOCK_STEP_SECONDS - 2))
+        ticking.scheduler.run_pending()
+    assert ticking.scheduler._library.jobs == jobs
+    assert "the clock was set" not in caplog.text
+
+
+def test_a_new_plan_replaces_the_old_one(store: Store) -> None:
+    ticking = Ticking(store, OFTEN)
+    ticking.tick()
+    ticking.scheduler.plan([("u", Cadence.parse("every 10 minutes"))])
+    assert [request.task for request in ticking.tick(600)] == ["u"]
+    ticking.scheduler.plan([])
+    assert ticking.tick(6000) == []
