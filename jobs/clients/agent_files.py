@@ -32,16 +32,16 @@ class CorruptState(Exception):
 
 
 class AgentFiles:
-    """The files below `base_dir`. Every method raises OSError where the file system refuses."""
+    """The files below `base_dir`. All methods but `names` raise OSError where the file system refuses."""
 
     def __init__(self, base_dir: Path) -> None:
         self.directory = base_dir / "data" / "agent-monitor"
 
     def names(self) -> list[str]:
-        """The agents that something is remembered of."""
+        """The agents that something is remembered of; none where that cannot be read (`lock` will say why)."""
         try:
             found = [entry.name for entry in self.directory.iterdir()]
-        except FileNotFoundError:
+        except OSError:
             return []
         names = (name.removesuffix(_SUFFIX) for name in found if name.endswith(_SUFFIX))
         return sorted(name for name in names if AGENT_NAME.fullmatch(name))

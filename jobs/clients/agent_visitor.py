@@ -47,18 +47,28 @@ class Visitor:
 
     def visit(self, reading: AgentReading, locks: ExitStack) -> Visit:
         """Look at one agent and decide; what is to be restarted stays locked until the run is over."""
-        watched = Watched(reading.agent, reading.container, reading.url)
-        visit = Visit(watched, reading.probe, Facts(reading.state, reading.detail), _blank(reading))
-        visit.check_error = reading.check_error
+        visit = _begun(reading)
         with ExitStack() as lock:
             visit.busy = not self._locked(visit, lock)
             self._recall(visit)
             if not visit.busy:
-                self._judge(visit, reading)
+                self._judge(visit, self._still_true(visit, reading))
                 self._apply(visit)
             if visit.decision.verb is Verb.RESTART:
                 locks.push(lock.pop_all())
         return visit
+
+    def _still_true(self, visit: Visit, reading: AgentReading) -> AgentReading:
+        """The reading, or a new one where another run has found the agent healthy since this run began."""
+        last = visit.record.last_successful_check
+        if reading.healthy or last is None or last < self._now:
+            return reading
+        roll = self._clients.agents.roll([visit.name])
+        anew = self._clients.agents.read(roll, [one for one in roll.watched if one.name == visit.name])
+        if not anew:
+            return reading
+        visit.watched, visit.probe, visit.check_error = _watched(anew[0]), anew[0].probe, anew[0].check_error
+        return anew[0]
 
     def _locked(self, visit: Visit, lock: ExitStack) -> bool:
         """Whether nobody else is at work on the agent; a planned run writes nothing, and so needs no lock."""
@@ -90,14 +100,18 @@ class Visitor:
     def _recall(self, visit: Visit) -> None:
         """Put what is remembered of the agent into the visit; set aside what cannot be understood."""
         try:
-            visit.record = self._files.load(visit.name) or visit.record
-        except CorruptState as error:
-            if not visit.busy:
-                self._rebuild(visit, str(error))
+            self._load(visit)
         except OSError as error:
             visit.busy = True
             visit.note("state_not_read", Severity.HIGH, f"nothing is done about {visit.name}: {error}")
         visit.before = visit.record.status
+
+    def _load(self, visit: Visit) -> None:
+        try:
+            visit.record = self._files.load(visit.name) or visit.record
+        except CorruptState as error:
+            if not visit.busy:
+                self._rebuild(visit, str(error))
 
     def _rebuild(self, visit: Visit, reason: str) -> None:
         spent = self._spent(visit.name)
@@ -158,5 +172,10 @@ class Visitor:
         self._repair.save(visit)
 
 
-def _blank(reading: AgentReading) -> AgentRecord:
-    return AgentRecord(agent_name=reading.agent.name, port=reading.agent.port)
+def _begun(reading: AgentReading) -> Visit:
+    facts, blank = Facts(reading.state, reading.detail), AgentRecord(agent_name=reading.agent.name)
+    return Visit(_watched(reading), reading.probe, facts, blank, reading.check_error)
+
+
+def _watched(reading: AgentReading) -> Watched:
+    return Watched(reading.agent, reading.container, reading.url)

@@ -357,7 +357,7 @@ def test_a_restart_of_ours_that_left_it_down_is_made_good(stage: Callable[..., S
     here.engine.set_health(A, healthy=False)
     source.rmdir()
     # The engine stops it, says so in a `stop` event, and cannot start it again.
-    assert kinds(here.runs.run(recovery_timeout_seconds=0.1)) == ["restart_failed", "unhealthy"]
+    assert kinds(here.runs.run(recovery_timeout_seconds=0.01)) == ["restart_failed", "unhealthy"]
     assert here.status == "exited"
     source.mkdir()
     here.runs.clock.advance(40)
@@ -406,8 +406,10 @@ def test_a_plan_says_what_would_be_done_and_writes_nothing(stage: Callable[..., 
     here.up()
     here.runs.run()
     here.kill()
+    (here.runs.base_dir / "data" / "agent-monitor" / f"{A}.json").write_text("corrupt")
     before = tree_digest(tmp_path)
     plan = here.runs.run(dry_run=True)
+    assert "would be set aside" in plan.findings[0].message
     assert actions(plan) == [("restart", f"agent/{A}", False)]
     assert here.runs.run(target=A, mode="release", dry_run=True).actions[0].done is False
     assert tree_digest(tmp_path) == before
@@ -461,6 +463,56 @@ def test_two_runs_do_not_act_on_the_same_agent(stage: Callable[..., Stage]) -> N
         result = here.runs.run()
         assert (actions(result), kinds(result), here.status) == ([], ["busy", "stopped"], "exited")
     assert actions(here.runs.run()) == [("restart", f"agent/{A}", True)]
+
+
+def test_where_no_lock_can_be_had_nothing_is_done(stage: Callable[..., Stage]) -> None:
+    here = stage()
+    here.up()
+    here.kill()
+    (here.runs.base_dir / "data" / "agent-monitor").write_text("in the way")
+    result = here.runs.run()
+    assert (actions(result), kinds(result)[0], here.status) == ([], "not_locked", "exited")
+    assert sample(result, "sutazai_agent_up", agent=A) == 0
+    with pytest.raises(JobError, match="agent-a cannot be released"):
+        here.runs.run(target=A, mode="release")
+
+
+def test_a_reading_that_another_run_has_overtaken_is_taken_anew(stage: Callable[..., Stage]) -> None:
+    here = stage()
+    here.up()
+    here.kill()
+    clients = here.runs.clients()
+    read = clients.agents.read
+
+    def overtaken(*arguments: Any) -> Any:
+        seen = read(*arguments)
+        clients.agents.read = read  # type: ignore[method-assign]
+        assert actions(here.runs.run()) == [("restart", f"agent/{A}", True)]
+        return seen
+
+    clients.agents.read = overtaken  # type: ignore[method-assign]
+    result = JOB.run(Settings(**here.runs.settings), clients, Request(task=JOB.name))
+    assert (result.status, actions(result)) == ("HEALTHY", [])
+    assert here.runs.state(A)["total_restarts"] == 1
+
+
+def test_a_release_waits_until_the_other_run_is_done(stage: Callable[..., Stage]) -> None:
+    here = stage()
+    here.up()
+    files = AgentFiles(here.runs.base_dir)
+    held, free = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with files.lock(A):
+            held.set()
+            free.wait(10)
+
+    threading.Thread(target=hold).start()
+    held.wait(10)
+    threading.Timer(0.5, free.set).start()
+    began = time.monotonic()
+    assert here.runs.run(target=A, mode="release").status == "HEALTHY"
+    assert time.monotonic() - began >= 0.4
 
 
 def test_reports_are_for_news_and_for_those_who_ask(stage: Callable[..., Stage]) -> None:
