@@ -33,6 +33,7 @@ logger = logging.getLogger(__name__)
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 _LOCK_POLL_SECONDS = 0.1
 _MAX_LOG_LINES = 10_000
+_MAX_LAST_WORDS = 500
 
 
 class UnknownRequest(ValueError):
@@ -184,8 +185,8 @@ class Runner:
         for run_id, request, pid, started in self._store.unfinished_runs():
             try:
                 lock = self._lock(request, started, wait_seconds=0)
-            except Busy:
-                continue  # somebody is at it
+            except (Busy, OSError):
+                continue  # somebody is at it, or nobody can be
             try:
                 reason = f"cut off: the process that ran it (pid {pid}) ended before it did"
                 self.close(run_id, request, Outcome.ERROR, reason, started)
@@ -221,7 +222,7 @@ class Runner:
             started=started,
             finished=self._clock.now(),
             duration_seconds=self._clock.monotonic() - began,
-            error=answer.redactor.text(" ".join(reason.split()))[:4096],
+            error=" ".join(answer.redactor.text(reason).split())[:4096],
             result=answer.result if outcome is Outcome.OK else None,
         ), answer.log_lines
 
@@ -250,7 +251,8 @@ def _judge(ended: Exit, answer: _Answer, limit_seconds: float, pid: int) -> tupl
         return Outcome.ERROR, answer.error
     if answer.result is not None and ended.code == 0:
         return Outcome.OK, ""
-    last = ended.output_tail.splitlines()[-1] if ended.output_tail else "nothing"
+    printed = answer.redactor.text(ended.output_tail).splitlines()
+    last = printed[-1][-_MAX_LAST_WORDS:] if printed else "nothing"
     if ended.oom_killed:
         return Outcome.ERROR, "killed by the kernel: out of memory; give the host or the run more"
     if ended.code is not None and ended.code < 0:
