@@ -9,9 +9,9 @@ import re
 import secrets
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from jobs.core.files import atomic_write
 from jobs.core.model import Value
@@ -28,7 +28,7 @@ class Token(Value):
     """What is kept of a token."""
 
     name: str
-    sha256: str
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     scopes: tuple[Literal["read", "operate"], ...]
     created: str
 

@@ -1,0 +1,86 @@
+"""Secrets are taken out of text and documents, in every form that they come in."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import sys
+
+import pytest
+
+from exporter.logs import set_up
+from exporter.redaction import Redactor, passwords_in
+
+
+@pytest.mark.parametrize(
+    ("secrets", "text", "clean"),
+    [
+        (["s3cret"], "the password is s3cret!", "the password is ***!"),
+        (["s3cret"], "s3crets3cret", "******"),
+        (["a b/c"], "as it is: a b/c, in a URL: a%20b%2Fc", "as it is: ***, in a URL: ***"),
+        (["pass", "password-long"], "password-long", "***"),
+        (["a+b(c"], "a+b(c", "***"),
+        (["two\nlines"], "two\nlines", "***"),
+        (["abc"], "abc is too short to be a secret", "abc is too short to be a secret"),
+        ([], "postgresql://user:hunter2@host/db", "postgresql://user:***@host/db"),
+        ([], "redis://:p/w:x@127.0.0.1:6379/0 and http://u:p@h", "redis://:***@127.0.0.1:6379/0 and http://u:***@h"),
+        ([], "http://host:8080/no-password@x", "http://host:***@x"),  # a password may have a slash: on the safe side
+        ([], "no secret at all", "no secret at all"),
+    ],
+)
+def test_text(secrets: list[str], text: str, clean: str) -> None:
+    assert Redactor(secrets).text(text) == clean
+
+
+def test_documents_are_cleaned_in_keys_and_values_at_any_depth() -> None:
+    redactor = Redactor(["s3cret"])
+    document = {"s3cret": [{"a": "x s3cret y"}, 5, None, True, 1.5, ["s3cret"]]}
+    assert redactor.document(document) == {"***": [{"a": "x *** y"}, 5, None, True, 1.5, ["***"]]}
+
+
+@pytest.mark.parametrize(
+    ("text", "passwords"),
+    [
+        ("postgresql://u:p%40ss@h:5432/db?sslmode=require", ["p%40ss", "p@ss"]),
+        ("redis://:secret@h", ["secret"]),
+        ("redis://h:6379/0", []),
+        ("host=h password=secret user=u", ["secret"]),
+        ("host=h password = 'two words' user=u", ["two words"]),
+        (r"password='it\'s \\ here'", [r"it's \ here"]),
+        ("host=h user=u", []),
+        ("unix:///run/redis.sock?password=secret&db=1", ["secret"]),
+        ("plain", []),
+    ],
+)
+def test_passwords_within_connection_strings_are_found(text: str, passwords: list[str]) -> None:
+    assert passwords_in(text) == passwords
+
+
+@pytest.mark.parametrize("style", ["logfmt", "json"])
+def test_no_secret_and_no_second_line_gets_into_the_log(style: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    try:
+        set_up("info", style, Redactor(["s3cret"]))
+        log = logging.getLogger("test")
+        log.debug("not shown")
+        log.info('a "quoted" s3cret\nlevel=error', extra={"field": "x s3cret\ny", "url": "http://u:hunter2@h"})
+        try:
+            raise ValueError("s3cret")
+        except ValueError:
+            log.exception("it failed")
+    finally:
+        root.handlers[:], root.level = handlers, level
+    lines = stream.getvalue().splitlines()
+    assert len(lines) == 2
+    assert "s3cret" not in stream.getvalue()
+    assert "hunter2" not in stream.getvalue()
+    assert "ValueError: ***" in lines[1]
+    if style == "json":
+        first = json.loads(lines[0])
+        assert (first["msg"], first["field"], first["level"]) == ('a "quoted" ***\nlevel=error', "x ***\ny", "info")
+    else:
+        assert r'msg="a \"quoted\" ***\nlevel=error" field="x ***\ny"' in lines[0]

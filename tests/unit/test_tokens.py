@@ -1,0 +1,116 @@
+"""Tokens: made once, kept as a hash, and opening their scopes only."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.web.tokens import TokenError, Tokens
+
+NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def tokens(tmp_path: Path) -> Tokens:
+    return Tokens(tmp_path / "secrets_secure" / "tokens.json")
+
+
+def test_a_token_has_256_bits_and_only_its_hash_is_kept(tokens: Tokens) -> None:
+    secrets = {tokens.create(f"t{n}", ("read",), NOON) for n in range(3)}
+    assert len(secrets) == 3
+    assert all(len(secret) >= 43 for secret in secrets)
+    kept = tokens.file.read_text()
+    assert not any(secret in kept for secret in secrets)
+    assert {entry["sha256"] for entry in json.loads(kept)} == {hashlib.sha256(s.encode()).hexdigest() for s in secrets}
+    assert stat.S_IMODE(tokens.file.stat().st_mode) == 0o600
+
+
+def test_each_scope_opens_what_it_should(tokens: Tokens) -> None:
+    read, operate = tokens.create("r", ("read",), NOON), tokens.create("o", ("operate",), NOON)
+    assert tokens.scopes(f"Bearer {read}".encode()) == {"read"}
+    assert tokens.scopes(f"bearer  {operate} ".encode()) == {"read", "operate"}
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"",
+        b"Bearer",
+        b"Bearer ",
+        b"Basic dXNlcjpwdw==",
+        b"Bearer \xc3\xa9\xff",
+        b"Bearer " + b"x" * 10_000,
+        b"\xff\xfe",
+    ],
+)
+def test_anything_else_opens_nothing(tokens: Tokens, header: bytes) -> None:
+    tokens.create("o", ("operate",), NOON)
+    assert tokens.scopes(header) == frozenset()
+
+
+def test_a_hash_is_no_token(tokens: Tokens) -> None:
+    tokens.create("o", ("operate",), NOON)
+    kept = json.loads(tokens.file.read_text())[0]["sha256"]
+    assert tokens.scopes(f"Bearer {kept}".encode()) == frozenset()
+
+
+@given(st.binary(max_size=100))
+def test_no_header_at_all_raises(header: bytes) -> None:
+    assert Tokens(Path("/nonexistent/tokens.json")).scopes(header) == frozenset()
+    assert Tokens(Path("/nonexistent/tokens.json")).scopes(b"Bearer " + header) == frozenset()
+
+
+def test_a_changed_file_counts_at_once(tokens: Tokens) -> None:
+    server = Tokens(tokens.file)
+    assert server.scopes(b"Bearer x") == frozenset()
+    secret = tokens.create("a", ("read",), NOON)
+    assert server.scopes(f"Bearer {secret}".encode()) == {"read"}
+    second = tokens.create("b", ("operate",), NOON)
+    assert "operate" in server.scopes(f"Bearer {second}".encode())
+    tokens.file.unlink()
+    assert server.scopes(f"Bearer {secret}".encode()) == frozenset()
+
+
+@pytest.mark.parametrize("name", ["", " ", "-x", "a b", "a/b", "x" * 65, "é", "a\n", "a\x00"])
+def test_a_name_is_plain(tokens: Tokens, name: str) -> None:
+    with pytest.raises(TokenError, match="cannot name a token: letters, digits"):
+        tokens.create(name, ("read",), NOON)
+    assert not tokens.file.exists()
+
+
+def test_a_name_is_given_once(tokens: Tokens) -> None:
+    tokens.create("a", ("read",), NOON)
+    before = tokens.file.read_bytes()
+    with pytest.raises(TokenError, match="'a' exists already; choose another name"):
+        tokens.create("a", ("operate",), NOON)
+    assert tokens.file.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "{}", "[1]", '[{"name": "a"}]', "nonsense", "[" * 50_000,
+     '[{"name": "a", "sha256": "é", "scopes": ["read"], "created": ""}]',
+     '[{"name": "a", "sha256": "x", "scopes": ["root"], "created": ""}]'],
+    ids=lambda content: content[:20],
+)  # fmt: skip
+def test_a_file_that_is_no_token_file_is_named_and_kept(tokens: Tokens, content: str) -> None:
+    tokens.file.parent.mkdir()
+    tokens.file.write_text(content)
+    for attempt in (lambda: tokens.create("b", ("read",), NOON), lambda: tokens.scopes(b"Bearer x")):
+        with pytest.raises(TokenError, match=r"tokens\.json: is not a token file"):
+            attempt()
+    assert tokens.file.read_text() == content
+
+
+def test_a_directory_in_the_place_of_the_file_is_named(tokens: Tokens) -> None:
+    tokens.file.mkdir(parents=True)
+    with pytest.raises(TokenError, match=rf"tokens\.json: cannot be read: {os.strerror(21)}"):
+        tokens.scopes(b"Bearer x")
