@@ -241,7 +241,8 @@ JOB = Job(
     metrics=FAMILIES,
     modes=("check", RELEASE),
     report=ReportFiles(directory="logs", stem="agent_monitoring_report", link="logs/latest_agent_report.json"),
-    # `start` too: an agent that a person stopped and started again is seen to be up at once.
+    # `stop` needs no run of its own, it follows `die`. `start` does: what a person stopped and started again is
+    # seen to be up at once.
     wakes_on=("die", "oom", "start", "health_status: unhealthy"),
     run=run,
 )
