@@ -85,7 +85,7 @@ class Repair:
     def save(self, visit: Visit) -> None:
         """Remember the visit's record; a file that cannot be written becomes a finding."""
         try:
-            self._files.save(visit.record.updated(status=visit.state))
+            self._files.save(visit.record.updated(status=visit.state, last_check=self._clients.clock.now()))
         except OSError as error:
             visit.note("state_not_saved", Severity.MEDIUM, f"the state of {visit.name} cannot be saved: {error}")
 

@@ -59,9 +59,12 @@ class Visitor:
         return visit
 
     def _still_true(self, visit: Visit, reading: AgentReading) -> AgentReading:
-        """The reading, or a new one where another run has found the agent healthy since this run began."""
-        last = visit.record.last_successful_check
-        if reading.healthy or last is None or last < self._now:
+        """The reading, or a new one where another run has looked at the agent since this run began.
+
+        A run for one agent overtakes one for all that waits for a slow agent: the older reading must not undo it.
+        """
+        last = visit.record.last_check
+        if last is None or not self._now <= last <= self._clients.clock.now():
             return reading
         roll = self._clients.agents.roll([visit.name])
         anew = self._clients.agents.read(roll, [one for one in roll.watched if one.name == visit.name])

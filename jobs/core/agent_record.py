@@ -45,6 +45,7 @@ class AgentRecord(_Remembered):
     restarts_in_hour: tuple[AwareDatetime, ...] = Field((), max_length=1000)
     total_restarts: int = _COUNT
     status: State | None = None
+    last_check: AwareDatetime | None = None
     quarantined_since: AwareDatetime | None = None
     quarantine_reason: str = Field("", max_length=1000)
     verdict: Verdict | None = None

@@ -477,23 +477,28 @@ def test_where_no_lock_can_be_had_nothing_is_done(stage: Callable[..., Stage]) -
         here.runs.run(target=A, mode="release")
 
 
-def test_a_reading_that_another_run_has_overtaken_is_taken_anew(stage: Callable[..., Stage]) -> None:
+@pytest.mark.parametrize("first", ["down", "healthy"])
+def test_a_reading_that_another_run_has_overtaken_is_taken_anew(stage: Callable[..., Stage], first: str) -> None:
     here = stage()
     here.up()
-    here.kill()
+    if first == "down":
+        here.kill()
     clients = here.runs.clients()
     read = clients.agents.read
 
     def overtaken(*arguments: Any) -> Any:
         seen = read(*arguments)
         clients.agents.read = read  # type: ignore[method-assign]
-        assert actions(here.runs.run()) == [("restart", f"agent/{A}", True)]
+        if first == "healthy":
+            here.engine.cli("stop", "--time", "1", A)
+        here.runs.run(target=A, trigger=Trigger.EVENT)
         return seen
 
     clients.agents.read = overtaken  # type: ignore[method-assign]
     result = JOB.run(Settings(**here.runs.settings), clients, Request(task=JOB.name))
-    assert (result.status, actions(result)) == ("HEALTHY", [])
-    assert here.runs.state(A)["total_restarts"] == 1
+    assert actions(result) == []
+    assert kinds(result) == ([] if first == "down" else ["stopped"])
+    assert here.runs.state(A)["total_restarts"] == (1 if first == "down" else 0)
 
 
 def test_a_release_waits_until_the_other_run_is_done(stage: Callable[..., Stage]) -> None:
