@@ -15,13 +15,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 MAX_ANSWER_BYTES = 64 << 20
 """An answer longer than this is not read further and the run fails."""
 OUTPUT_TAIL_BYTES = 16 << 10
 """Of what a run prints outside its answer, so much is kept."""
 KILL_WAIT_SECONDS = 5.0
+MAX_KILL_ROUNDS = 20
 RUN_ID_VARIABLE = "SUTAZAI_RUN_ID"
 """In the environment of a run and of all its descendants: they are found by it even in another process group."""
 
@@ -53,10 +54,9 @@ class RunProcess:
         """Start `exporter.child` and hand it `order`; the descriptors `keep_open` live as long as it does."""
         self._marker = f"{RUN_ID_VARIABLE}={os.getpid()}-{run_id}"
         self._oom_kills = _oom_kills()
-        self._answers, answer_end = os.pipe()
-        output, output_end = os.pipe()
-        self._output = output
-        try:
+        with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
+            self._answers, answer_end = _pipe(ours, theirs)
+            self._output, output_end = _pipe(ours, theirs)
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "exporter.child", str(answer_end)],
                 stdin=subprocess.PIPE,
@@ -66,13 +66,7 @@ class RunProcess:
                 env=_environment(self._marker),
                 start_new_session=True,
             )
-        except OSError:
-            os.close(self._answers)
-            os.close(self._output)
-            raise
-        finally:
-            os.close(answer_end)
-            os.close(output_end)
+            ours.pop_all()
         self.pid = self._process.pid
         self._hand_over(order)
 
@@ -92,15 +86,25 @@ class RunProcess:
         stop: threading.Event,
         stop_grace_seconds: float,
     ) -> Exit:
-        """Pass each line of the answer to `on_line` until the process has ended; end it at its limit or on stop."""
-        reader = _Reader(self._answers, self._output, on_line)
-        end = self._await_end(reader, limit_seconds, stop)
-        if end is not End.BY_ITSELF:
-            self._terminate(reader, stop_grace_seconds if end is End.STOPPED else KILL_WAIT_SECONDS)
-        code = self._process.poll()
-        self._kill_descendants()
-        reader.drain()
-        self._close()
+        """Pass each line of the answer to `on_line` until the process has ended; end it at its limit or on stop.
+
+        Raise OSError if it cannot be listened to; then it has been killed.
+        """
+        try:
+            with _Reader(self._answers, self._output, on_line) as reader:
+                end = self._await_end(reader, limit_seconds, stop)
+                if end is not End.BY_ITSELF:
+                    self._terminate(reader, stop_grace_seconds if end is End.STOPPED else KILL_WAIT_SECONDS)
+                code = self._process.poll()
+                self._kill_descendants()
+                reader.drain()
+        except BaseException:
+            with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+                self._kill_descendants()
+                self._process.wait(KILL_WAIT_SECONDS)
+            raise
+        finally:
+            self._close()
         oom = code == -signal.SIGKILL and end is End.BY_ITSELF and _oom_kills() > self._oom_kills
         return Exit(end, code, reader.tail(), _stuck(self.pid) if code is None else "", oom)
 
@@ -134,12 +138,24 @@ class RunProcess:
         """Kill what is left of the group and whatever else carries the run's mark."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
-        wanted = self._marker.encode()
-        for entry in os.scandir("/proc"):
-            if entry.name.isdigit() and int(entry.name) != self.pid:
-                with contextlib.suppress(OSError):
-                    if wanted in Path(entry.path, "environ").read_bytes().split(b"\0"):
-                        os.kill(int(entry.name), signal.SIGKILL)
+        for _ in range(MAX_KILL_ROUNDS):  # one of them may have a child while we look
+            marked = self._marked()
+            for pid in marked:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            if not marked:
+                return
+
+    def _marked(self) -> list[int]:
+        """Processes other than the run's own that carry its mark and live."""
+        wanted, marked = self._marker.encode(), []
+        with os.scandir("/proc") as entries:
+            for entry in entries:
+                if entry.name.isdigit() and int(entry.name) != self.pid:
+                    with contextlib.suppress(OSError):
+                        if wanted in Path(entry.path, "environ").read_bytes().split(b"\0"):
+                            marked.append(int(entry.name))
+        return marked
 
     def _close(self) -> None:
         if self._process.stdin:
@@ -161,6 +177,12 @@ class _Reader:
         for descriptor, take in ((answers, self._take_answer), (output, self._take_output)):
             os.set_blocking(descriptor, False)
             self._selector.register(descriptor, selectors.EVENT_READ, take)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._selector.close()
 
     def watch(self, descriptor: int) -> None:
         """Return from `read` as well when this descriptor is ready."""
@@ -192,7 +214,6 @@ class _Reader:
         for _ in range(64):
             if not self.read(0):
                 break
-        self._selector.close()
 
     def tail(self) -> str:
         """The end of what was printed."""
@@ -212,6 +233,14 @@ class _Reader:
             *lines, self._line = self._line.split(b"\n")
             for line in lines:
                 self._on_line(bytes(line))
+
+
+def _pipe(reading: contextlib.ExitStack, writing: contextlib.ExitStack) -> tuple[int, int]:
+    """A pipe whose ends are closed with these stacks."""
+    ends = os.pipe()
+    for stack, end in zip((reading, writing), ends, strict=True):
+        stack.callback(os.close, end)
+    return ends
 
 
 @contextlib.contextmanager

@@ -208,13 +208,12 @@ class Runner:
         limit = float(getattr(settings.jobs, job.key).max_run_seconds)
         try:
             process = RunProcess(order, run_id, keep_open)
-        except OSError as error:
-            outcome, reason = Outcome.ERROR, f"no process could be started: {error.strerror}"
-        else:
             ended = process.listen(
                 answer.line, limit_seconds=limit, stop=self.stop, stop_grace_seconds=settings.runs.stop_grace_seconds
             )
             outcome, reason = _judge(ended, answer, limit, process.pid)
+        except OSError as error:
+            outcome, reason = Outcome.ERROR, f"no process could be run: {error.strerror}"
         return Record(
             run_id=run_id,
             request=request,
@@ -263,4 +262,3 @@ def _judge(ended: Exit, answer: _Answer, limit_seconds: float, pid: int) -> tupl
 def _or_rather(name: str, known: list[str]) -> str:
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     return f"; did you mean {close[0]!r}?" if close else f"; there are {', '.join(known)}"
-
