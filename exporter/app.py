@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import signal
@@ -130,6 +129,8 @@ def _docker_events(daemon: Daemon) -> Iterator[None]:
 
 
 def _run_loop(daemon: Daemon, store: Store, listener: socket.socket) -> None:
+    import asyncio
+
     import uvicorn
 
     from exporter.web.api import Api
@@ -161,6 +162,8 @@ def _run_loop(daemon: Daemon, store: Store, listener: socket.socket) -> None:
 
 async def _serve(server: uvicorn.Server, daemon: Daemon, listener: socket.socket) -> None:
     """Serve; on SIGTERM end the runs first, so that /metrics answers until they are entered."""
+    import asyncio
+
     from exporter.web.protocol import sweep
 
     loop = asyncio.get_running_loop()

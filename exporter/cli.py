@@ -118,26 +118,26 @@ def run(
       sutazai-exporter run health-check
       sutazai-exporter run agent-monitor --target sutazai-agent-orchestrator --dry-run
     """
-    from exporter import app, console
+    from exporter import app, run_screen
     from exporter.runner import UnknownRequest
     from jobs.core.model import Request
 
     configuration = load(config_file)
     store = app.open_store(configuration, read_only=dry_run)
     runner = app.build_runner(configuration, store)
-    console.log_to_screen(configuration, verbose)
+    run_screen.log_to_screen(configuration, verbose)
     request = Request(task=task, mode=mode, target=target, dry_run=dry_run)
     try:
         request = runner.check(request)[1]
         if scheduled:
             request = _due(request, configuration, store)
-        with console.run_screen(quiet=as_json) as watcher, console.stopped_by_signals(runner):
+        with run_screen.run_screen(quiet=as_json) as watcher, run_screen.stopped_by_signals(runner):
             record = runner.run(request, watcher, wait_seconds=wait_seconds)
     except UnknownRequest as error:
         raise Failure(str(error), EXIT_USAGE) from None
     if not dry_run:
         _update_textfile(configuration, store)
-    console.print_record(record, as_json=as_json)
+    run_screen.print_record(record, as_json=as_json)
     sys.exit(record.exit_code)
 
 

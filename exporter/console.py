@@ -1,109 +1,25 @@
-"""What commands show a person: tables and progress on a terminal, plain lines elsewhere, JSON when asked."""
+"""What commands that tell about the past and the present print: tables, or JSON when asked."""
 
 from __future__ import annotations
 
 import json
-import logging
-import signal
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from datetime import datetime
-from types import FrameType
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from exporter.config import Configuration
-from exporter.logs import set_up
 from exporter.metrics import Metrics
 from exporter.record import Record
-from exporter.redaction import Redactor
-from exporter.runner import Runner, Watcher
 from jobs.core.cadence import Cadence
 from jobs.core.job import Job
-from jobs.core.model import Outcome, Request, Severity
 
 out = Console(highlight=False, soft_wrap=True)
-_err = Console(stderr=True, highlight=False, soft_wrap=True)
-for _console in (out, _err):
-    if not _console.is_terminal:
-        _console.width = 240  # whoever reads this later has no edge to wrap at
+if not out.is_terminal:
+    out.width = 240  # whoever reads this later has no edge to wrap at
 _STYLES = {"ok": "green", "skipped": "yellow", "error": "red", "timeout": "red", "stopped": "yellow"}
-_SEVERITY_STYLES = {
-    Severity.CRITICAL: "bold red",
-    Severity.HIGH: "red",
-    Severity.MEDIUM: "yellow",
-    Severity.LOW: "cyan",
-    Severity.INFO: "dim",
-}
-
-
-def log_to_screen(configuration: Configuration, verbose: bool) -> None:
-    """Log warnings to standard error; everything, if `verbose`."""
-    level = "info" if verbose else "warning"
-    set_up(level, configuration.settings.log.format, Redactor(configuration.secrets))
-    logging.captureWarnings(True)
-
-
-@contextmanager
-def run_screen(*, quiet: bool) -> Iterator[Watcher]:
-    """A watcher that shows a progress bar on a terminal, and nothing where there is none."""
-    if quiet or not _err.is_terminal:
-        yield Watcher()
-        return
-    name = TextColumn("{task.description}")
-    columns = (SpinnerColumn(), name, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=_err, transient=True) as progress:
-        bar = progress.add_task("starting", total=None)
-
-        def show(request: Request, done: int, total: int, message: str) -> None:
-            progress.update(bar, completed=done, total=total, description=escape(message))
-
-        yield Watcher(progress=show)
-
-
-@contextmanager
-def stopped_by_signals(runner: Runner) -> Iterator[None]:
-    """Let SIGTERM and Ctrl-C stop the run, which then ends as stopped."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        runner.stop.set()
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def print_record(record: Record, *, as_json: bool) -> None:
-    """What came of a run."""
-    if as_json:
-        print_json(json.loads(record.model_dump_json()))
-        return
-    task, seconds = record.request.task, f"{record.duration_seconds:.1f} s"
-    if record.outcome is not Outcome.OK or record.result is None:
-        _err.print(f"[{_STYLES[record.outcome]}]{task}: {record.outcome}[/] after {seconds}: {escape(record.error)}")
-        return
-    result = record.result
-    out.print(f"[bold]{task}: {escape(result.status)}[/] ({seconds}) {escape(result.summary)}")
-    for action in result.actions:
-        word = "did" if action.done else "would"
-        out.print(f"  {word}: {escape(f'{action.verb} {action.subject}')} {escape(action.detail)}")
-    if record.request.dry_run and not result.actions:
-        out.print("  nothing would be changed")
-    for finding in sorted(result.findings, key=lambda f: -list(Severity).index(f.severity)):
-        style = _SEVERITY_STYLES[finding.severity]
-        remedy = f" [dim]→ {escape(finding.remedy)}[/]" if finding.remedy else ""
-        out.print(f"  [{style}]{finding.severity:8}[/] {escape(finding.subject)}: {escape(finding.message)}{remedy}")
-    for deduction in result.deductions:
-        out.print(f"  [dim]-{deduction.points:g} points: {escape(deduction.reason)}[/]")
-    if record.report:
-        out.print(f"  report: {escape(record.report)}")
 
 
 def print_history(records: Sequence[Record], missed: Sequence[dict[str, Any]], *, as_json: bool) -> None:

@@ -116,7 +116,7 @@ def test_resident_memory_is_in_megabytes() -> None:
 
 
 def test_the_series_server_has_the_very_series_of_the_peer() -> None:
-    text = '# HELP a_total Help.\n# TYPE a_total counter\na_total{x="1"} 2\na_total{x="2"} 3\n# HELP b B.\n# TYPE b gauge\nb 1.5\n'
+    text = '# TYPE a_total counter\na_total{x="1"} 2\na_total{x="2"} 3\n# HELP b B.\n# TYPE b gauge\nb 1.5\n'
     body = exposition_of(text).scrape(openmetrics=False, gzip=False).decode()
     assert [line for line in body.splitlines() if not line.startswith("#")] == [
         'a_total{x="1"} 2',

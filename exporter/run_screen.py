@@ -1,0 +1,114 @@
+"""What `run` shows a person: progress on a terminal, then what came of it; JSON when asked.
+
+Without `rich` where there is no terminal: cron starts this every few minutes, and importing it takes longer
+than many a check.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+import click
+
+from exporter.config import Configuration
+from exporter.logs import set_up
+from exporter.record import Record
+from exporter.redaction import Redactor
+from exporter.runner import Runner, Watcher
+from jobs.core.model import Outcome, Request, Result, Severity
+
+_COLORS = {Outcome.ERROR: "red", Outcome.TIMEOUT: "red", Outcome.STOPPED: "yellow", Outcome.SKIPPED: "yellow"}
+_SEVERITY_STYLES: dict[Severity, dict[str, Any]] = {
+    Severity.CRITICAL: {"fg": "red", "bold": True},
+    Severity.HIGH: {"fg": "red"},
+    Severity.MEDIUM: {"fg": "yellow"},
+    Severity.LOW: {"fg": "cyan"},
+    Severity.INFO: {"dim": True},
+}
+
+
+def log_to_screen(configuration: Configuration, verbose: bool) -> None:
+    """Log warnings to standard error; everything, if `verbose`."""
+    level = "info" if verbose else "warning"
+    set_up(level, configuration.settings.log.format, Redactor(configuration.secrets))
+    logging.captureWarnings(True)
+
+
+@contextmanager
+def run_screen(*, quiet: bool) -> Iterator[Watcher]:
+    """A watcher that shows a progress bar on a terminal, and nothing where there is none."""
+    if quiet or not sys.stderr.isatty():
+        yield Watcher()
+        return
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    name = TextColumn("{task.description}")
+    columns = (SpinnerColumn(), name, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True, highlight=False), transient=True) as progress:
+        bar = progress.add_task("starting", total=None)
+
+        def show(request: Request, done: int, total: int, message: str) -> None:
+            progress.update(bar, completed=done, total=total, description=escape(message))
+
+        yield Watcher(progress=show)
+
+
+@contextmanager
+def stopped_by_signals(runner: Runner) -> Iterator[None]:
+    """Let SIGTERM and Ctrl-C stop the run, which then ends as stopped."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        runner.stop.set()
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def print_record(record: Record, *, as_json: bool) -> None:
+    """What came of a run."""
+    if as_json:
+        click.echo(json.dumps(json.loads(record.model_dump_json()), indent=2))
+        return
+    task, seconds = record.request.task, f"{record.duration_seconds:.1f} s"
+    if record.outcome is not Outcome.OK or record.result is None:
+        outcome = click.style(f"{task}: {record.outcome}", fg=_COLORS.get(record.outcome))
+        _print(f"{outcome} after {seconds}: {record.error}", err=True)
+        return
+    result = record.result
+    _print(f"{click.style(f'{task}: {result.status}', bold=True)} ({seconds}) {result.summary}")
+    _print_actions(result, dry_run=record.request.dry_run)
+    for finding in sorted(result.findings, key=lambda f: -list(Severity).index(f.severity)):
+        severity = click.style(f"{finding.severity:8}", **_SEVERITY_STYLES[finding.severity])
+        remedy = click.style(f" → {finding.remedy}", dim=True) if finding.remedy else ""
+        _print(f"  {severity} {finding.subject}: {finding.message}{remedy}")
+    for deduction in result.deductions:
+        _print(click.style(f"  -{deduction.points:g} points: {deduction.reason}", dim=True))
+    if record.report:
+        _print(f"  report: {record.report}")
+
+
+def _print_actions(result: Result, *, dry_run: bool) -> None:
+    for action in result.actions:
+        word = "did" if action.done else "would"
+        _print(f"  {word}: {action.verb} {action.subject} {action.detail}")
+    if dry_run and not result.actions:
+        _print("  nothing would be changed")
+
+
+def _print(line: str, *, err: bool = False) -> None:
+    # click takes the colours off where there is no terminal (https://no-color.org is ours to keep).
+    click.echo(line, err=err, color=False if os.environ.get("NO_COLOR") else None)
