@@ -12,6 +12,7 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
@@ -166,6 +167,8 @@ async def _json_object(request: HttpRequest, keys: set[str]) -> dict[str, str]:
         body = json.loads(await request.body() or b"{}")
     except (ValueError, RecursionError):
         raise Problem(400, "the body is not JSON") from None
+    except ClientDisconnect:
+        raise Problem(400, "the body is not complete") from None
     if not isinstance(body, dict) or not set(body) <= keys or not all(isinstance(v, str) for v in body.values()):
         raise Problem(400, f"the body must be an object with no other keys than {', '.join(sorted(keys))}, all text")
     return body

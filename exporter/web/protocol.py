@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import resource
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -17,11 +18,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 RESERVED_DESCRIPTORS = 64
 """Of the process's limit of open files, so many are left for the store, runs and their pipes."""
 IDLE_SECONDS = 90.0
+MAX_HEADER_BYTES = 64 << 10
+FRAMING_FACTOR = 8
+"""Chunks of one byte take six; beyond this factor it is no longer a body that is being sent."""
 SWEEP_SECONDS = 1.0
-_TOO_LARGE = (
-    b"HTTP/1.1 413 Content Too Large\r\ncontent-type: text/plain\r\ncontent-length: 19\r\nconnection: close\r\n\r\n"
-    b"the body is too big"
-)
 
 
 @dataclass(frozen=True)
@@ -44,12 +44,12 @@ class Limits:
 
 
 class GuardedProtocol(HttpToolsProtocol):
-    """uvicorn's protocol with limits; `phase` is what the connection waits for since `since` (loop time)."""
+    """uvicorn's protocol with limits; `phase` is what the connection waits for since `since` (monotonic)."""
 
     limits: Limits
     phase = "headers"
     since = 0.0
-    body_bytes = 0
+    turn = phase_bytes = body_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a connection, if need be at the cost of the stalest one."""
@@ -63,6 +63,18 @@ class GuardedProtocol(HttpToolsProtocol):
         """Forget the connection."""
         if self.transport is not None:
             super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes. The parser has no limits of its own: those that neither end headers nor a body are counted."""
+        turn = self.turn
+        super().data_received(data)
+        if self.turn != turn:
+            return
+        self.phase_bytes += len(data)
+        if self.phase == "body" and self.phase_bytes > FRAMING_FACTOR * self.limits.max_body_bytes + MAX_HEADER_BYTES:
+            self._refuse(b"413 Content Too Large")
+        elif self.phase in ("headers", "idle") and self.phase_bytes > MAX_HEADER_BYTES:
+            self._refuse(b"431 Request Header Fields Too Large")
 
     def on_message_begin(self) -> None:
         """A request begins."""
@@ -80,9 +92,8 @@ class GuardedProtocol(HttpToolsProtocol):
         self.body_bytes += len(body)
         if self.body_bytes <= self.limits.max_body_bytes:
             super().on_body(body)
-        elif not self.transport.is_closing():
-            self.transport.write(_TOO_LARGE)
-            self.transport.close()
+        else:
+            self._refuse(b"413 Content Too Large")
 
     def on_message_complete(self) -> None:
         """The request is whole: now it is us who are waited for."""
@@ -99,19 +110,28 @@ class GuardedProtocol(HttpToolsProtocol):
         """Whether the connection has kept us waiting beyond the limit of its phase."""
         if self.phase == "headers":
             patience = self.limits.header_seconds
-        elif self.phase == "idle":
+        elif self.phase == "idle" and not self.flow.write_paused:
             patience = IDLE_SECONDS
-        elif self.phase == "body" or self.flow.write_paused:
-            patience = self.limits.body_seconds
         else:
-            return False  # we are the ones who are awaited
-        return now - self.since > patience
+            patience = self.limits.body_seconds
+        return self.awaits_client() and now - self.since > patience
 
     def _enter(self, phase: str) -> None:
-        self.phase, self.since = phase, self.loop.time()
+        self.phase, self.since = phase, time.monotonic()
+        self.turn, self.phase_bytes = self.turn + 1, 0
+
+    def _refuse(self, status: bytes) -> None:
+        if not self.transport.is_closing():
+            self.transport.write(b"HTTP/1.1 %s\r\ncontent-length: 0\r\nconnection: close\r\n\r\n" % status)
+            self.transport.close()
+
+    def awaits_client(self) -> bool:
+        """Whether it is the client that is waited for: to send, or to read what we have sent."""
+        return self.phase != "answer" or bool(self.flow.write_paused)
 
     def _make_room(self) -> bool:
-        waiting: list[Any] = [c for c in self.connections if getattr(c, "phase", "answer") != "answer"]
+        connections: set[Any] = self.connections
+        waiting = [connection for connection in connections if connection.awaits_client()]
         if not waiting:
             return False
         stalest = min(waiting, key=lambda connection: float(connection.since))
@@ -127,10 +147,9 @@ def guarded_protocol(limits: Limits) -> type[GuardedProtocol]:
 
 async def sweep(connections: Callable[[], set[Any]]) -> None:
     """End overdue connections, for ever."""
-    loop = asyncio.get_running_loop()
     while True:
         await asyncio.sleep(SWEEP_SECONDS)
-        now = loop.time()
+        now = time.monotonic()
         for connection in list(connections()):
             if connection.overdue(now):
                 connection.transport.abort()
