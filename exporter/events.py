@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from exporter import metrics
 from jobs.clients.docker_events import DockerEvents
-from jobs.core.agent_discovery import agent_of_container
+from jobs.core.agents.discovery import agent_of_container
 from jobs.core.containers import ContainerEvent
 from jobs.core.model import Request, Trigger
 from jobs.core.registry import all_jobs
@@ -23,6 +23,7 @@ class DockerWatch:
 
     def __init__(self, daemon: Daemon) -> None:
         self._daemon = daemon
+        self._connected_before = False
         settings = daemon.configuration.settings.docker
         self._events = DockerEvents(settings.url, self._on_event, self._on_connection)
 
@@ -36,13 +37,20 @@ class DockerWatch:
 
     def _on_connection(self, connected: bool) -> None:
         self._daemon.metrics.set(metrics.EVENTS_CONNECTED, float(connected))
+        if connected and self._connected_before:
+            # What happened in between nobody told us, and an engine that was started anew has forgotten it.
+            self._ask_for_runs("", "Docker's events were lost for a while", "")
+        self._connected_before = self._connected_before or connected
 
     def _on_event(self, event: ContainerEvent) -> None:
+        agent = agent_of_container(self._daemon.configuration.settings.agents, event.name, event.labels)
+        if agent is not None:
+            self._ask_for_runs(agent, f"container {event.name}: {event.action}", event.action)
+
+    def _ask_for_runs(self, target: str, reason: str, action: str) -> None:
+        """Submit a run of every job that wakes on the action (on any, if it is empty)."""
         settings = self._daemon.configuration.settings
-        agent = agent_of_container(settings.agents, event.name, event.labels)
-        if agent is None:
-            return
         for job in all_jobs().values():
-            if event.action in job.wakes_on and getattr(settings.jobs, job.key).enabled:
-                reason = f"container {event.name}: {event.action}"
-                self._daemon.submit(Request(task=job.name, target=agent, trigger=Trigger.EVENT, reason=reason))
+            wakes = action in job.wakes_on if action else bool(job.wakes_on)
+            if wakes and getattr(settings.jobs, job.key).enabled:
+                self._daemon.submit(Request(task=job.name, target=target, trigger=Trigger.EVENT, reason=reason))

@@ -1,7 +1,7 @@
 """Looks after the agents: sees how each is, restarts those that failed, and leaves alone those it should.
 
-Which agents there are, and what each condition means, is told by `jobs.core.agent_discovery` and
-`jobs.core.agent_state`. Exit code 0: all healthy; 1: some are not; 2: more than half are not.
+Which agents there are, and what each condition means, is told by `jobs.core.agents.discovery` and
+`jobs.core.agents.state`. Exit code 0: all healthy; 1: some are not; 2: more than half are not.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from jobs.clients.agent_files import AgentFiles, CorruptState
-from jobs.clients.agent_repair import Repair
-from jobs.clients.agent_visitor import Visitor
-from jobs.core.agent_discovery import Watched
-from jobs.core.agent_report import FAMILIES, SERIES, Round, Uptimes
-from jobs.core.agent_state import Rules, State, Verb, backoff_left
-from jobs.core.agent_visit import FAILED, Visit, finding
+from jobs.agents.files import AgentFiles, CorruptState
+from jobs.agents.repair import Repair
+from jobs.agents.visitor import Visitor
+from jobs.core.agents.discovery import Watched
+from jobs.core.agents.report import FAMILIES, SERIES, Round, Uptimes
+from jobs.core.agents.state import Rules, State, Verb, backoff_left
+from jobs.core.agents.visit import FAILED, Visit, finding
 from jobs.core.cadence import Cadence
 from jobs.core.job import Job, JobError, ReportFiles
 from jobs.core.model import Finding, Request, Result, Severity, Trigger

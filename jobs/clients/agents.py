@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jobs.clients.errors import Absent, ClientError
-from jobs.core.agent_discovery import Watched, discovered_agents, listed_agents
-from jobs.core.agent_state import Probe, State, observe
+from jobs.core.agents.discovery import Watched, discovered_agents, listed_agents
+from jobs.core.agents.state import Probe, State, observe
 from jobs.core.containers import Container
 from jobs.core.model import Finding
 from jobs.core.settings import GUIDE_AGENTS, Agent, AgentsSettings

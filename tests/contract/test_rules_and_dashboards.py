@@ -19,7 +19,7 @@ import yaml
 
 from exporter.cli import commands
 from exporter.metrics import catalogue
-from jobs.core.agent_state import State
+from jobs.core.agents.state import State
 from jobs.core.checks import Status
 from jobs.core.model import Outcome
 from tests.contract.promql import TARGET_LABELS, known_metrics, problems, selectors

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from jobs.agent_monitor import JOB, Settings
-from jobs.clients.agent_files import AgentFiles
+from jobs.agents.files import AgentFiles
 from jobs.core.job import JobError
 from jobs.core.model import Request, Severity, Trigger
 from jobs.core.settings import Agent

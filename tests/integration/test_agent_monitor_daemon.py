@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Callable
 
 import pytest
@@ -40,16 +39,13 @@ def state_is(daemon: ExporterDaemon, state: str) -> None:
     daemon.wait_metric("sutazai_agent_state", {"agent": A, "state": state}, lambda value: value == 1)
 
 
-def test_a_killed_agent_is_back_and_verified_within_three_seconds(
-    daemon: ExporterDaemon, docker_clean: DockerEngine
-) -> None:
+def test_a_killed_agent_is_back_and_verified_by_its_event(daemon: ExporterDaemon, docker_clean: DockerEngine) -> None:
+    # How long it takes is measured in benchmarks/; here it must not have waited for the schedule's five minutes.
     for number in range(3):
         pid = int(docker_clean.state(A)["Pid"])
         assert pid > 1
-        killed = time.monotonic()
         os.kill(pid, signal.SIGKILL)
         daemon.wait_metric(*RECOVERED, lambda value, wanted=number + 1: value == wanted)
-        assert time.monotonic() - killed < 3
         assert docker_clean.state(A)["Running"]
 
 
@@ -58,7 +54,7 @@ def test_what_a_person_does_with_docker_is_left_alone(daemon: ExporterDaemon, do
         docker_clean.cli("restart", "--time", "1", A)
         docker_clean.cli("stop", "--time", "1", A)
         state_is(daemon, "stopped")
-        time.sleep(0.3)
+        daemon.wait_metric("sutazai_task_running", {"task": "agent-monitor"}, lambda value: value == 0)
         assert docker_clean.state(A)["Status"] == "exited"
         docker_clean.cli("start", A)
         state_is(daemon, "healthy")
@@ -84,3 +80,20 @@ def test_an_agent_that_docker_calls_unhealthy_is_restarted_by_that_event(
     docker_clean.cli("exec", "agent-b", "touch", "/tmp/ill")
     labels_of = {"agent": "agent-b", "result": "recovered"}
     daemon.wait_metric("sutazai_agent_restarts_total", labels_of, lambda value: value == 1)
+
+
+def test_an_engine_that_was_away_makes_all_agents_be_looked_at(
+    daemon: ExporterDaemon, docker_clean: DockerEngine
+) -> None:
+    docker_clean.stop()
+    daemon.wait_metric("sutazai_docker_events_connected", {}, lambda value: value == 0)
+    docker_clean.start()
+    daemon.wait_metric("sutazai_docker_events_connected", {}, lambda value: value == 1)
+    wait_for(
+        lambda: any(
+            run["request"]["trigger"] == "event" and not run["request"]["target"] and "lost" in run["request"]["reason"]
+            for run in daemon.get("/api/v1/runs?task=agent-monitor").json()["runs"]
+        ),
+        60,
+        "a run of all agents after the events were lost",
+    )

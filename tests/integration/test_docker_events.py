@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from jobs.clients import docker_events
 from jobs.clients.docker_events import ContainerEvent, DockerEvents
 from tests.services.docker_engine import DockerEngine
 from tests.services.docker_images import AGENT_IMAGE
@@ -114,13 +115,31 @@ def test_after_a_loss_what_was_missed_is_asked_for(listen: Callable[[str], Ear])
         assert ear.events[0].nanoseconds == 1_700_000_000_123_456_789
 
 
+def counting(monkeypatch: pytest.MonkeyPatch, name: str) -> list[object]:
+    """A list that grows with each call of a function of the module."""
+    calls: list[object] = []
+    original = getattr(docker_events, name)
+
+    def counted(*arguments: object) -> object:
+        calls.append(arguments)
+        return original(*arguments)
+
+    monkeypatch.setattr(docker_events, name, counted)
+    return calls
+
+
 def test_a_socket_that_comes_later_is_found_and_its_absence_makes_no_noise(
-    docker_clean: DockerEngine, listen: Callable[[str], Ear], tmp_path: Path, caplog: pytest.LogCaptureFixture
+    docker_clean: DockerEngine,
+    listen: Callable[[str], Ear],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     caplog.set_level(logging.INFO)
+    tries = counting(monkeypatch, "_connect")
     link = tmp_path / "docker.sock"
     ear = listen(f"unix://{link}")
-    time.sleep(1.8)
+    wait_for(lambda: len(tries) >= 3, 30, "it has tried three times")
     assert len(caplog.records) == 1
     assert "no Docker events from unix://" in caplog.text
     link.symlink_to(docker_clean.socket)
@@ -131,9 +150,11 @@ def test_no_socket_and_none_configured_is_no_news(
     listen: Callable[[str | None], Ear], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("jobs.clients.docker_events._SOCKETS", ("/nonexistent/docker.sock",))
+    monkeypatch.setattr("jobs.clients.docker_events._NO_SOCKET_SECONDS", 0.01)
+    looks = counting(monkeypatch, "_local_url")
     caplog.set_level(logging.DEBUG)
     ear = listen(None)
-    time.sleep(0.3)
+    wait_for(lambda: len(looks) >= 3, 30, "it has looked three times")
     assert caplog.records == []
     assert ear.connections == [False]
 
@@ -153,23 +174,20 @@ def test_no_socket_and_none_configured_is_no_news(
         endless(b"HTTP/1.1 200 OK\r\n\r\n", b"\n" * 65536),
     ],
 )
-def test_a_server_that_misbehaves_is_left_and_tried_again_ever_more_slowly(
+def test_a_server_that_misbehaves_is_left_and_tried_again(
     handle: Callable[[socket.socket, threading.Event], None],
     listen: Callable[[str], Ear],
     caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     caplog.set_level(logging.WARNING)
-    tries: list[float] = []
+    monkeypatch.setattr("jobs.clients.docker_events._ANSWER_SECONDS", 0.3)
+    tries = counting(monkeypatch, "_connect")
 
-    def counted(connection: socket.socket, closing: threading.Event) -> None:
-        tries.append(time.monotonic())
-        handle(connection, closing)
-
-    with TcpServer(counted) as server:
+    with TcpServer(handle) as server:
         ear = listen(f"tcp://127.0.0.1:{server.port}")
-        time.sleep(1.5)
+        wait_for(lambda: len(tries) >= 2, 30, "it has left it and tries again")
         assert ear.events == []
-        assert 1 <= len(tries) <= 3
         assert len(caplog.records) <= 1
         ear.listener.stop()
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from jobs.core.agent_discovery import NO_PORT, agent_of_container, discovered_agents, listed_agents
+from jobs.core.agents.discovery import NO_PORT, agent_of_container, discovered_agents, listed_agents
 from jobs.core.containers import Container, PublishedPort, clean
 from jobs.core.settings import AGENT_NAME, Agent, AgentsSettings
 

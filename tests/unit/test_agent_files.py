@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from jobs.clients.agent_files import AgentFiles, CorruptState
-from jobs.core.agent_record import AgentRecord, Attempt, Verdict, render_record
-from jobs.core.agent_state import State, Stop
+from jobs.agents.files import AgentFiles, CorruptState
+from jobs.core.agents.record import AgentRecord, Attempt, Verdict, render_record
+from jobs.core.agents.state import State, Stop
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 FULL = AgentRecord(
@@ -137,7 +137,7 @@ def test_links_directories_and_pipes_are_not_followed_or_waited_for(files: Agent
 
 def test_only_one_process_holds_an_agents_lock_and_its_death_frees_it(files: AgentFiles) -> None:
     program = (
-        "import sys, pathlib; from jobs.clients.agent_files import AgentFiles\n"
+        "import sys, pathlib; from jobs.agents.files import AgentFiles\n"
         "with AgentFiles(pathlib.Path(sys.argv[1])).lock('a') as mine:\n"
         "    print(mine, flush=True); sys.stdin.read()"
     )

@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from jobs.core.agent_discovery import Watched
-from jobs.core.agent_record import AgentRecord
-from jobs.core.agent_report import FAMILIES, Round, Uptimes
-from jobs.core.agent_state import Decision, Facts, Probe, State, Stop, Verb
-from jobs.core.agent_visit import FAILED, RECOVERED, Visit, finding, remembered
+from jobs.core.agents.discovery import Watched
+from jobs.core.agents.record import AgentRecord
+from jobs.core.agents.report import FAMILIES, Round, Uptimes
+from jobs.core.agents.state import Decision, Facts, Probe, State, Stop, Verb
+from jobs.core.agents.visit import FAILED, RECOVERED, Visit, finding, remembered
 from jobs.core.model import Severity
 from jobs.core.settings import Agent
 

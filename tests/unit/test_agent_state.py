@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from jobs.core.agent_state import (
+from jobs.core.agents.state import (
     Facts,
     Probe,
     Rules,

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from jobs.core.agent_record import Attempt
-from jobs.core.agent_state import Stop
-from jobs.core.agent_stop import is_told, who_stopped
+from jobs.core.agents.record import Attempt
+from jobs.core.agents.state import Stop
+from jobs.core.agents.stop import is_told, who_stopped
 from jobs.core.containers import ContainerEvent, Inspection
 
 ID = "a" * 64

@@ -10,7 +10,7 @@ import pytest
 from jobs.clients.agents import Agents
 from jobs.clients.errors import Absent, ClientError
 from jobs.clients.http import HttpClient
-from jobs.core.agent_state import State
+from jobs.core.agents.state import State
 from jobs.core.containers import Container
 from jobs.core.settings import Agent, AgentsSettings
 from tests.services.http_agent import HttpAgent

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from jobs.clients.docker import NoSuchContainer
 from jobs.clients.errors import ClientError
-from jobs.core.agent_record import AgentRecord, Verdict
-from jobs.core.agent_state import Facts, State
-from jobs.core.agent_stop import is_told, who_stopped
+from jobs.core.agents.record import AgentRecord, Verdict
+from jobs.core.agents.state import Facts, State
+from jobs.core.agents.stop import is_told, who_stopped
 from jobs.core.containers import Container, ContainerEvent, Inspection
 
 if TYPE_CHECKING:

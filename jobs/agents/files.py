@@ -18,7 +18,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from jobs.core.agent_record import AgentRecord, parse_record, render_record
+from jobs.core.agents.record import AgentRecord, parse_record, render_record
 from jobs.core.containers import clean
 from jobs.core.files import atomic_create, atomic_write, sync_directory, timestamped
 from jobs.core.settings import AGENT_NAME

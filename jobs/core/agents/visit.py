@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from jobs.core.agent_discovery import Watched
-from jobs.core.agent_record import AgentRecord
-from jobs.core.agent_state import Decision, Facts, Probe, State, Stop, Verb, counts_as_failure
+from jobs.core.agents.discovery import Watched
+from jobs.core.agents.record import AgentRecord
+from jobs.core.agents.state import Decision, Facts, Probe, State, Stop, Verb, counts_as_failure
 from jobs.core.containers import Inspection
 from jobs.core.model import Action, Finding, Severity
 

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from jobs.core.agent_state import WINDOW_SECONDS, State, Stop
+from jobs.core.agents.state import WINDOW_SECONDS, State, Stop
 from jobs.core.settings import AgentName
 
 _COUNT = Field(0, ge=0, le=10**9)

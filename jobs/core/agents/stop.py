@@ -11,8 +11,8 @@ import signal
 from collections.abc import Sequence
 from datetime import timedelta
 
-from jobs.core.agent_record import Attempt
-from jobs.core.agent_state import Stop
+from jobs.core.agents.record import Attempt
+from jobs.core.agents.state import Stop
 from jobs.core.containers import ContainerEvent, Inspection
 
 # What a program ends with when it is asked to (or is killed after it did not listen).

@@ -8,13 +8,13 @@ from contextlib import ExitStack
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from jobs.clients.agent_facts import FactFinder
-from jobs.clients.agent_files import AgentFiles, CorruptState
-from jobs.clients.agent_repair import Repair, quarantine
-from jobs.core.agent_discovery import Watched
-from jobs.core.agent_record import AgentRecord
-from jobs.core.agent_state import WINDOW_SECONDS, Decision, Facts, Rules, State, Verb, decide, decide_release
-from jobs.core.agent_visit import Visit, remembered
+from jobs.agents.facts import FactFinder
+from jobs.agents.files import AgentFiles, CorruptState
+from jobs.agents.repair import Repair, quarantine
+from jobs.core.agents.discovery import Watched
+from jobs.core.agents.record import AgentRecord
+from jobs.core.agents.state import WINDOW_SECONDS, Decision, Facts, Rules, State, Verb, decide, decide_release
+from jobs.core.agents.visit import Visit, remembered
 from jobs.core.job import JobError
 from jobs.core.model import Severity
 

@@ -8,13 +8,13 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from jobs.clients.agent_files import AgentFiles
+from jobs.agents.files import AgentFiles
 from jobs.clients.docker import NoSuchContainer
 from jobs.clients.errors import ClientError
-from jobs.core.agent_discovery import Watched
-from jobs.core.agent_record import Attempt
-from jobs.core.agent_state import WINDOW_SECONDS, Probe, State, observe
-from jobs.core.agent_visit import FAILED, RECOVERED, RELEASE_COMMAND, Visit
+from jobs.core.agents.discovery import Watched
+from jobs.core.agents.record import Attempt
+from jobs.core.agents.state import WINDOW_SECONDS, Probe, State, observe
+from jobs.core.agents.visit import FAILED, RECOVERED, RELEASE_COMMAND, Visit
 from jobs.core.containers import Container, without_secrets
 from jobs.core.model import Severity
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from jobs.core.agent_discovery import NO_PORT
-from jobs.core.agent_state import State
-from jobs.core.agent_visit import FAILED, RECOVERED, Visit
+from jobs.core.agents.discovery import NO_PORT
+from jobs.core.agents.state import State
+from jobs.core.agents.visit import FAILED, RECOVERED, Visit
 from jobs.core.model import Family, MetricType, Observation, Sample
 
 SERIES = "agent_up/"

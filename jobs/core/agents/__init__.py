@@ -1,0 +1,1 @@
+"""What is known and decided about agents, without touching one: the rules of the agent monitor."""
