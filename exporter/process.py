@@ -152,8 +152,9 @@ class RunProcess:
         with os.scandir("/proc") as entries:
             for entry in entries:
                 if entry.name.isdigit() and int(entry.name) != self.pid:
-                    with contextlib.suppress(OSError):
-                        if wanted in Path(entry.path, "environ").read_bytes().split(b"\0"):
+                    # A Path would keep the number of every process there ever was: pathlib interns names.
+                    with contextlib.suppress(OSError), open(f"{entry.path}/environ", "rb") as variables:  # noqa: PTH123
+                        if wanted in variables.read().split(b"\0"):
                             marked.append(int(entry.name))
         return marked
 
