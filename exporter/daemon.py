@@ -25,6 +25,8 @@ from jobs.core.registry import all_jobs
 logger = logging.getLogger(__name__)
 
 UPKEEP_SECONDS = 3600
+STALL_SECONDS = 12
+"""An access to the store that lasts longer (SQLite itself gives up before that) waits for a disk that is stuck."""
 OWN_DIRECTORIES = ("data", "logs", "reports", "secrets_secure")
 NEEDS_RESTART = ("base_dir", "docker.url", "web", "runs.max_parallel")
 """What a reload cannot change."""
@@ -67,6 +69,7 @@ class Daemon:
         self._stop = threading.Event()
         self._replan = threading.Event()
         self._thread = threading.Thread(target=self._work, name="scheduler")
+        self._watchdog = threading.Thread(target=self._watch_store, name="store-watch", daemon=True)
         self.ready = threading.Event()
         """Set once the schedule is being watched."""
 
@@ -83,6 +86,7 @@ class Daemon:
         self._plan()
         self.metrics.set(metrics.RELOAD_TIME, self._clock.now().timestamp())
         self._thread.start()
+        self._watchdog.start()
 
     def stop(self) -> None:
         """End every run within its grace, enter it as stopped, and let go."""
@@ -103,6 +107,12 @@ class Daemon:
                 self._note_store(False)
             except Exception:  # whatever it is, the schedule must go on
                 logger.exception("the schedule could not be looked at")
+
+    def _watch_store(self) -> None:
+        """Show a store that does not answer: whoever asked it is stuck with it, and says nothing."""
+        while not self._stop.wait(1):
+            if self._store.stalled_seconds() > STALL_SECONDS and self._note_store(False):
+                logger.error("the store does not answer: its disk is frozen or gone", extra={"file": self._store.file})
 
     def _look(self) -> None:
         """What is due each second."""
@@ -198,8 +208,9 @@ class Daemon:
             fresh = self._store.finished_after(self._seen)
             if not fresh:
                 return
+            counters = self._store.counters()  # before the exposition is held: this may take as long as the disk does
             with self.metrics.exposition.changes():
-                self.metrics.counters(self._store.counters())
+                self.metrics.counters(counters)
                 for order, record in fresh:
                     self._seen = order
                     if record.request.task in all_jobs():
@@ -215,9 +226,12 @@ class Daemon:
             except OSError as error:
                 logger.error("textfile not written", extra={"file": error.filename, "reason": error.strerror})
 
-    def _note_store(self, worked: bool) -> None:
-        if self.metrics.exposition.get(metrics.STORE_UP.name) != float(worked):
+    def _note_store(self, worked: bool) -> bool:
+        """Show whether the store works; say whether that is news."""
+        news = self.metrics.exposition.get(metrics.STORE_UP.name) != float(worked)
+        if news:
             self.metrics.set(metrics.STORE_UP, float(worked))
+        return news
 
 
 def _value(configuration: Configuration, path: str) -> object:

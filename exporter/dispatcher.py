@@ -52,7 +52,7 @@ class Dispatcher:
         *,
         on_running: Callable[[str, Progress | None], None],
         on_record: Callable[[Record, bool], None],
-        on_store_failure: Callable[[], None],
+        on_store_failure: Callable[[], object],
     ) -> None:
         self._runner = runner
         self._clock = clock

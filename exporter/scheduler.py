@@ -31,7 +31,7 @@ class Scheduler:
         store: Store,
         clock: Clock,
         enqueue: Callable[[Request], object],
-        on_store: Callable[[bool], None] = lambda worked: None,
+        on_store: Callable[[bool], object] = lambda worked: None,
     ) -> None:
         self._store = store
         self._clock = clock

@@ -67,6 +67,7 @@ class Store:
         self.file = file
         self._lock = threading.RLock()
         self._read_only = read_only
+        self._began: float | None = None
         with self._errors():
             self._connection = self._open()
 
@@ -100,6 +101,11 @@ class Store:
         """Close the file."""
         with self._lock:
             self._connection.close()
+
+    def stalled_seconds(self) -> float:
+        """For how long the access that is under way has lasted; 0 if none is. (A frozen disk answers nothing.)"""
+        began = self._began
+        return 0.0 if began is None else time.monotonic() - began
 
     # Runs
 
@@ -299,12 +305,15 @@ class Store:
 
     @contextlib.contextmanager
     def _errors(self) -> Iterator[None]:
+        self._began = time.monotonic()
         try:
             yield
         except (sqlite3.Error, OSError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
             message = f"{self.file}: the store cannot be used: {reason}; check its disk and its owner"
             raise StoreError(message) from error
+        finally:
+            self._began = None
 
     @contextlib.contextmanager
     def _write(self) -> Iterator[sqlite3.Connection]:

@@ -6,6 +6,7 @@ started with `environment` (a daemon, the command line) finds them, and so do th
 
 from __future__ import annotations
 
+import secrets
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +21,10 @@ import exporter.process
 import exporter.settings
 import jobs
 import jobs.core.registry
+from exporter.clock import SystemClock
 from exporter.config import Configuration, load
+from exporter.web.tokens import Tokens
+from tests.services.exporter_daemon import ExporterDaemon
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TASK, KEY = "trial-work", "trial_work"
@@ -129,3 +133,22 @@ def configuration_of(base_dir: Path, document: dict[str, Any]) -> Configuration:
     file = base_dir.with_suffix(".yml")
     file.write_text(yaml.safe_dump({"base_dir": str(base_dir), **document}))
     return load(file, environment={})
+
+
+def operator(daemon: ExporterDaemon, scope: str = "operate") -> dict[str, str]:
+    """Headers with a new token of a running daemon."""
+    tokens = Tokens(daemon.base_dir / "secrets_secure" / "tokens.json")
+    secret = tokens.create(f"test-{secrets.token_hex(4)}", (scope,), SystemClock().now())
+    return {"Authorization": f"Bearer {secret}"}
+
+
+def start(daemon: ExporterDaemon, headers: dict[str, str] | None = None, **body: str) -> None:
+    """Have a daemon start the trial task."""
+    answer = daemon.post(f"/api/v1/tasks/{TASK}/start", json=body, headers=headers or operator(daemon))
+    assert answer.status_code == 202, answer.text
+
+
+def wait_runs(daemon: ExporterDaemon, outcome: str, count: float = 1, timeout_seconds: float = 30) -> None:
+    """Wait until so many runs of the trial task are counted with an outcome."""
+    labels = {"task": TASK, "outcome": outcome}
+    daemon.wait_metric("sutazai_task_runs_total", labels, lambda value: value == count, timeout_seconds)
