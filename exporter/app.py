@@ -110,7 +110,7 @@ def _listening_socket(address: str) -> Iterator[socket.socket]:
     try:
         listener = socket.create_server((host, int(port)), family=family, backlog=_BACKLOG)
     except OSError as error:
-        reason = error.strerror or error
+        reason = (error.strerror or str(error)).partition(" (while attempting")[0]  # the address is named already
         raise Unavailable(f"{address}: cannot be listened on: {reason}; choose another --web.listen-address") from None
     with listener:
         yield listener

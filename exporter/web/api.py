@@ -143,6 +143,8 @@ class Api:
         return self._submit(Request(task="agent-monitor", mode="release", target=agent, trigger=Trigger.API))
 
     def _submit(self, wanted: Request) -> Response:
+        if self._daemon.runner.stop.is_set():
+            raise Problem(503, "the exporter is stopping: nothing was started")
         try:
             self._daemon.submit(wanted)
         except UnknownRequest as error:

@@ -1,0 +1,214 @@
+"""The daemon is stopped, killed and started twice, with runs under way."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.services.exporter_daemon import ExporterDaemon
+from tests.services.trees import tree_digest
+from tests.services.trial_jobs import TASK, TrialPackage, operator, start, wait_runs, work
+from tests.services.wait import wait_for
+
+LONG = """
+Path(PLACE, "child").write_text(str(subprocess.Popen(["sleep", "600"]).pid))
+Path(PLACE, "run").write_text(str(os.getpid()))
+time.sleep(600)
+"""
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> TrialPackage:
+    return TrialPackage(tmp_path_factory.mktemp("package") / "package")
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Path]:
+    """Where a run leaves its process id and its child's; both are ended afterwards."""
+    directory = tmp_path / "place"
+    directory.mkdir()
+    yield directory
+    for file in directory.iterdir():
+        with contextlib.suppress(psutil.Error, ValueError):
+            process = psutil.Process(int(file.read_text()))
+            if "sleep" in process.cmdline() or "exporter.child" in process.cmdline():
+                process.kill()
+
+
+def under_way(place: Path) -> list[int]:
+    """The process ids of a run that has begun."""
+    wait_for(lambda: (place / "run").exists() and (place / "run").read_text(), 30, "the run has begun")
+    return [int((place / name).read_text()) for name in ("run", "child")]
+
+
+def wait_gone(*pids: int) -> None:
+    def alive() -> list[int]:
+        return [pid for pid in pids if psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE]
+
+    wait_for(lambda: not alive(), 10, "the run and its children are gone", ignoring=(psutil.NoSuchProcess,))
+
+
+def long_run(place: Path, before: str = "") -> str:
+    return f"PLACE = {str(place)!r}\n{before}\n{LONG}"
+
+
+# SIGTERM: fault 37
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_in_mid_run_ends_the_run_and_enters_it_as_stopped(
+    package: TrialPackage, exporter_daemon: Callable[..., ExporterDaemon], place: Path, number: signal.Signals
+) -> None:
+    daemon = exporter_daemon(work(long_run(place)), environment=package.environment)
+    start(daemon)
+    pids = under_way(place)
+    began = time.monotonic()
+    daemon.process.send(number)
+    assert daemon.process.popen.wait(30) == 0
+    assert time.monotonic() - began < 10
+    wait_gone(*pids)
+    assert daemon.log().splitlines()[-1].endswith("msg=stopped")
+    daemon.start()
+    wait_runs(daemon, "stopped")
+    (run,) = daemon.get("/api/v1/runs").json()["runs"]
+    assert (run["outcome"], run["error"]) == ("stopped", "stopped with the exporter")
+
+
+def test_while_runs_have_their_grace_metrics_are_answered_and_nothing_new_begins(
+    package: TrialPackage, exporter_daemon: Callable[..., ExporterDaemon], place: Path
+) -> None:
+    code = long_run(place, "signal.signal(signal.SIGTERM, signal.SIG_IGN)")
+    daemon = exporter_daemon(work(code, runs={"stop_grace_seconds": 3}), environment=package.environment)
+    headers = operator(daemon)
+    start(daemon, headers)
+    pids = under_way(place)
+    daemon.process.send(signal.SIGTERM)
+    wait_for(lambda: daemon.get("/-/ready").status_code == 503, 5, "it is no longer ready")
+    assert daemon.get("/-/healthy").status_code == 200
+    assert daemon.metrics().value("sutazai_task_running", task=TASK) == 1
+    answer = daemon.post(f"/api/v1/tasks/{TASK}/start", json={}, headers=headers)
+    assert answer.status_code == 503
+    assert "stopping" in answer.json()["detail"]
+    assert daemon.process.popen.wait(20) == 0
+    wait_gone(*pids)
+    assert "Traceback" not in daemon.log()
+    daemon.start()
+    assert [run["outcome"] for run in daemon.get("/api/v1/runs").json()["runs"]] == ["stopped"]
+
+
+def test_a_stop_does_not_wait_for_clients(
+    package: TrialPackage, exporter_daemon: Callable[..., ExporterDaemon]
+) -> None:
+    import socket
+
+    daemon = exporter_daemon(work(), environment=package.environment)
+    idle = [socket.create_connection(("127.0.0.1", daemon.port)) for _ in range(3)]
+    idle[1].sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
+    idle[2].sendall(b"GET /metrics HTTP/1.1\r\nHo")
+    began = time.monotonic()
+    assert daemon.stop() == 0
+    assert time.monotonic() - began < 8
+    for one in idle:
+        one.close()
+
+
+# SIGKILL
+
+
+def test_a_daemon_that_is_killed_takes_its_runs_with_it_and_the_next_closes_them(
+    package: TrialPackage, exporter_daemon: Callable[..., ExporterDaemon], place: Path
+) -> None:
+    daemon = exporter_daemon(work(long_run(place)), environment=package.environment)
+    start(daemon)
+    pids = under_way(place)
+    killed = daemon.pid
+    daemon.kill()
+    wait_gone(*pids)
+    daemon.configure(work())
+    daemon.start()
+    wait_runs(daemon, "error")
+    (run,) = daemon.get("/api/v1/runs").json()["runs"]
+    assert run["error"] == f"cut off: the process that ran it (pid {killed}) ended before it did"
+    start(daemon)
+    wait_runs(daemon, "ok")
+    assert daemon.metrics().value("sutazai_task_runs_total", task=TASK, outcome="error") == 1
+
+
+def test_what_the_ledger_knows_is_shown_again_after_a_kill(
+    package: TrialPackage, exporter_daemon: Callable[..., ExporterDaemon]
+) -> None:
+    samples = """
+result = Result(status="X", score=75, samples=(
+    Sample(family="sutazai_trial_value", value=5, labels={"thing": "a"}),
+    Sample(family="sutazai_trial_things_total", value=3, labels={"thing": "a"}),
+    Sample(family="sutazai_trial_score", value=75)))
+"""
+    daemon = exporter_daemon(work(samples), environment=package.environment)
+    headers = operator(daemon)
+    for count in (1, 2):
+        start(daemon, headers)
+        wait_runs(daemon, "ok", count)
+    daemon.kill()
+    daemon.start()
+    metrics = daemon.metrics()
+    assert metrics.value("sutazai_trial_value", thing="a") == 5
+    assert metrics.value("sutazai_trial_things_total", thing="a") == 6
+    assert metrics.value("sutazai_trial_score") == 75
+    assert metrics.value("sutazai_task_runs_total", task=TASK, outcome="ok") == 2
+    assert metrics.value("sutazai_task_duration_seconds_count", task=TASK) == 2
+
+
+# Twice: fault 37
+
+
+def test_a_second_daemon_on_a_base_directory_refuses_and_names_the_first(
+    package: TrialPackage, exporter_daemon: Callable[..., ExporterDaemon]
+) -> None:
+    first = exporter_daemon(work(), environment=package.environment)
+    before = tree_digest(first.base_dir)
+    second = exporter_daemon(work(), environment=package.environment, base_dir=first.base_dir, wait=False)
+    assert second.process.popen.wait(30) == 69
+    (line,) = second.log().splitlines()
+    assert f"another daemon (pid {first.pid}) already serves this base directory" in line
+    assert "set SUTAZAI_BASE_DIR" in line
+    assert tree_digest(first.base_dir) == before
+    first.kill()
+    second.start()
+    assert second.metrics().value("sutazai_store_up") == 1
+
+
+def test_a_port_that_is_taken_is_one_line_and_leaves_the_base_directory_free(
+    package: TrialPackage, exporter_daemon: Callable[..., ExporterDaemon]
+) -> None:
+    first = exporter_daemon(work(), environment=package.environment)
+    second = exporter_daemon(work(), environment=package.environment, port=first.port, wait=False)
+    assert second.process.popen.wait(30) == 69
+    (line,) = second.log().splitlines()
+    assert f"127.0.0.1:{first.port}: cannot be listened on: Address already in use; choose another" in line
+    assert not (second.base_dir / "data" / "sutazai.db").exists()
+
+
+# A run that floods: fault 12
+
+
+def test_a_run_that_prints_without_end_does_not_grow_the_daemon(
+    package: TrialPackage, exporter_daemon: Callable[..., ExporterDaemon]
+) -> None:
+    code = "subprocess.Popen(['yes', 'y' * 4000])\nsubprocess.run(['yes', 'x' * 4000])"
+    daemon = exporter_daemon(work(code, task={"max_run_seconds": 2}), environment=package.environment)
+    before = daemon.metrics().value("process_resident_memory_bytes")
+    start(daemon)
+    largest = before
+    while daemon.metrics().value("sutazai_task_runs_total", task=TASK, outcome="timeout") == 0:
+        began = time.monotonic()
+        largest = max(largest, daemon.metrics().value("process_resident_memory_bytes"))
+        assert time.monotonic() - began < 1
+        assert daemon.process.running
+    assert largest - before < 24 << 20
+    assert len(daemon.log()) < 100_000
