@@ -19,6 +19,8 @@ logger = logging.getLogger(__name__)
 
 LATE_SECONDS = 120
 """A slot that is claimed later than this after it began counts as caught up."""
+STEP_BACK = timedelta(days=2)
+"""So far the clock may be set back without an unclaimed day being worked on; it was wrong before if it is more."""
 CLOCK_STEP_SECONDS = 30
 """The wall clock and the monotonic clock may drift apart by so much between two looks before it is a step."""
 
@@ -103,19 +105,21 @@ def claim_due(store: Store, task: str, cadence: Cadence, now: datetime) -> Reque
     to count from: a new installation does not catch up on yesterday.
     """
     slot = cadence.due_slot(now)
-    known = store.knows_cadence(task, cadence.key)
+    newest = store.newest_slot(task, cadence.key)
     _forget_the_future(store, task, cadence, now)
+    if cadence.minutes is None and newest and slot < newest and cadence.slot_time(newest, now) - now < STEP_BACK:
+        return None  # a later day's work is done already
     if not store.claim_slot(task, cadence.key, slot, now):
         return None
     late = now - cadence.slot_time(slot, now) > timedelta(seconds=LATE_SECONDS)
-    if late and not known and cadence.minutes is None:
+    if late and not newest and cadence.minutes is None:
         return None
     before = store.slot_before(task, cadence.key, slot)
     count = cadence.slots_between(before, slot) if before else 0
     if before and count:
         store.note_missed(task, cadence.key, (before, slot), count, now, missed_counter(task, count))
         logger.warning("slots passed without a run", extra={"task": task, "cadence": cadence.key, "missed": count})
-    trigger = Trigger.CATCH_UP if late and known else Trigger.SCHEDULE
+    trigger = Trigger.CATCH_UP if late and newest else Trigger.SCHEDULE
     return Request(task=task, mode=cadence.mode, trigger=trigger, reason=f"{cadence.key}, slot {slot}")
 
 

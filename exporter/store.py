@@ -191,9 +191,10 @@ class Store:
         )
         return str(rows[0][0]) if rows[0][0] is not None else None
 
-    def knows_cadence(self, task: str, cadence: str) -> bool:
-        """Whether a slot of this cadence was ever claimed."""
-        return bool(self._read("SELECT 1 FROM slots WHERE task = ? AND cadence = ? LIMIT 1", task, cadence))
+    def newest_slot(self, task: str, cadence: str) -> str | None:
+        """The newest slot of this cadence that was ever claimed."""
+        rows = self._read("SELECT max(slot) FROM slots WHERE task = ? AND cadence = ?", task, cadence)
+        return str(rows[0][0]) if rows[0][0] is not None else None
 
     def release_slots_after(self, task: str, cadence: str, slot: str) -> int:
         """Forget claims on slots newer than `slot`; return how many there were."""

@@ -137,6 +137,25 @@ def test_a_clock_set_back_two_hours_runs_no_slot_twice(store: Store) -> None:
     assert [claim(store, moment) for moment in moments] == [None] * len(moments)
 
 
+def test_a_clock_set_back_opens_no_day_that_was_missed(store: Store) -> None:
+    """Fault 29, across noon of a day before which the daemon was down: that day's work is done already."""
+    claim(store, NOON)
+    back_up = NOON + timedelta(days=4)
+    assert claim(store, back_up) is not None
+    assert claim(store, back_up - timedelta(hours=7)) is None
+    assert claim(store, back_up - timedelta(days=2)) is None
+    assert claim(store, back_up + timedelta(days=1)) is not None
+
+
+def test_a_clock_that_was_a_year_ahead_for_a_while_stops_no_schedule(store: Store) -> None:
+    for cadence in (DAILY, OFTEN):
+        claim(store, NOON, cadence)
+        claim(store, NOON + timedelta(days=365), cadence)
+    assert claim(store, NOON + timedelta(days=1)) is not None
+    assert claim(store, NOON + timedelta(days=2)) is not None
+    assert claim(store, NOON + timedelta(days=1), OFTEN) is not None
+
+
 def test_after_a_clock_was_set_back_interval_tasks_keep_their_pace(store: Store) -> None:
     """Fault 29: agents must not go unwatched for two hours; and none of their slots comes within one interval."""
     assert all(claim(store, NOON + timedelta(minutes=n), OFTEN) for n in range(-180, 30, 5))

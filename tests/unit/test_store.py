@@ -261,12 +261,12 @@ def test_only_its_owner_may_read_it(store: Store, file: Path) -> None:
 
 
 def test_slots_are_known_and_released_by_their_order(store: Store) -> None:
-    assert not store.knows_cadence("t", "c")
+    assert store.newest_slot("t", "c") is None
     for slot in ("2026-03-01", "2026-03-02", "2026-03-03"):
         assert store.claim_slot("t", "c", slot, NOON)
         assert not store.claim_slot("t", "c", slot, NOON)
     assert store.claim_slot("t", "other", "2026-03-01", NOON)
-    assert store.knows_cadence("t", "c")
+    assert store.newest_slot("t", "c") == "2026-03-03"
     assert store.slot_before("t", "c", "2026-03-03") == "2026-03-02"
     assert store.slot_before("t", "c", "2026-03-01") is None
     assert store.release_slots_after("t", "c", "2026-03-01") == 2

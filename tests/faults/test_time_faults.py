@@ -1,0 +1,131 @@
+"""The clock is set while the real daemon runs: faults 29 and 30."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from exporter.store import Store
+from jobs.core.model import Trigger
+from tests.services.clocks import Faketime
+from tests.services.exporter_daemon import ExporterDaemon
+from tests.services.trial_jobs import KEY, TASK, TrialPackage, wait_runs
+from tests.services.wait import wait_for
+
+DAY, HOUR = 86400, 3600
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> TrialPackage:
+    package = TrialPackage(tmp_path / "package")
+    package.add("often-work", prefix="often")
+    return package
+
+
+def daemon_of(
+    exporter_daemon: Callable[..., ExporterDaemon], package: TrialPackage, faketime: Faketime, at: str
+) -> ExporterDaemon:
+    """A daemon with a daily task, due at a time of day, and one that goes by intervals."""
+    jobs = {KEY: {"schedule": [f"daily at {at}"]}, "often_work": {"schedule": ["every 10 minutes"]}}
+    environment = {**package.environment, **faketime.environment, "TZ": "UTC"}
+    return exporter_daemon({"jobs": jobs}, environment=environment)
+
+
+def runs(daemon: ExporterDaemon, task: str = TASK) -> list[tuple[str, str]]:
+    """(trigger, slot) of what has run, oldest first."""
+    store = Store(daemon.base_dir / "data" / "sutazai.db", read_only=True)
+    done = [record.request for record in store.ledger(task) if record.outcome == "ok"]
+    store.close()
+    return [(request.trigger, request.reason.rpartition(" ")[2]) for request in done[::-1]]
+
+
+def seconds_to(now: int, hour: int, minute: int) -> int:
+    """From now (Unix time) to the next time of day, UTC."""
+    return (hour * HOUR + minute * 60 - now) % DAY
+
+
+def test_back_two_hours_runs_no_day_twice_and_keeps_intervals_at_their_pace(
+    package: TrialPackage, exporter_daemon: Callable[..., ExporterDaemon], faketime: Faketime
+) -> None:
+    """Fault 29."""
+    shift = seconds_to(int(time.time()), 12, 1)
+    faketime.move(shift)
+    daemon = daemon_of(exporter_daemon, package, faketime, "12:00")
+    wait_runs(daemon, "ok")  # seen as it begins
+    (first,) = runs(daemon)
+    assert first[0] == Trigger.SCHEDULE
+    wait_for(lambda: len(runs(daemon, "often-work")) == 1, 20, "the interval task has run")
+
+    faketime.move(shift - 2 * HOUR)
+    daemon.wait_log("the clock was set: schedule made anew")
+    for minutes in (11, 21):
+        before = len(runs(daemon, "often-work"))
+        faketime.move(shift - 2 * HOUR + minutes * 60)
+        wait_for(lambda n=before: len(runs(daemon, "often-work")) == n + 1, 20, "another interval", detail=daemon.log)
+    faketime.move(shift + 60)  # past noon once more
+    daemon.wait_log("step_seconds=6", 20)
+    before = len(runs(daemon, "often-work"))
+    faketime.move(shift + 11 * 60)
+    wait_for(lambda: len(runs(daemon, "often-work")) > before, 20, "intervals go on", detail=daemon.log)
+    assert runs(daemon) == [first]
+
+
+def test_forward_three_days_is_one_catch_up(
+    package: TrialPackage, exporter_daemon: Callable[..., ExporterDaemon], faketime: Faketime
+) -> None:
+    """Fault 30."""
+    shift = seconds_to(int(time.time()), 18, 0)
+    faketime.move(shift)
+    daemon = daemon_of(exporter_daemon, package, faketime, "12:00")
+    wait_for(lambda: len(runs(daemon, "often-work")) == 1, 20, "the interval task has run")
+    assert runs(daemon) == []  # a new installation does not catch up on this noon
+
+    faketime.move(shift + 3 * DAY)
+    wait_runs(daemon, "ok")
+    daemon.wait_metric("sutazai_task_missed_runs_total", {"task": TASK}, lambda value: value == 2)
+    ((trigger, slot),) = runs(daemon)
+    assert trigger == Trigger.CATCH_UP
+    wait_for(lambda: len(runs(daemon, "often-work")) == 2, 20, "one interval run, not hundreds", detail=daemon.log)
+    labels = {"task": "often-work"}
+    daemon.wait_metric("sutazai_task_missed_runs_total", labels, lambda value: value == 3 * 144 - 1)
+
+    faketime.move(shift)  # and back: what was done stays done
+    daemon.wait_log(f"step_seconds=-{3 * DAY}", 20)
+    faketime.move(shift + 3 * DAY)
+    daemon.wait_log(f"step_seconds={3 * DAY}", 20)
+    daemon.get("/-/ready").raise_for_status()
+    assert [slot for _, slot in runs(daemon)].count(slot) == 1
+
+
+def test_downtime_of_three_days_is_one_catch_up(
+    package: TrialPackage, exporter_daemon: Callable[..., ExporterDaemon], faketime: Faketime
+) -> None:
+    shift = seconds_to(int(time.time()), 18, 0)
+    faketime.move(shift)
+    daemon = daemon_of(exporter_daemon, package, faketime, "12:00")
+    daemon.stop()
+    faketime.move(shift + 3 * DAY)
+    daemon.start()
+    wait_runs(daemon, "ok")
+    assert [trigger for trigger, _ in runs(daemon)] == [Trigger.CATCH_UP]
+    assert daemon.metrics().value("sutazai_task_missed_runs_total", task=TASK) == 2
+    daemon.stop()
+    daemon.start()
+    assert len(runs(daemon)) == 1
+
+
+def test_a_run_lasts_as_long_as_it_lasts_whatever_the_clock_says(
+    package: TrialPackage, exporter_daemon: Callable[..., ExporterDaemon], faketime: Faketime
+) -> None:
+    environment = {**package.environment, **faketime.environment}
+    code = "import threading; threading.Event().wait(1)"  # libfaketime breaks sleep()
+    jobs = {KEY: {"code": code, "schedule": ["every 60 minutes"], "max_run_seconds": 30}}
+    daemon = exporter_daemon({"jobs": jobs}, environment=environment)
+    daemon.wait_metric("sutazai_task_running", {"task": TASK}, lambda value: value == 1)
+    faketime.move(DAY)
+    wait_runs(daemon, "ok")
+    assert daemon.metrics().value("sutazai_task_runs_total", task=TASK, outcome="timeout") == 0
+    assert daemon.metrics().value("sutazai_task_duration_seconds_sum", task=TASK) < 30
