@@ -142,7 +142,7 @@ class Exposition:
         names = (*family.labels, "le") if suffix == "_bucket" else family.labels
         if set(labels) != set(names):
             raise ValueError(f"{family.name} has the labels {', '.join(names) or '(none)'}, not {', '.join(labels)}")
-        return suffix, tuple((name, labels[name]) for name in names)
+        return suffix, tuple((name, _clean(labels[name])) for name in names)
 
     def _publish(self) -> None:
         for name in self._changed:
@@ -171,10 +171,15 @@ def number(value: float) -> str:
     return {"inf": "+Inf", "-inf": "-Inf", "nan": "NaN"}.get(text, text)
 
 
+def _clean(value: str) -> str:
+    """A label value that can be encoded, before it is compared: two that only differ in what cannot are one series."""
+    return value if value.isascii() else str(clean_text(value))
+
+
 def _prefix(name: str, labels: Labels) -> str:
     if not labels:
         return f"{name} "
-    pairs = ",".join(f'{label}="{clean_text(value).translate(_ESCAPES)}"' for label, value in labels)
+    pairs = ",".join(f'{label}="{value.translate(_ESCAPES)}"' for label, value in labels)
     return f"{name}{{{pairs}}} "
 
 
