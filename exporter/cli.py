@@ -16,13 +16,12 @@ from exporter.config import ConfigError, Configuration, load
 EXIT_USAGE = 64
 EXIT_CONFIG = 78
 EXIT_UNAVAILABLE = 69
-EXIT_ERROR = 1
 
 
 class Failure(Exception):
     """A command cannot do what was asked: one line and an exit code."""
 
-    def __init__(self, message: str, code: int = EXIT_ERROR) -> None:
+    def __init__(self, message: str, code: int) -> None:
         super().__init__(message)
         self.code = code
 
@@ -49,7 +48,7 @@ def commands() -> None:
       sutazai-exporter history                     what ran, why, and what came of it
 
     Exit codes: 0 good; of `run` 1-4 its verdict, 75 somebody else is running it; 64 wrong usage,
-    69 cannot serve here, 78 wrong configuration.
+    69 something needed cannot be used (the store, the port), 78 wrong configuration.
     """
 
 
@@ -119,51 +118,56 @@ def run(
       sutazai-exporter run agent-monitor --target sutazai-agent-orchestrator --dry-run
     """
     from exporter import app, run_screen
-    from exporter.runner import UnknownRequest
+    from exporter.runner import UnknownRequest, check
     from jobs.core.model import Request
 
+    if scheduled and (dry_run or mode or target):
+        raise Failure(
+            "--scheduled claims a slot, which says what to run: leave out --dry-run, --mode, --target", EXIT_USAGE
+        )
     configuration = load(config_file)
-    store = app.open_store(configuration, read_only=dry_run)
-    runner = app.build_runner(configuration, store)
-    run_screen.log_to_screen(configuration, verbose)
-    request = Request(task=task, mode=mode, target=target, dry_run=dry_run)
     try:
-        request = runner.check(request)[1]
+        request = check(Request(task=task, mode=mode, target=target, dry_run=dry_run))[1]
+        store = app.open_store(configuration, read_only=dry_run)
+        runner = app.build_runner(configuration, store)
+        run_screen.log_to_screen(configuration, verbose)
         if scheduled:
             request = _due(request, configuration, store)
         with run_screen.run_screen(quiet=as_json) as watcher, run_screen.stopped_by_signals(runner):
             record = runner.run(request, watcher, wait_seconds=wait_seconds)
     except UnknownRequest as error:
         raise Failure(str(error), EXIT_USAGE) from None
+    run_screen.print_record(record, as_json=as_json)
     if not dry_run:
         _update_textfile(configuration, store)
-    run_screen.print_record(record, as_json=as_json)
     sys.exit(record.exit_code)
 
 
 def _due(request: Any, configuration: Configuration, store: Any) -> Any:
     from exporter.plan import cadences_of
     from exporter.record import EXIT_SKIPPED
+    from exporter.runner import check
     from exporter.scheduler import claim_due
 
     now = SystemClock().now()
     for cadence in cadences_of(configuration, request.task):
         due = claim_due(store, request.task, cadence, now)
         if due:
-            return due
+            return check(due)[1]
     raise Failure(f"{request.task}: no slot is due that was not claimed already; nothing was run", EXIT_SKIPPED)
 
 
 def _update_textfile(configuration: Configuration, store: Any) -> None:
     directory = configuration.settings.textfile.directory
     if directory:
+        from exporter.record import EXIT_NOT_OK
         from exporter.replay import replayed_metrics
         from exporter.textfile import write_textfile
 
         try:
             write_textfile(directory, replayed_metrics(configuration, store, SystemClock().now()).exposition)
         except OSError as error:
-            raise Failure(f"{error.filename}: the textfile cannot be written: {error.strerror}") from None
+            raise Failure(f"{error.filename}: the textfile cannot be written: {error.strerror}", EXIT_NOT_OK) from None
 
 
 @commands.command()
@@ -174,14 +178,14 @@ def _update_textfile(configuration: Configuration, store: Any) -> None:
 def history(config_file: Path | None, task: str | None, limit: int, as_json: bool) -> None:
     """What ran, why, how long, what came of it, and what was missed."""
     from exporter import app, console
-    from exporter.runner import UnknownRequest
+    from exporter.runner import UnknownRequest, check
     from jobs.core.model import Request
 
     configuration = load(config_file)
     store = app.open_store(configuration, read_only=True)
     if task:
         try:
-            app.build_runner(configuration, store).check(Request(task=task))
+            check(Request(task=task))
         except UnknownRequest as error:
             raise Failure(str(error), EXIT_USAGE) from None
     console.print_history(store.ledger(task, limit), store.missed(task, limit), as_json=as_json)
@@ -283,9 +287,9 @@ def create(config_file: Path | None, name: str, scopes: tuple[str, ...]) -> None
     try:
         click.echo(tokens.create(name, scopes, SystemClock().now()))
     except TokenError as error:
-        raise Failure(str(error)) from None
+        raise Failure(str(error), EXIT_USAGE) from None
     except OSError as error:
-        raise Failure(f"{tokens.file}: cannot be written: {error.strerror}") from None
+        raise Failure(f"{tokens.file}: cannot be written: {error.strerror}", EXIT_UNAVAILABLE) from None
 
 
 def main() -> NoReturn:
@@ -306,7 +310,7 @@ def main() -> NoReturn:
         sys.exit(EXIT_USAGE)
     except (Failure, StoreError) as error:
         click.echo(f"sutazai-exporter: {error}", err=True)
-        sys.exit(error.code if isinstance(error, Failure) else EXIT_ERROR)
+        sys.exit(error.code if isinstance(error, Failure) else EXIT_UNAVAILABLE)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)

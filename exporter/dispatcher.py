@@ -12,7 +12,7 @@ from datetime import datetime
 
 from exporter.plan import max_run_seconds
 from exporter.record import Record
-from exporter.runner import LedgerError, Runner, Watcher
+from exporter.runner import LedgerError, Runner, Watcher, check
 from exporter.store import StoreError
 from jobs.core.model import Outcome, Request, Trigger
 from jobs.core.ports import Clock
@@ -69,7 +69,7 @@ class Dispatcher:
 
     def submit(self, request: Request) -> None:
         """Enqueue a request; raise UnknownRequest. One that adds nothing is entered as skipped."""
-        _, request = self._runner.check(request)
+        _, request = check(request)
         if self._runner.stop.is_set():
             return
         with self._lock:

@@ -90,6 +90,20 @@ class _Answer:
             self.error = str(content)
 
 
+def check(request: Request) -> tuple[Job, Request]:
+    """The request's job, and the request with its mode filled in; raise UnknownRequest if there is none."""
+    jobs = all_jobs()
+    if request.task not in jobs:
+        raise UnknownRequest(f"no task is called {request.task!r}{_or_rather(request.task, list(jobs))}")
+    job = jobs[request.task]
+    mode = request.mode or job.modes[0]
+    if mode not in job.modes:
+        raise UnknownRequest(f"{job.name} has no mode {mode!r}; it has {', '.join(job.modes)}")
+    if request.target and not AGENT_NAME.fullmatch(request.target):
+        raise UnknownRequest(f"{request.target!r} cannot be a target: letters, digits, '_', '.' and '-' only")
+    return job, request.model_copy(update={"mode": mode})
+
+
 class Runner:
     """Runs requests with one configuration; safe to use from many threads."""
 
@@ -100,19 +114,6 @@ class Runner:
         self.stop = threading.Event()
         """Set to end every run that is under way and to start no other."""
 
-    def check(self, request: Request) -> tuple[Job, Request]:
-        """The request's job, and the request with its mode filled in; raise UnknownRequest if there is none."""
-        jobs = all_jobs()
-        if request.task not in jobs:
-            raise UnknownRequest(f"no task is called {request.task!r}{_or_rather(request.task, list(jobs))}")
-        job = jobs[request.task]
-        mode = request.mode or job.modes[0]
-        if mode not in job.modes:
-            raise UnknownRequest(f"{job.name} has no mode {mode!r}; it has {', '.join(job.modes)}")
-        if request.target and not AGENT_NAME.fullmatch(request.target):
-            raise UnknownRequest(f"{request.target!r} cannot be a target: letters, digits, '_', '.' and '-' only")
-        return job, request.model_copy(update={"mode": mode})
-
     def run(self, request: Request, watcher: Watcher | None = None, *, wait_seconds: float = 0) -> Record:
         """Do what is asked and return the Record, which is then in the ledger (unless it is a dry run).
 
@@ -120,7 +121,7 @@ class Runner:
         up to `wait_seconds` for the one that is running, then give up as skipped. Raise UnknownRequest;
         StoreError when the ledger cannot be written, so that nothing was run; LedgerError when it was.
         """
-        job, request = self.check(request)
+        job, request = check(request)
         watcher = watcher or Watcher()
         started = self._clock.now()
         if request.dry_run:
