@@ -35,7 +35,7 @@ def _config_option(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=False)
 @click.version_option(__version__, prog_name="sutazai-exporter")
 def commands() -> None:
     """Measure, repair and watch over a self-hosted AI stack.
@@ -206,7 +206,7 @@ def tasks(config_file: Path | None, as_json: bool) -> None:
     console.print_tasks(rows, as_json=as_json)
 
 
-@commands.group()
+@commands.group(no_args_is_help=False)
 def agents() -> None:
     """The agents: how they are, and release from quarantine."""
 
@@ -247,7 +247,7 @@ def check_config(config_file: Path | None) -> None:
     click.echo(f"The configuration is good. It comes from {', '.join(['defaults', *origins])}.")
 
 
-@commands.group()
+@commands.group(no_args_is_help=False)
 def config() -> None:
     """The configuration."""
 
@@ -269,7 +269,7 @@ def metrics(form: str) -> None:
     print_catalogue(form)
 
 
-@commands.group()
+@commands.group(no_args_is_help=False)
 def token() -> None:
     """Tokens for the API."""
 
@@ -281,13 +281,14 @@ def token() -> None:
 def create(config_file: Path | None, name: str, scopes: tuple[str, ...]) -> None:
     """Make a token and print it: this is the only time that it can be seen."""
     from exporter import app
-    from exporter.web.tokens import TokenError
+    from exporter.web.tokens import TokenError, TokenFileError
 
     tokens = app.open_tokens(load(config_file))
     try:
         click.echo(tokens.create(name, scopes, SystemClock().now()))
     except TokenError as error:
-        raise Failure(str(error), EXIT_USAGE) from None
+        code = EXIT_UNAVAILABLE if isinstance(error, TokenFileError) else EXIT_USAGE
+        raise Failure(str(error), code) from None
     except OSError as error:
         raise Failure(f"{tokens.file}: cannot be written: {error.strerror}", EXIT_UNAVAILABLE) from None
 
@@ -306,7 +307,9 @@ def main() -> NoReturn:
     except click.exceptions.Abort:
         sys.exit(130)
     except click.ClickException as error:
-        click.echo(f"sutazai-exporter: {error.format_message()}", err=True)
+        context = error.ctx if isinstance(error, click.UsageError) else None
+        remedy = f" See '{context.command_path} --help'." if context else ""
+        click.echo(f"sutazai-exporter: {error.format_message()}{remedy}", err=True)
         sys.exit(EXIT_USAGE)
     except (Failure, StoreError) as error:
         click.echo(f"sutazai-exporter: {error}", err=True)

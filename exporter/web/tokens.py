@@ -21,7 +21,11 @@ _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,63}")
 
 
 class TokenError(ValueError):
-    """The token file, or what was asked of it, is not right; the message is one line."""
+    """What was asked is not right; the message is one line."""
+
+
+class TokenFileError(TokenError):
+    """The token file cannot be used."""
 
 
 class Token(Value):
@@ -52,9 +56,9 @@ class Tokens:
         except FileNotFoundError:
             self._tokens, self._stamp = (), None
         except OSError as error:
-            raise TokenError(f"{self.file}: cannot be read: {error.strerror}") from None
+            raise TokenFileError(f"{self.file}: cannot be read: {error.strerror}") from None
         except ValidationError:
-            raise TokenError(f"{self.file}: is not a token file; make a new one with `token create`") from None
+            raise TokenFileError(f"{self.file}: is not a token file; make a new one with `token create`") from None
         return self._tokens
 
     def create(self, name: str, scopes: tuple[Any, ...], now: datetime) -> str:

@@ -1,0 +1,356 @@
+"""The command line as a person or a script meets it: what is printed where, and every exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sqlite3
+import stat
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.services.trees import tree_digest
+from tests.services.trial_jobs import TASK, TrialPackage, work
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> TrialPackage:
+    return TrialPackage(tmp_path_factory.mktemp("package") / "package")
+
+
+@pytest.fixture
+def cli(run_cli: Run, package: TrialPackage) -> Run:
+    def run(*arguments: str, env: dict[str, str] | None = None, **options: object) -> subprocess.CompletedProcess[str]:
+        return run_cli(*arguments, env={**package.environment, **(env or {})}, **options)
+
+    return run
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    return tmp_path / "base"
+
+
+# Bad input: one line that names it, the right code, nothing written
+
+BAD_USAGE = [
+    ([], "Missing command. See 'sutazai-exporter --help'."),
+    (["token"], "Missing command. See 'sutazai-exporter token --help'."),
+    (["serv"], "No such command 'serv'"),
+    (["serve", "--web.listen-adress", "x"], "--web.listen-adress"),
+    (["serve", "--log.level", "loud"], "'loud' is not one of"),
+    (["serve", "extra"], "extra"),
+    (["serve", "--config.file"], "--config.file"),
+    (["serve", "--config.file", "/"], "'/' is a directory"),
+    (["run"], "TASK"),
+    (["run", "trial-wrok"], "no task is called 'trial-wrok'; did you mean 'trial-work'?"),
+    (["run", "../core/job"], "no task is called '../core/job'"),
+    (["run", TASK, "--mode", "fast"], "trial-work has no mode 'fast'; it has full, light"),
+    (["run", TASK, "--target", "../../x"], "'../../x' cannot be a target: letters, digits"),
+    (["run", TASK, "--target", "a b;$(id)"], "cannot be a target"),
+    (["run", TASK, "--dry-rum"], "--dry-rum"),
+    (["run", TASK, "--wait", "-1"], "--wait"),
+    (["run", TASK, "--scheduled", "--dry-run"], "leave out --dry-run"),
+    (["run", TASK, "--scheduled", "--mode", "light"], "leave out --dry-run, --mode, --target"),
+    (["history", "--task", "zzz"], "no task is called 'zzz'; there are trial-work"),
+    (["history", "--limit", "0"], "0 is not in the range"),
+    (["history", "--limit", "many"], "'many' is not a valid integer"),
+    (["token", "create"], "--name"),
+    (["token", "create", "--name", "x", "--scope", "root"], "'root' is not one of"),
+    (["token", "create", "--name", "a b", "--scope", "read"], "'a b' cannot name a token: letters, digits"),
+    (["metrics", "--format", "xml"], "'xml' is not one of"),
+    (["agents", "release"], "AGENT"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "says"), BAD_USAGE, ids=lambda value: " ".join(value)[:40])
+def test_wrong_usage_is_one_line_and_64(cli: Run, tmp_path: Path, arguments: list[str], says: str) -> None:
+    before = tree_digest(tmp_path)
+    done = cli(*arguments)
+    assert done.returncode == 64, done
+    assert says in done.stderr
+    assert done.stderr.startswith("sutazai-exporter: ")
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stdout == ""
+    assert tree_digest(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    "command", [["serve"], ["run", TASK], ["history"], ["tasks"], ["agents", "list"], ["check-config"]]
+)
+def test_a_wrong_configuration_is_told_whole_and_78_before_anything_runs(
+    cli: Run, tmp_path: Path, command: list[str]
+) -> None:
+    config = {"jobs": {"trial_work": {"max_run_seconds": 0, "code": "open('ran', 'w')"}}, "redis": {"urll": "x"}}
+    env = {"SUTAZAI_MAX_DISK_USAGE": "110", "SUTAZAI_REDIS__PASSWORD_FILE": "/nonexistent"}
+    (tmp_path / "exporter.yml").touch()
+    done = cli(*command, config=config, env=env)
+    assert done.returncode == 78
+    assert done.stdout == ""
+    lines = done.stderr.splitlines()
+    assert len(lines) == 4
+    assert all(line.startswith("sutazai-exporter: ") for line in lines)
+    for says in (
+        "jobs.trial_work.max_run_seconds: 0 is below 1",
+        "redis.urll: unknown key; did you mean 'url'?",
+        "thresholds.max_disk_percent: 110 is above 100",
+        "/nonexistent: cannot be read for SUTAZAI_REDIS__PASSWORD_FILE",
+    ):
+        assert says in done.stderr
+    assert [file.name for file in tmp_path.iterdir()] == ["exporter.yml"]
+
+
+def test_flags_are_checked_like_everything_else(cli: Run, tmp_path: Path) -> None:
+    done = cli("serve", "--web.listen-address", "everywhere", "--web.telemetry-path", "metrics")
+    assert done.returncode == 78
+    assert "web.listen_address: 'everywhere' is no address to listen on; write host:port" in done.stderr
+    assert "web.telemetry_path: a path starts with '/'" in done.stderr
+    assert "(from command line)" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", [["run", TASK], ["serve"], ["token", "create", "--name", "x", "--scope", "read"]])
+def test_a_base_directory_that_cannot_be_used_is_one_line_and_69(cli: Run, tmp_path: Path, command: list[str]) -> None:
+    (tmp_path / "base").write_text("in the way")
+    done = cli(*command)
+    assert done.returncode == 69, done
+    assert len(done.stderr.splitlines()) == 1
+    assert str(tmp_path / "base") in done.stderr
+    assert (tmp_path / "base").read_text() == "in the way"
+
+
+@pytest.mark.parametrize("command", [["run", TASK], ["history"], ["tasks"], ["serve"]])
+def test_a_corrupt_store_is_one_line_and_69_and_stays_as_it_is(cli: Run, base: Path, command: list[str]) -> None:
+    (base / "data").mkdir(parents=True)
+    (base / "data" / "sutazai.db").write_bytes(b"not a database " * 100)
+    done = cli(*command)
+    assert done.returncode == 69
+    assert len(done.stderr.splitlines()) == 1
+    assert f"{base}/data/sutazai.db: the store cannot be used: file is not a database" in done.stderr
+    assert (base / "data" / "sutazai.db").read_bytes() == b"not a database " * 100
+
+
+def test_a_store_of_a_newer_version_is_left_alone(cli: Run, base: Path) -> None:
+    cli("run", TASK)
+    with sqlite3.connect(base / "data" / "sutazai.db") as store:
+        store.execute("PRAGMA user_version = 99")
+    for command in (["run", TASK], ["history"]):
+        done = cli(*command)
+        assert done.returncode == 69
+        assert "newer version (format 99); upgrade the exporter" in done.stderr
+
+
+def test_a_port_that_is_taken_is_69(cli: Run) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        done = cli("serve", "--web.listen-address", address)
+    assert done.returncode == 69
+    assert f"sutazai-exporter: {address}: cannot be listened on: Address already in use; choose" in done.stderr
+
+
+def test_a_name_that_cannot_be_listened_on_is_69(cli: Run) -> None:
+    done = cli("serve", "--web.listen-address", "no-such-host.invalid:10042")
+    assert done.returncode == 69
+    assert len(done.stderr.splitlines()) == 1
+    assert "no-such-host.invalid:10042: cannot be listened on" in done.stderr
+
+
+def test_a_token_file_that_is_none_is_named(cli: Run, base: Path) -> None:
+    (base / "secrets_secure").mkdir(parents=True)
+    (base / "secrets_secure" / "tokens.json").write_text("{")
+    done = cli("token", "create", "--name", "x", "--scope", "read")
+    assert done.returncode == 69
+    assert "tokens.json: is not a token file" in done.stderr
+    assert (base / "secrets_secure" / "tokens.json").read_text() == "{"
+
+
+def test_a_textfile_that_cannot_be_written_hides_nothing_and_is_4(cli: Run, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    done = cli("run", TASK, config=work("", textfile={"directory": str(tmp_path / "file")}))
+    assert done.returncode == 4
+    assert "trial-work: GOOD" in done.stdout
+    assert f"{tmp_path}/file" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+# run
+
+
+@pytest.mark.parametrize("verdict", [0, 1, 2, 3, 4])
+def test_the_verdict_is_the_exit_code(cli: Run, verdict: int) -> None:
+    code = f"result = Result(status='FAIR', verdict={verdict}, score=81.5, summary='all in [brackets]')"
+    done = cli("run", TASK, config=work(code))
+    assert done.returncode == verdict
+    assert done.stdout.startswith("trial-work: FAIR (")
+    assert "all in [brackets]" in done.stdout
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        ("raise JobError('no disk: attach one')", "trial-work: error after 0."),
+        ("time.sleep(600)", "trial-work: timeout after 1."),
+    ],
+)
+def test_a_run_that_did_not_work_is_4(cli: Run, code: str, says: str) -> None:
+    done = cli("run", TASK, config=work(code, task={"max_run_seconds": 1}))
+    assert done.returncode == 4
+    assert says in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_json_is_the_whole_record(cli: Run) -> None:
+    done = cli("run", TASK, "--json", "--mode", "light", config=work("result = Result(status='X', verdict=1)"))
+    assert done.returncode == 1
+    record = json.loads(done.stdout)
+    assert (record["request"]["mode"], record["outcome"], record["result"]["verdict"]) == ("light", "ok", 1)
+
+
+def test_findings_are_shown_worst_first_with_their_remedies(cli: Run) -> None:
+    code = """
+def finding(severity, kind):
+    return Finding(kind=kind, subject=f"s/{kind}", severity=severity, message=f"m {kind}", remedy="do [this]")
+result = Result(status="X", findings=(finding("low", "one"), finding("critical", "two")),
+    deductions=(Deduction(points=5, reason="because"),), actions=(Action(verb="restart", subject="a", done=True),))
+"""
+    lines = cli("run", TASK, config=work(code)).stdout.splitlines()
+    assert [line.split() for line in lines[1:5]] == [
+        ["did:", "restart", "a"],
+        ["critical", "s/two:", "m", "two", "→", "do", "[this]"],
+        ["low", "s/one:", "m", "one", "→", "do", "[this]"],
+        ["-5", "points:", "because"],
+    ]
+
+
+def test_the_log_is_shown_when_asked_for_and_warnings_always(cli: Run) -> None:
+    config = work("clients.report.log('info', 'small'); clients.report.log('warning', 'large')")
+    assert "small" not in cli("run", TASK, config=config).stderr
+    assert "large" in cli("run", TASK, config=config).stderr
+    assert "small" in cli("run", TASK, "-v", config=config).stderr
+
+
+def test_a_dry_run_says_so_and_leaves_nothing(cli: Run, tmp_path: Path) -> None:
+    code = "result = Result(status='X', actions=(Action(verb='restart', subject='a', done=not request.dry_run),))"
+    done = cli("run", TASK, "--dry-run", config=work(code))
+    assert done.returncode == 0
+    assert "would: restart a" in done.stdout
+    assert not (tmp_path / "base").exists()
+    assert "nothing would be changed" in cli("run", TASK, "--dry-run", config=work()).stdout
+
+
+def test_scheduled_claims_the_slot_and_is_75_when_there_is_none(cli: Run) -> None:
+    config = work("result = Result(status=request.mode)", task={"schedule": ["every 60 minutes: light"]})
+    first = cli("run", TASK, "--scheduled", config=config)
+    assert (first.returncode, first.stdout[:17]) == (0, "trial-work: light")
+    second = cli("run", TASK, "--scheduled", config=config)
+    assert second.returncode in (0, 75)  # 0 only if the hour has just turned
+    if second.returncode:
+        assert second.stderr == (
+            "sutazai-exporter: trial-work: no slot is due that was not claimed already; nothing was run\n"
+        )
+    assert cli("run", TASK, "--scheduled", config=work()).returncode == 75
+
+
+# history, tasks, token, metrics
+
+
+def test_history_tells_what_ran_and_what_came_of_it(cli: Run) -> None:
+    assert "Nothing has run yet." in cli("history").stdout
+    cli("run", TASK, config=work("raise JobError('the cause')"))
+    cli("run", TASK, config=work("result = Result(status='GOOD', summary='fine')"))
+    lines = cli("history").stdout.splitlines()
+    assert "GOOD: fine" in lines[1]
+    assert "the cause" in lines[2]
+    told = json.loads(cli("history", "--json", "--task", TASK, "--limit", "1").stdout)
+    assert [run["outcome"] for run in told["runs"]] == ["ok"]
+    assert told["missed"] == []
+
+
+def test_tasks_lists_each_with_its_schedule_and_last_run(cli: Run) -> None:
+    done = cli("tasks", config=work(task={"schedule": ["daily at 06:00: light", "every 5 minutes"]}))
+    assert "trial-work" in done.stdout
+    assert "daily at 06:00: light, every 5 minutes" in done.stdout
+    assert "never" in done.stdout
+    assert "never (disabled)" in cli("tasks", config=work(task={"enabled": False})).stdout
+    cli("run", TASK)
+    (row,) = json.loads(cli("tasks", "--json").stdout)
+    assert (row["task"], row["last_run"]["outcome"], row["modes"]) == (TASK, "ok", ["full", "light"])
+
+
+@pytest.mark.parametrize("command", [["history"], ["tasks"], ["check-config"], ["metrics"]])
+def test_commands_that_only_tell_write_nothing(cli: Run, tmp_path: Path, command: list[str]) -> None:
+    assert cli(*command).returncode == 0
+    assert list(tmp_path.iterdir()) == []
+    cli("run", TASK)
+    before = tree_digest(tmp_path)
+    assert cli(*command).returncode == 0
+    assert tree_digest(tmp_path) == before
+
+
+def test_the_list_of_agents_is_empty_before_anybody_has_looked(run_cli: Run, tmp_path: Path) -> None:
+    done = run_cli("agents", "list")
+    assert done.returncode == 0, done
+    assert "No agents are known yet" in done.stdout
+    assert json.loads(run_cli("agents", "list", "--json").stdout) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_token_is_printed_once_and_kept_as_a_hash(cli: Run, base: Path) -> None:
+    done = cli("token", "create", "--name", "grafana", "--scope", "read")
+    assert done.returncode == 0
+    secret = done.stdout.strip()
+    assert len(secret) >= 43
+    file = base / "secrets_secure" / "tokens.json"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert secret not in file.read_text()
+    again = cli("token", "create", "--name", "grafana", "--scope", "read")
+    assert again.returncode == 64
+    assert "'grafana' exists already; choose another name" in again.stderr
+
+
+def test_check_config_says_where_the_configuration_comes_from(cli: Run, tmp_path: Path) -> None:
+    done = cli("check-config", config=work("pass"), env={"SUTAZAI_MAX_DISK_USAGE": "70"})
+    assert done.returncode == 0
+    for origin in ("defaults", f"{tmp_path}/exporter.yml", "SUTAZAI_MAX_DISK_USAGE", "SUTAZAI_BASE_DIR"):
+        assert origin in done.stdout
+
+
+def test_the_catalogue_comes_as_table_markdown_and_json(cli: Run) -> None:
+    assert "sutazai_trial_value" in cli("metrics").stdout
+    assert "| `sutazai_trial_value` | gauge | `thing` | A value. |" in cli("metrics", "--format", "markdown").stdout
+    families = json.loads(cli("metrics", "--format", "json").stdout)
+    assert {"name": "sutazai_trial_score", "help": "A score.", "labels": [], "type": "gauge"} in families
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["run", "--help"], ["serve", "-h"], ["--version"]])
+def test_help_is_no_mistake(cli: Run, arguments: list[str]) -> None:
+    done = cli(*arguments)
+    assert done.returncode == 0
+    assert done.stdout
+    assert done.stderr == ""
+
+
+def test_a_reader_that_leaves_is_no_error(package: TrialPackage, base: Path) -> None:
+    from tests.services.exporter_daemon import command_line, environment_of
+
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        command_line("metrics"),
+        env=environment_of(base, package.environment),
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=base.parent,
+    )
+    os.close(writing)
+    assert "Traceback" not in done.stderr
