@@ -85,7 +85,8 @@ class TrialPackage:
         self._jobs.mkdir(parents=True)
         (directory / "exporter").symlink_to(REPOSITORY / "exporter")
         for file in (REPOSITORY / "jobs").iterdir():
-            if file.name in ("__init__.py", "core", "clients") or (real_jobs and file.suffix == ".py"):
+            package = file.name == "__init__.py" or (file.is_dir() and file.name != "__pycache__")
+            if package or (real_jobs and file.suffix == ".py"):
                 (self._jobs / file.name).symlink_to(file)
         self.add(TASK, cadences=cadences)
 
