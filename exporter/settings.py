@@ -72,7 +72,7 @@ class RunsSettings(SettingsModel):
 
     max_parallel: int = Field(8, ge=1, le=64, description="Runs side by side.")
     stop_grace_seconds: Seconds = Field(10, description="Time a run has to end by itself when it is stopped.")
-    ledger_retention_days: int = Field(400, ge=1, le=3650, description="How long the ledger of runs is kept.")
+    ledger_retention_days: int = Field(90, ge=1, le=3650, description="How long the ledger of runs is kept.")
 
 
 class ReportsSettings(SettingsModel):

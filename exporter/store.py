@@ -12,45 +12,20 @@ import json
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from exporter import observations
+from exporter.database import open_to_read, open_to_write
 from exporter.record import Record
-from jobs.core.model import Observation, Outcome, Request
+from jobs.core.model import Outcome, Request
 
-BUSY_SECONDS = 10
-RAW_SECONDS = 2 * 86400
-"""How long an observation is kept as it was made; after that only its hour's mean is known."""
-LONGEST_GAP_SECONDS = 900
-"""An observation speaks for the time until the next one, but for no longer than this."""
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS runs (
-  id INTEGER PRIMARY KEY, task TEXT NOT NULL, mode TEXT NOT NULL, target TEXT NOT NULL,
-  requested TEXT NOT NULL, pid INTEGER NOT NULL, started REAL NOT NULL,
-  finish_order INTEGER UNIQUE, outcome TEXT, record TEXT);
-CREATE INDEX IF NOT EXISTS runs_by_task ON runs (task, id);
-CREATE TABLE IF NOT EXISTS slots (
-  task TEXT NOT NULL, cadence TEXT NOT NULL, slot TEXT NOT NULL, claimed REAL NOT NULL,
-  PRIMARY KEY (task, cadence, slot)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS missed (
-  id INTEGER PRIMARY KEY, task TEXT NOT NULL, cadence TEXT NOT NULL, after_slot TEXT NOT NULL,
-  before_slot TEXT NOT NULL, count INTEGER NOT NULL, noticed REAL NOT NULL);
-CREATE TABLE IF NOT EXISTS counters (
-  family TEXT NOT NULL, labels TEXT NOT NULL, value REAL NOT NULL, PRIMARY KEY (family, labels)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS budgets (key TEXT NOT NULL, spent REAL NOT NULL);
-CREATE INDEX IF NOT EXISTS budgets_by_key ON budgets (key, spent);
-CREATE TABLE IF NOT EXISTS observations (
-  series TEXT NOT NULL, at REAL NOT NULL, value REAL NOT NULL, PRIMARY KEY (series, at)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS hours (
-  series TEXT NOT NULL, hour INTEGER NOT NULL, seconds REAL NOT NULL, weighted REAL NOT NULL,
-  PRIMARY KEY (series, hour)) WITHOUT ROWID;
-"""
-_VERSION = 1
+WHOLE_RECORDS = 50
+"""So many of a task's newest records are kept with all that they hold."""
 
 CounterKey = tuple[str, tuple[tuple[str, str], ...]]
 """A counter's family and its sorted labels."""
@@ -66,36 +41,9 @@ class Store:
     def __init__(self, file: Path, *, read_only: bool = False) -> None:
         self.file = file
         self._lock = threading.RLock()
-        self._read_only = read_only
         self._began: float | None = None
         with self._errors():
-            self._connection = self._open()
-
-    def _open(self) -> sqlite3.Connection:
-        if self._read_only:
-            return self._open_to_read()
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(self.file, check_same_thread=False, timeout=BUSY_SECONDS, isolation_level=None)
-        self.file.chmod(0o600)
-        _write_ahead(connection)
-        connection.execute("PRAGMA synchronous = FULL")
-        if _format(connection) < _VERSION:
-            connection.executescript(_SCHEMA)
-            connection.execute(f"PRAGMA user_version = {_VERSION}")
-        return connection
-
-    def _open_to_read(self) -> sqlite3.Connection:
-        """A connection that leaves nothing behind: where nobody has the file open, SQLite may not make its own."""
-        if self.file.exists():
-            alone = not self.file.with_name(f"{self.file.name}-wal").exists()
-            uri = f"{self.file.absolute().as_uri()}?mode=ro{'&immutable=1' if alone else ''}"
-            connection = sqlite3.connect(uri, uri=True, check_same_thread=False, timeout=BUSY_SECONDS)
-            if _format(connection):
-                return connection
-            connection.close()  # somebody is just making it
-        connection = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
-        connection.executescript(_SCHEMA)
-        return connection
+            self._connection = open_to_read(file) if read_only else open_to_write(file)
 
     def close(self) -> None:
         """Close the file."""
@@ -134,7 +82,7 @@ class Store:
                 return
             _add_counters(db, counters)
             if record.result:
-                _observe(db, record.result.observations, at.timestamp())
+                observations.observe(db, record.result.observations, at.timestamp())
 
     def unfinished_runs(self) -> list[tuple[int, Request, int, datetime]]:
         """Runs that were entered and never completed, as (number, request, pid, start)."""
@@ -265,32 +213,35 @@ class Store:
 
     def points(self, series: str, since: datetime) -> Sequence[tuple[float, float]]:
         """The raw observations of one series as (Unix time, value), oldest first."""
-        rows = self._read(
-            "SELECT at, value FROM observations WHERE series = ? AND at >= ? ORDER BY at", series, since.timestamp()
-        )
-        return [(float(at), float(value)) for at, value in rows]
+        with self._lock, self._errors():
+            return observations.points(self._connection, series, since.timestamp())
 
     def means(self, prefix: str, since: datetime) -> Mapping[str, float]:
         """Time-weighted means by whole hours of every series that starts with `prefix`."""
-        rows = self._read(
-            "SELECT series, sum(weighted) / sum(seconds) FROM hours WHERE series >= ? AND series < ? AND hour >= ?"
-            " GROUP BY series HAVING sum(seconds) > 0",
-            prefix,
-            prefix + "\U0010ffff",
-            since.timestamp() // 3600,
-        )
-        return {str(series): float(mean) for series, mean in rows}
+        with self._lock, self._errors():
+            return observations.means(self._connection, prefix, since.timestamp())
 
     # Upkeep
 
     def prune(self, now: datetime, ledger_retention: timedelta) -> None:
-        """Drop what is past its time; the newest run of each task and the newest slot of each cadence stay."""
+        """Drop what is past its time; the newest run of each task and the newest slot of each cadence stay.
+
+        Of older runs the samples, observations and report go first: they make a record long, and nobody asks
+        for them but whoever tells the newest again.
+        """
         stamp, oldest = now.timestamp(), (now - ledger_retention).timestamp()
         with self._write() as db:
-            db.execute("DELETE FROM observations WHERE at < ?", (stamp - RAW_SECONDS,))
-            db.execute("DELETE FROM hours WHERE hour < ?", (oldest // 3600,))
+            observations.prune(db, stamp, oldest)
             db.execute("DELETE FROM budgets WHERE spent < ?", (stamp - 7 * 86400,))
             db.execute("DELETE FROM missed WHERE noticed < ?", (oldest,))
+            db.execute(
+                "UPDATE runs SET whole = 0, record = json_remove("
+                "record, '$.result.samples', '$.result.observations', '$.result.report')"
+                " WHERE whole = 1 AND finish_order IS NOT NULL AND id IN (SELECT id FROM"
+                " (SELECT id, row_number() OVER (PARTITION BY task ORDER BY id DESC) AS place FROM runs)"
+                " WHERE place > ?)",
+                (WHOLE_RECORDS,),
+            )
             db.execute(
                 "DELETE FROM runs WHERE started < ? AND finish_order IS NOT NULL"
                 " AND id NOT IN (SELECT max(id) FROM runs WHERE finish_order IS NOT NULL GROUP BY task)",
@@ -341,53 +292,8 @@ class Store:
         return records
 
 
-def _write_ahead(connection: sqlite3.Connection) -> None:
-    """Use a write-ahead log. Several processes may be making the file: for this step SQLite itself does not wait."""
-    deadline = time.monotonic() + BUSY_SECONDS
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            return
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
-                raise
-            time.sleep(0.01)
-
-
-def _format(connection: sqlite3.Connection) -> int:
-    """The format of the file, 0 if it is empty; raise if we do not know it."""
-    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
-    if version > _VERSION:
-        raise sqlite3.DatabaseError(f"written by a newer version (format {version}); upgrade the exporter")
-    return version
-
-
 def _add_counters(db: sqlite3.Connection, counters: Mapping[CounterKey, float]) -> None:
     db.executemany(
         "INSERT INTO counters VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET value = value + excluded.value",
         [(family, json.dumps(dict(labels), sort_keys=True), value) for (family, labels), value in counters.items()],
     )
-
-
-def _observe(db: sqlite3.Connection, observations: Iterable[Observation], at: float) -> None:
-    """Enter observations; the time since the one before is credited, with that one's value, to its hours."""
-    for observation in observations:
-        before = db.execute(
-            "SELECT at, value FROM observations WHERE series = ? AND at < ? ORDER BY at DESC LIMIT 1",
-            (observation.series, at),
-        ).fetchone()
-        if before:
-            _credit(db, observation.series, before[0], min(at, before[0] + LONGEST_GAP_SECONDS), before[1])
-        db.execute("INSERT OR REPLACE INTO observations VALUES (?, ?, ?)", (observation.series, at, observation.value))
-
-
-def _credit(db: sqlite3.Connection, series: str, start: float, end: float, value: float) -> None:
-    while start < end:
-        hour = int(start // 3600)
-        until = min(end, (hour + 1) * 3600.0)
-        db.execute(
-            "INSERT INTO hours VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
-            " seconds = seconds + excluded.seconds, weighted = weighted + excluded.weighted",
-            (series, hour, until - start, value * (until - start)),
-        )
-        start = until

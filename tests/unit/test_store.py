@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from exporter.metrics import counters_of
 from exporter.record import Record
-from exporter.store import LONGEST_GAP_SECONDS, RAW_SECONDS, Store, StoreError
+from exporter.observations import LONGEST_GAP_SECONDS, RAW_SECONDS
+from exporter.store import WHOLE_RECORDS, Store, StoreError
 from jobs.core.model import Observation, Outcome, Request, Result
 from tests.services.exporter_daemon import REPOSITORY
 from tests.services.trees import tree_digest
@@ -399,6 +400,21 @@ def test_raw_observations_become_hours(store: Store) -> None:
     assert store.means("s", NOON) == {"s": 0.5}
 
 
+def test_of_older_records_only_what_people_ask_for_is_kept(store: Store) -> None:
+    for number in range(WHOLE_RECORDS + 2):
+        finished(store, at=NOON + timedelta(minutes=number), observed={"s": 1.0})
+    rare = finished(store, task="rare", observed={"r": 1.0})
+
+    store.prune(NOON + timedelta(hours=1), timedelta(days=90))
+
+    ledger = store.ledger("trial", 1000)
+    assert len(ledger) == WHOLE_RECORDS + 2
+    whole = [bool(record.result and record.result.observations) for record in ledger]
+    assert whole == [True] * WHOLE_RECORDS + [False] * 2
+    assert all(record.result and record.result.status == "GOOD" for record in ledger)
+    assert store.ledger("rare") == [rare]
+
+
 # A store that cannot be used
 
 
@@ -443,7 +459,7 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 def test_a_store_that_is_kept_busy_is_an_error_in_time(
     store: Store, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("exporter.store.BUSY_SECONDS", 0.1)
+    monkeypatch.setattr("exporter.database.BUSY_SECONDS", 0.1)
     other = sqlite3.connect(file, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     impatient = Store(file)
