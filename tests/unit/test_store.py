@@ -17,8 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.metrics import counters_of
-from exporter.record import Record
 from exporter.observations import LONGEST_GAP_SECONDS, RAW_SECONDS
+from exporter.record import Record
 from exporter.store import WHOLE_RECORDS, Store, StoreError
 from jobs.core.model import Observation, Outcome, Request, Result
 from tests.services.exporter_daemon import REPOSITORY
