@@ -133,9 +133,14 @@ class Daemon:
     def _tidy(self) -> None:
         """Account for runs and files that a kill has cut off."""
         self.runner.close_cut_off()
+        yesterday = self._clock.now() - timedelta(days=1)
         for directory in OWN_DIRECTORIES:
-            yesterday = self._clock.now() - timedelta(days=1)
-            for file in remove_leftovers(self.configuration.settings.base_dir / directory, yesterday):
+            try:
+                removed = remove_leftovers(self.configuration.settings.base_dir / directory, yesterday)
+            except OSError as error:
+                logger.warning("leftovers stay", extra={"file": error.filename, "reason": error.strerror})
+                continue
+            for file in removed:
                 logger.warning("removed what an interrupted write had left", extra={"file": str(file)})
 
     # Configuration
