@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails
 
 from jobs.core.settings import SettingsModel
 
+MAX_LINES = 100
 _WANTED = {
     "int_type": "a whole number",
     "int_from_float": "a whole number",
@@ -36,7 +37,9 @@ _LIMITS = {
 
 def describe(error: ValidationError, model: type[SettingsModel], origins: Mapping[str, str]) -> list[str]:
     """One line for each error: `jobs.log_rotation.max_log_size_mb: -1 is below 1 (from FILE)`."""
-    return [_line(detail, model, origins) for detail in error.errors(include_url=False)]
+    details = error.errors(include_url=False)
+    lines = [_line(detail, model, origins) for detail in details[:MAX_LINES]]
+    return lines if len(details) <= MAX_LINES else [*lines, f"and {len(details) - MAX_LINES} more errors"]
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -14,6 +14,7 @@ import yaml
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 32
+MAX_VALUES = 50_000
 
 
 class DocumentError(ValueError):
@@ -55,7 +56,7 @@ def read_yaml(text: str) -> Any:
     if len(text) > MAX_BYTES:
         raise DocumentError(f"longer than {MAX_BYTES} characters")
     try:
-        _refuse_depth_and_aliases(text)
+        _refuse_what_hurts(text)
         return yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader)
     except yaml.MarkedYAMLError as error:
         where = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
@@ -66,8 +67,8 @@ def read_yaml(text: str) -> Any:
         raise DocumentError(str(error)) from None
 
 
-def _refuse_depth_and_aliases(text: str) -> None:
-    depth = 0
+def _refuse_what_hurts(text: str) -> None:
+    depth = values = 0
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
         line = event.start_mark.line + 1 if event.start_mark else 0
         if isinstance(event, yaml.AliasEvent):
@@ -75,6 +76,9 @@ def _refuse_depth_and_aliases(text: str) -> None:
         tag = getattr(event, "tag", None)
         if tag is not None:
             raise DocumentError(f"line {line}: tags are not accepted; write the value without {tag!r}")
+        values += isinstance(event, yaml.NodeEvent)
+        if values > MAX_VALUES:
+            raise DocumentError(f"line {line}: more than {MAX_VALUES} values")
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > MAX_DEPTH:

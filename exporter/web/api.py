@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import ipaddress
 import json
+import re
 from dataclasses import asdict
 from http import HTTPStatus
 from typing import Any
@@ -32,6 +33,9 @@ _HEADERS = {
     "referrer-policy": "no-referrer",
     "cache-control": "no-store",
 }
+
+
+_HOST = re.compile(r"(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+)(:[0-9]+)?")
 
 
 class Problem(HTTPException):
@@ -136,7 +140,7 @@ class Api:
         wanted = await _json_object(request, {"mode", "target"})
         return self._submit(Request(task=request.path_params["task"], trigger=Trigger.API, **wanted))
 
-    async def release(self, request: HttpRequest) -> Response:
+    def release(self, request: HttpRequest) -> Response:
         """Release an agent from quarantine and give it its restarts back."""
         self._demand(request, "operate")
         agent = request.path_params["agent"]
@@ -181,9 +185,9 @@ def _is_local(request: HttpRequest) -> bool:
 
     pointed at 127.0.0.1 (DNS rebinding) sends another Host.
     """
-    host = request.url.hostname or ""
+    named = _HOST.fullmatch(request.headers.get("host", ""))
     peer = request.client.host if request.client else ""
-    return _is_loopback(peer) and (host == "localhost" or _is_loopback(host))
+    return named is not None and _is_loopback(peer) and (named[1].lower() == "localhost" or _is_loopback(named[1]))
 
 
 def _is_loopback(address: str) -> bool:
