@@ -131,6 +131,8 @@ def run(
         store = app.open_store(configuration, read_only=dry_run)
         runner = app.build_runner(configuration, store)
         run_screen.log_to_screen(configuration, verbose)
+        if not dry_run:
+            runner.close_cut_off()
         if scheduled:
             request = _due(request, configuration, store)
         with run_screen.run_screen(quiet=as_json) as watcher, run_screen.stopped_by_signals(runner):

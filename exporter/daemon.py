@@ -65,6 +65,7 @@ class Daemon:
         )
         self._scheduler = Scheduler(store, clock, self.submit, self._note_store)
         self._follow_lock = threading.Lock()
+        self._reload_lock = threading.Lock()
         self._next_upkeep = clock.monotonic() + UPKEEP_SECONDS
         self._stop = threading.Event()
         self._replan = threading.Event()
@@ -147,6 +148,10 @@ class Daemon:
 
     def reload(self) -> list[str]:
         """Load the configuration anew; return what is wrong with it, in which case the old one stays."""
+        with self._reload_lock:  # of two at once, the one that read the older file must not be the last
+            return self._reload_alone()
+
+    def _reload_alone(self) -> list[str]:
         try:
             fresh = self._reload()
             problems = [

@@ -181,6 +181,31 @@ def test_a_command_that_is_interrupted_ends_its_run_and_enters_it(
     assert [run["outcome"] for run in told["runs"]] == ["stopped"]
 
 
+def test_a_command_closes_what_was_cut_off_before_it(
+    package: TrialPackage, gate: Path, tmp_path: Path, run_cli: Callable[..., Any]
+) -> None:
+    """Where cron runs everything there is no daemon that would."""
+    (tmp_path / "long.yml").write_text(json.dumps(work(waiting_for(gate))))
+    killed = subprocess.Popen(
+        command_line("run", TASK, "--config.file", str(tmp_path / "long.yml")),
+        env=environment_of(tmp_path / "base", package.environment),
+        cwd=tmp_path,
+    )
+    try:
+        children = wait_for(lambda: psutil.Process(killed.pid).children(), 20, "its run has begun")
+        wait_for(lambda: "exporter.child" in children[0].cmdline(), 20, "it is the run")
+    finally:
+        killed.kill()
+        killed.wait()
+    psutil.wait_procs(children, timeout=20)
+    assert run_cli("run", TASK, env=package.environment).returncode == 0
+    told = json.loads(run_cli("history", "--json", env=package.environment).stdout)
+    assert [(run["outcome"], run["error"]) for run in told["runs"]] == [
+        ("ok", ""),
+        ("error", f"cut off: the process that ran it (pid {killed.pid}) ended before it did"),
+    ]
+
+
 # Secrets
 
 
