@@ -63,7 +63,9 @@ def set_up_logs(configuration: Configuration) -> None:
 def serve(configuration: Configuration, reload_configuration: Callable[[], Configuration]) -> None:
     """Serve until SIGTERM or SIGINT; raise Unavailable or StoreError when that cannot even begin."""
     from exporter.daemon import Daemon
+    from exporter.heaps import share_heaps
 
+    share_heaps()
     set_up_logs(configuration)
     base_dir = configuration.settings.base_dir
     with _only_daemon(base_dir), _listening_socket(configuration.settings.web.listen_address) as listener:

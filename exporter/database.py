@@ -7,6 +7,8 @@ import time
 from pathlib import Path
 
 BUSY_SECONDS = 10
+_CACHE_KIB = 256
+"""SQLite would keep 2 MB of pages, most of them of runs that nobody asks for again."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS runs (
@@ -41,6 +43,7 @@ def open_to_write(file: Path) -> sqlite3.Connection:
     file.chmod(0o600)
     _write_ahead(connection)
     connection.execute("PRAGMA synchronous = FULL")
+    connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
     if _format(connection) < _VERSION:
         connection.executescript(_SCHEMA)
         connection.execute(f"PRAGMA user_version = {_VERSION}")
