@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from jobs.core.model import FiniteFloat, Outcome, Request, Result, Value
+from jobs.core.model import FiniteFloat, Outcome, Request, Result, Text, Value
 
 EXIT_NOT_OK = 4
 EXIT_SKIPPED = 75
@@ -24,7 +24,7 @@ class Record(Value):
     started: datetime
     finished: datetime
     duration_seconds: FiniteFloat
-    error: str = ""
+    error: Text = ""
     result: Result | None = None
     report: str = ""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any
@@ -10,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 MAX_TEXT = 4096
 MAX_LABEL = 256
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def clean_text(text: Any, limit: int = MAX_TEXT) -> Any:
@@ -24,6 +26,12 @@ def clean_text(text: Any, limit: int = MAX_TEXT) -> Any:
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
+def clean_message(text: Any) -> Any:
+    """Clean text for people: without control characters, which on a terminal are commands, but for line ends."""
+    cleaned = clean_text(text)
+    return _CONTROL.sub("\ufffd", cleaned) if isinstance(cleaned, str) else cleaned
+
+
 def clean_document(value: Any) -> Any:
     """A JSON-like value in which every text is clean."""
     if isinstance(value, Mapping):
@@ -34,7 +42,7 @@ def clean_document(value: Any) -> Any:
 
 
 FiniteFloat = Annotated[float, Field(allow_inf_nan=False)]
-Text = Annotated[str, BeforeValidator(clean_text)]
+Text = Annotated[str, BeforeValidator(clean_message)]
 LabelValue = Annotated[str, BeforeValidator(lambda text: clean_text(text, MAX_LABEL))]
 Document = Annotated[Mapping[str, Any], BeforeValidator(clean_document)]
 
