@@ -28,7 +28,7 @@ def measure(runs: int) -> Iterator[Figure | Gap]:
         count = sum(not line.startswith("#") for line in _text(peer.url).splitlines())
         for connections in (1, 16):
             yield from _figures(f"{count} equal series, {connections} conn.", equal, peer, connections, runs)
-        yield from _while_jobs_run(ours, peer, runs)
+        yield from _while_jobs_run(ours, equal, peer, runs)
 
 
 def _figures(what: str, ours: SeriesServer, peer: NodeExporter, connections: int, runs: int) -> Iterator[Figure]:
@@ -41,17 +41,21 @@ def _figures(what: str, ours: SeriesServer, peer: NodeExporter, connections: int
     yield Figure(cpu.what, cpu.unit, cpu.ours, cpu.peer, PEER, ratio_at_most(1 / 50))
 
 
-def _while_jobs_run(ours: ExporterDaemon, peer: NodeExporter, runs: int) -> Iterator[Figure]:
+def _while_jobs_run(ours: ExporterDaemon, idle: SeriesServer, peer: NodeExporter, runs: int) -> Iterator[Figure]:
+    """One run after the other keeps every core busy. What a server that runs nothing feels of it is the floor."""
     with _all_jobs(ours) as started:
         busy = {
             "ours": _scrapes(ours, BUSY_REQUESTS, 1, BUSY_PAUSE_SECONDS),
             "peer": _scrapes(peer, BUSY_REQUESTS // 10, 1, BUSY_PAUSE_SECONDS),
+            "floor": _scrapes(idle, BUSY_REQUESTS, 1, BUSY_PAUSE_SECONDS),
         }
         times = in_turns(busy, runs)
     what = f"the daemon while its jobs run ({len(started)} runs)"
     yield _figure(f"{what}, p50", times, lambda scrape: scrape[0].p50_ms)
     p99 = _figure(f"{what}, p99", times, lambda scrape: scrape[0].p99_ms)
     yield Figure(p99.what, p99.unit, p99.ours, p99.peer, PEER, at_most(5, "ms"))
+    floor = [scrape[0].p99_ms for scrape in times["floor"]]
+    yield Figure(p99.what, p99.unit, p99.ours, floor, "our server alone, beside it")
 
 
 def _scrapes(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -25,7 +26,8 @@ class Measured:
 
 def show(console: Console, measured: Measured) -> None:
     """Print one row's table."""
-    table = Table(title=f"{measured.row.name}: {measured.row.summary}", title_justify="left", title_style="bold")
+    title = f"{measured.row.name}: {measured.row.summary}"
+    table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
     for name in ("figure", "ours", "peer", "peer's", "ours to peer's", "goal", "met"):
         table.add_column(name, overflow="fold")
     for result in measured.results:
