@@ -6,6 +6,7 @@ import json
 import logging
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -60,10 +61,16 @@ def _outdated(directory: Path, stem: str, suffix: str, settings: ReportsSettings
     oldest = f"{now - timedelta(days=settings.retention_days):%Y%m%d_%H%M%S}"
     if not directory.is_dir():
         return []
-    matches = [(match[1], file) for file in directory.iterdir() if (match := pattern.fullmatch(file.name))]
-    newest_first = sorted(((stamp, file) for stamp, file in matches if not file.is_symlink()), reverse=True)
+    found = []
+    for file in directory.iterdir():
+        match = pattern.fullmatch(file.name)
+        # Another process may be removing them as well.
+        with suppress(FileNotFoundError):
+            if match and not file.is_symlink():
+                # Of one second the names tell no order: what was removed may have been written anew.
+                found.append((match[1], file.lstat().st_mtime_ns, file))
     return [
         file
-        for place, (stamp, file) in enumerate(newest_first)
+        for place, (stamp, _, file) in enumerate(sorted(found, reverse=True))
         if place >= settings.keep_per_task or (place > 0 and stamp < oldest)
     ]

@@ -103,6 +103,18 @@ def test_the_newest_stays_however_old_it_is(tmp_path: Path) -> None:
     assert [file.name for file in (tmp_path / "reports").iterdir()] == ["t_report_20200101_060000.json"]
 
 
+def test_of_one_second_too_the_newest_stays(tmp_path: Path) -> None:
+    """A name that was given up is taken again by the next report of that second."""
+    settings = ReportsSettings(keep_per_task=2)
+    for number in range(12):
+        report = write_report(record(result=Result(status="X", report={"n": number})), job(), tmp_path, ["line"])
+        prune_reports(job(), tmp_path, settings, NOON)
+        assert (tmp_path / report).exists()
+        assert json.loads((tmp_path / FILES.link).read_text()) == {"n": number}
+    assert len(list((tmp_path / "reports").glob("t_report_*.json"))) == 2
+    assert len(list((tmp_path / "logs").iterdir())) == 2
+
+
 def test_where_nothing_was_written_nothing_is_removed(tmp_path: Path) -> None:
     assert prune_reports(job(), tmp_path, ReportsSettings(), NOON) == []
     assert prune_reports(job(None), tmp_path, ReportsSettings(), NOON) == []
