@@ -50,8 +50,8 @@ def open_tokens(configuration: Configuration) -> Tokens:
 
 
 def build_runner(configuration: Configuration, store: Store) -> Runner:
-    """A runner on the real clock."""
-    return Runner(configuration, store, SystemClock())
+    """A runner for this process alone, on the real clock; its runs need not load what is loaded here."""
+    return Runner(configuration, store, SystemClock(), fork=True)
 
 
 def set_up_logs(configuration: Configuration) -> None:

@@ -14,7 +14,7 @@ import signal
 import sys
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from exporter.clock import SystemClock
 from jobs.clients import Clients
@@ -52,10 +52,11 @@ class Channel:
         self.send("log", {"level": level, "message": message})
 
 
-def main() -> None:
+def main(answer_descriptor: int) -> NoReturn:
     """Run one job and exit: 0 after an answer was sent, whatever it says."""
-    channel = Channel(int(sys.argv[1]))
-    order = json.loads(sys.stdin.buffer.readline())
+    channel = Channel(answer_descriptor)
+    with open(0, "rb", closefd=False) as orders:
+        order = json.loads(orders.readline())
     _follow_parent(_take_standard_input())
     try:
         job = load_job(order["request"]["task"])
@@ -132,4 +133,4 @@ def _check_samples(job: Job, result: Result) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(int(sys.argv[1]))

@@ -105,12 +105,17 @@ def check(request: Request) -> tuple[Job, Request]:
 
 
 class Runner:
-    """Runs requests with one configuration; safe to use from many threads."""
+    """Runs requests with one configuration; safe to use from many threads.
 
-    def __init__(self, configuration: Configuration, store: Store, clock: Clock) -> None:
+    With `fork` its runs are copies of this process where that is safe (see RunProcess), and the store is closed
+    while one is under way: for a process that runs one thing at a time.
+    """
+
+    def __init__(self, configuration: Configuration, store: Store, clock: Clock, *, fork: bool = False) -> None:
         self.configuration = configuration
         self._store = store
         self._clock = clock
+        self._fork = fork
         self.stop = threading.Event()
         """Set to end every run that is under way and to start no other."""
 
@@ -207,8 +212,10 @@ class Runner:
             "store": str(self._store.file),
         }
         limit = float(getattr(settings.jobs, job.key).max_run_seconds)
+        if self._fork:
+            self._store.close()  # it opens again when the run is entered
         try:
-            process = RunProcess(order, run_id, keep_open)
+            process = RunProcess(order, run_id, keep_open, fork=self._fork)
             ended = process.listen(
                 answer.line, limit_seconds=limit, stop=self.stop, stop_grace_seconds=settings.runs.stop_grace_seconds
             )

@@ -42,13 +42,21 @@ class Store:
         self.file = file
         self._lock = threading.RLock()
         self._began: float | None = None
+        self._open = open_to_read if read_only else open_to_write
         with self._errors():
-            self._connection = open_to_read(file) if read_only else open_to_write(file)
+            self._connection: sqlite3.Connection | None = self._open(file)
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file, until it is used again: a connection must not be there when the process is copied."""
         with self._lock:
-            self._connection.close()
+            if self._connection:
+                self._connection.close()
+            self._connection = None
+
+    def _connected(self) -> sqlite3.Connection:
+        if self._connection is None:
+            self._connection = self._open(self.file)
+        return self._connection
 
     def stalled_seconds(self) -> float:
         """For how long the access that is under way has lasted; 0 if none is. (A frozen disk answers nothing.)"""
@@ -214,12 +222,12 @@ class Store:
     def points(self, series: str, since: datetime) -> Sequence[tuple[float, float]]:
         """The raw observations of one series as (Unix time, value), oldest first."""
         with self._lock, self._errors():
-            return observations.points(self._connection, series, since.timestamp())
+            return observations.points(self._connected(), series, since.timestamp())
 
     def means(self, prefix: str, since: datetime) -> Mapping[str, float]:
         """Time-weighted means by whole hours of every series that starts with `prefix`."""
         with self._lock, self._errors():
-            return observations.means(self._connection, prefix, since.timestamp())
+            return observations.means(self._connected(), prefix, since.timestamp())
 
     # Upkeep
 
@@ -270,18 +278,19 @@ class Store:
     @contextlib.contextmanager
     def _write(self) -> Iterator[sqlite3.Connection]:
         with self._lock, self._errors():
-            self._connection.execute("BEGIN IMMEDIATE")
+            connection = self._connected()
+            connection.execute("BEGIN IMMEDIATE")
             try:
-                yield self._connection
-                self._connection.execute("COMMIT")
+                yield connection
+                connection.execute("COMMIT")
             except BaseException:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
                 raise
 
     def _read(self, sql: str, *values: Any) -> list[Any]:
         with self._lock, self._errors():
-            return self._connection.execute(sql, values).fetchall()
+            return self._connected().execute(sql, values).fetchall()
 
     def _records(self, sql: str, *values: Any) -> list[tuple[int, Record]]:
         records = []

@@ -71,6 +71,16 @@ def _redis_url(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _distinct(cadences: tuple[Cadence, ...]) -> tuple[Cadence, ...]:
+    """A slot belongs to a cadence without its mode: of two with the same times the second would never run."""
+    keys = [cadence.key for cadence in cadences]
+    twice = next((key for key in keys if keys.count(key) > 1), None)
+    if twice:
+        raise ValueError(f"{twice!r} stands here twice; a task runs once at a time: choose one mode, or another time")
+    return cadences
+
+
+Schedule = Annotated[tuple[Cadence, ...], AfterValidator(_distinct)]
 AgentName = Annotated[str, AfterValidator(_agent_name)]
 HttpPath = Annotated[str, AfterValidator(_http_path)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
@@ -210,6 +220,6 @@ class JobSettings(SettingsModel):
     """What every job can be told."""
 
     enabled: bool = Field(True, description="Whether the schedule and events start it.")
-    schedule: tuple[Cadence, ...] | None = Field(None, description="When it runs; unset: the job's own cadences.")
+    schedule: Schedule | None = Field(None, description="When it runs; unset: the job's own cadences.")
     max_run_seconds: Annotated[float, Field(ge=1, le=86400)] = Field(600, description="A run is killed after this.")
     max_memory_mb: int = Field(1024, ge=64, le=1048576, description="Memory that a run may allocate.")

@@ -24,6 +24,7 @@ from exporter.record import EXIT_NOT_OK, EXIT_SKIPPED, Record
 from exporter.runner import LedgerError, Runner, UnknownRequest, Watcher
 from exporter.store import Store, StoreError
 from jobs.core.model import Outcome, Request
+from tests.services.exporter_daemon import REPOSITORY
 from tests.services.trees import tree_digest
 from tests.services.trial_jobs import TASK, TrialPackage, configuration_of, work
 from tests.services.wait import wait_for
@@ -400,3 +401,26 @@ def test_budgets_are_shared_between_runs(base: Path) -> None:
 result = Result(status=str(clients.budgets.spend("k", clients.clock.now(), limit=2, window_seconds=3600)))
 """
     assert [run(base, code).result.status for _ in range(3)] == ["True", "True", "False"]  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("other_threads", [False, True])
+def test_a_copy_of_this_process_is_made_only_where_it_has_no_other_threads(other_threads: bool) -> None:
+    code = f"""
+import threading, psutil
+from exporter.process import RunProcess
+
+done = threading.Event()
+if {other_threads}:
+    threading.Thread(target=done.wait).start()
+process = RunProcess({{"request": {{"task": "none"}}}}, 1, fork=True)
+print("exporter.child" in psutil.Process(process.pid).cmdline() or psutil.Process(process.pid).cmdline())
+answers = []
+process.listen(answers.append, limit_seconds=30, stop=threading.Event(), stop_grace_seconds=1)
+print(answers)
+done.set()
+"""
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, env=environment)
+    started, answers = done.stdout.splitlines()
+    assert (started == "True") == other_threads
+    assert answers == """[b'{"error": "KeyError: \\'none\\'"}']"""

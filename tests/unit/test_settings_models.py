@@ -255,6 +255,12 @@ def test_a_jobs_schedule_is_read_from_text_and_refused_with_what_would_be_right(
     assert "'daily at 06:00'" in refusal(JobSettings, schedule=["at noon"])
 
 
+def test_two_cadences_of_the_same_times_are_refused() -> None:
+    assert "'daily at 02:00' stands here twice" in refusal(
+        JobSettings, schedule=["daily at 02:00: light", "every 5 minutes", "daily at 02:00: full"]
+    )
+
+
 def test_the_guides_agents_are_five_on_their_own_ports() -> None:
     assert [agent.port for agent in GUIDE_AGENTS] == [8001, 8002, 8003, 8004, 8005]
     assert len({agent.name for agent in GUIDE_AGENTS}) == 5
