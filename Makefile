@@ -1,8 +1,7 @@
 # `make run` serves from a virtual environment of its own, `make test` runs the whole suite, `make help` has the rest.
 
 PYTHON ?= python3
-SUTAZAI_BASE_DIR ?= $(CURDIR)/var
-export PYTHON SUTAZAI_BASE_DIR
+export PYTHON
 
 venv := .venv
 no_python = $(PYTHON) is missing or older than 3.11: apt install python3, or name another: make PYTHON=python3.12
@@ -18,6 +17,7 @@ help:
 	@echo 'make docs   write the references of settings and metrics anew'
 	@echo 'make clean  remove what the others have made, except ./var'
 
+run: export SUTAZAI_BASE_DIR ?= $(CURDIR)/var
 run: $(venv)/.installed
 	@exec $(venv)/bin/sutazai-exporter serve
 

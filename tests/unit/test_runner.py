@@ -14,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from exporter.clock import SystemClock
@@ -303,10 +304,11 @@ def test_the_lock_is_held_as_long_as_the_run_lives_not_its_starter(
     code = f"Path({str(tmp_path / 'pid')!r}).write_text(str(os.getpid())); os.kill(os.getpid(), signal.SIGSTOP)"
     starter = _start_beside(base, trial, code)
     pid = pid_in(tmp_path / "pid")
+    wait_for(lambda: psutil.Process(pid).status() == psutil.STATUS_STOPPED, 20, "the run stands still")
     starter.kill()
     starter.wait()
-    # The run stands still and cannot follow its starter yet.
-    assert runner_of(base, code).run(Request(task=TASK)).outcome is Outcome.SKIPPED
+    # It cannot follow its starter yet.
+    assert run(base, "").outcome is Outcome.SKIPPED
     os.kill(pid, signal.SIGCONT)
     wait_gone(pid)
     assert wait_for(lambda: run(base, "").outcome is Outcome.OK, 10, "the lock is free")
