@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from exporter.metrics import Metrics
+from exporter.plan import task_entry
 from exporter.record import Record
 from jobs.core.cadence import Cadence
 from jobs.core.job import Job
@@ -44,18 +45,7 @@ def print_history(records: Sequence[Record], missed: Sequence[dict[str, Any]], *
 def print_tasks(rows: Iterable[tuple[Job, Sequence[Cadence], Record | None]], *, as_json: bool) -> None:
     """Every task with its schedule and its last run."""
     if as_json:
-        print_json(
-            [
-                {
-                    "task": job.name,
-                    "summary": job.summary,
-                    "modes": job.modes,
-                    "cadences": [str(cadence) for cadence in cadences],
-                    "last_run": json.loads(last.model_dump_json(exclude={"result"})) if last else None,
-                }
-                for job, cadences, last in rows
-            ]
-        )
+        print_json([task_entry(job, cadences, last) for job, cadences, last in rows])
         return
     table = table_of("task", "when", "last run", "outcome", "what it does")
     for job, cadences, last in rows:

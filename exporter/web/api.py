@@ -20,7 +20,7 @@ from starlette.routing import Route
 
 from exporter import __version__
 from exporter.daemon import Daemon
-from exporter.plan import cadences_of
+from exporter.plan import cadences_of, task_entry
 from exporter.runner import UnknownRequest
 from exporter.store import Store, StoreError
 from exporter.web.tokens import TokenError, Tokens
@@ -99,14 +99,8 @@ class Api:
         job = all_jobs()[name]
         last = self._store.last_record(name)
         progress = self._daemon.progress(name)
-        return {
-            "task": name,
-            "summary": job.summary,
-            "modes": job.modes,
-            "cadences": [str(cadence) for cadence in cadences_of(self._daemon.configuration, name)],
-            "running": asdict(progress) | {"since": progress.since.isoformat()} if progress else None,
-            "last_run": json.loads(last.model_dump_json(exclude={"result"})) if last else None,
-        }
+        running = asdict(progress) | {"since": progress.since.isoformat()} if progress else None
+        return task_entry(job, cadences_of(self._daemon.configuration, name), last) | {"running": running}
 
     def runs(self, request: HttpRequest) -> Response:
         """The ledger, newest first: `?task=NAME&limit=N` (1 to 1000)."""
