@@ -9,8 +9,10 @@ import re
 import secrets
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import IO
 
 _LEFTOVER = re.compile(r"\..+\.[0-9a-f]{16}\.tmp", re.DOTALL)
 _NO_HARD_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
@@ -27,6 +29,29 @@ def atomic_write(path: Path, content: bytes, *, mode: int = 0o640) -> None:
     try:
         temporary.replace(path)
     except BaseException:  # an interrupt, too, leaves nothing behind
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_directory(path.parent)
+
+
+@contextmanager
+def atomic_stream(path: Path, *, mode: int = 0o640) -> Iterator[IO[bytes]]:
+    """Make `path` hold what is written to the file that this yields, or leave it as it was.
+
+    For contents too big for the memory; the steps are those of `atomic_write`. When the block raises, or a write, the
+    syncing or the renaming fails, nothing is left behind and the error goes on.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = _aside(path)
+    descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(descriptor, "w+b") as file:
+            yield file
+            file.flush()
+            os.fchmod(file.fileno(), mode)
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
         temporary.unlink(missing_ok=True)
         raise
     sync_directory(path.parent)

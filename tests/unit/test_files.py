@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.core.files import atomic_create, atomic_symlink, atomic_write, remove_leftovers, timestamped
+from jobs.core.files import atomic_create, atomic_stream, atomic_symlink, atomic_write, remove_leftovers, timestamped
 
 ROOT = Path(__file__).resolve().parents[2]
 OLD, NEW = b"old\n" * 10, b"new\n" * 75_000
@@ -387,3 +387,39 @@ def test_only_old_leftovers_of_interrupted_writes_are_removed(tmp_path: Path) ->
     assert remove_leftovers(tmp_path, now - timedelta(days=1)) == [old_leftover]
     assert all(file.exists() for file in kept)
     assert not old_leftover.exists()
+
+
+# --- streams ---
+
+
+def stream(path: Path, *, mode: int = 0o600) -> None:
+    """Write NEW to the path in two pieces."""
+    with atomic_stream(path, mode=mode) as file:
+        file.write(NEW[:100_000])
+        file.write(NEW[100_000:])
+
+
+def test_a_stream_killed_at_any_step_leaves_the_old_content_or_the_new(tmp_path: Path) -> None:
+    path = tmp_path / "backup.dump"
+    found: set[bytes] = set()
+
+    def look() -> None:
+        found.add(path.read_bytes())
+        assert visible(tmp_path) == ["backup.dump"]
+
+    assert kill_at_every_step(lambda: atomic_write(path, OLD), lambda: stream(path), look) > 10
+    assert found == {OLD, NEW}
+
+
+def test_a_stream_whose_block_raises_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(KeyError), atomic_stream(tmp_path / "backup.dump") as file:
+        file.write(NEW)
+        raise KeyError
+    assert entries(tmp_path) == []
+
+
+def test_a_stream_has_its_mode_from_the_first_byte_for_its_owner_only(tmp_path: Path) -> None:
+    with atomic_stream(tmp_path / "a" / "backup.dump", mode=0o640) as file:
+        assert mode_of(Path(file.name) if isinstance(file.name, str) else next((tmp_path / "a").iterdir())) == 0o600
+        file.write(NEW)
+    assert mode_of(tmp_path / "a" / "backup.dump") == 0o640
