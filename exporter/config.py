@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
 from exporter.config_errors import describe, nearest
@@ -52,9 +52,8 @@ class Configuration:
     @property
     def secrets(self) -> frozenset[str]:
         """Every secret value, and the password within it where it is a URL or DSN, to take them out of output."""
-        found = (_at(self.document, path) for path, info in leaf_fields() if is_secret(info))
-        texts = [text for text in found if isinstance(text, str) and text]
-        return frozenset(form for text in texts for form in (text, *passwords_in(text)))
+        texts = [secret.get_secret_value() for secret in _secrets_in(self.settings)]
+        return frozenset(form for text in texts for form in (text, *passwords_in(text)) if form)
 
     def for_run(self, job_key: str) -> dict[str, Any]:
         """The part of the document that a run of one job needs: the world and the job's own section."""
@@ -212,6 +211,18 @@ def _at(document: Mapping[str, Any], path: tuple[str, ...]) -> Any:
     for name in path:
         value = value.get(name) if isinstance(value, Mapping) else None
     return value
+
+
+def _secrets_in(value: object) -> Iterator[SecretStr]:
+    """Every secret of the settings, however deep: a list of servers has one in each."""
+    if isinstance(value, SecretStr):
+        yield value
+    elif isinstance(value, BaseModel):
+        for name in type(value).model_fields:
+            yield from _secrets_in(getattr(value, name))
+    elif isinstance(value, tuple):
+        for inner in value:
+            yield from _secrets_in(inner)
 
 
 def _leaves(document: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:

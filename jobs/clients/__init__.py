@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobs.core.ports import Budgets, Clock, History, Reporter
-from jobs.core.settings import World
+from jobs.core.settings import PostgresSettings, World
 
 if TYPE_CHECKING:
     from jobs.clients.agents import Agents
@@ -83,6 +83,18 @@ class Clients:
         from jobs.clients.postgres import Postgres
 
         return Postgres(self.world.postgres)
+
+    @cached_property
+    def postgres_servers(self) -> tuple[Postgres, ...]:
+        """Every PostgreSQL server: the one above first, then those that are configured beside it."""
+        from jobs.clients.postgres import Postgres
+
+        shared = {"connect_timeout_seconds": self.world.postgres.connect_timeout_seconds}
+        others = (
+            Postgres(PostgresSettings(**server.model_dump(exclude={"name"}), **shared), name=server.name)
+            for server in self.world.postgres.servers
+        )
+        return (self.postgres, *others)
 
     @cached_property
     def redis(self) -> Redis:

@@ -1,11 +1,10 @@
-"""The PostgreSQL server. Every exchange with it has one deadline, kept on our side: a stopped server keeps none."""
+"""A PostgreSQL server. Every exchange with it has one deadline, kept on our side: a stopped server keeps none."""
 
 from __future__ import annotations
 
 import re
-import select
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,21 +12,22 @@ from typing import Any
 from urllib.parse import unquote
 
 import psycopg2
-from psycopg2.extensions import POLL_OK, POLL_READ, connection, parse_dsn
+from psycopg2.extensions import connection, parse_dsn
 
 from jobs.clients.discovery import LOCAL, listens, told
 from jobs.clients.errors import Absent, ClientError, Refused
-from jobs.core.settings import PostgresSettings
+from jobs.clients.postgres_session import Session, wait
+from jobs.core.settings import MAIN_SERVER, PostgresSettings
 
 PORT = 5432
 SOCKET_DIRECTORY = Path("/var/run/postgresql")
-QUERY_SECONDS = 15.0
 
 _STATUS = """
 SELECT current_setting('server_version'), current_database(), pg_database_size(current_database()),
        (SELECT sum(numbackends) FROM pg_stat_database)::int, current_setting('max_connections')::int,
        pg_is_in_recovery()
 """
+_DATABASES = "SELECT datname FROM pg_database WHERE datallowconn AND NOT datistemplate ORDER BY datname"
 # The server says no: psycopg2 has no SQLSTATE for errors of the connection itself, only libpq's text.
 _NO_LOGIN = re.compile(
     r"authentication failed|no password supplied|pg_hba\.conf|not permitted to log in|[Pp]ermission denied"
@@ -52,52 +52,95 @@ class Postgres:
     """One server: the configured one, or else the one at PostgreSQL's usual local addresses."""
 
     def __init__(
-        self, settings: PostgresSettings, *, socket_directory: Path = SOCKET_DIRECTORY, port: int = PORT
+        self,
+        settings: PostgresSettings,
+        *,
+        name: str = MAIN_SERVER,
+        socket_directory: Path = SOCKET_DIRECTORY,
+        port: int = PORT,
     ) -> None:
+        self.name = name
+        self.container = settings.container
+        """The container that it runs in, where that was configured."""
         self._settings, self._socket_directory, self._port = settings, socket_directory, port
+
+    @property
+    def configured(self) -> bool:
+        """Whether somebody wants it to be there."""
+        return self._settings.dsn is not None
+
+    @property
+    def where(self) -> str:
+        """Its host and port; raise Absent or ClientError as `parameters` does."""
+        return _where(self.parameters())
 
     def status(self) -> PostgresStatus:
         """What the server says of itself.
 
         Raises Absent (nobody configured it, nobody is there), Refused (it does not let us in) or ClientError.
         """
-        with self._connected() as (opened, where, secrets):
-            deadline = time.monotonic() + QUERY_SECONDS
-            try:
-                _run(opened, f"SET statement_timeout = {QUERY_SECONDS * 1000:.0f}", deadline)
-                row = _run(opened, _STATUS, deadline)[0]
-            except TimeoutError:
-                raise ClientError(f"PostgreSQL at {where}: no result within {QUERY_SECONDS:g} s") from None
-            except psycopg2.Error as error:
-                raise ClientError(f"PostgreSQL at {where}: {told(error, secrets)}") from None
-        return PostgresStatus(where, *row)
+        with self.session() as session:
+            row = session.query(_STATUS)[0]
+            return PostgresStatus(session.where, *row)
+
+    def databases(self) -> Sequence[str]:
+        """The configured databases that are there, else all that take connections and are no templates.
+
+        Raises as `status`, and ClientError naming the configured ones that are missing.
+        """
+        with self.session() as session:
+            there = [str(name) for (name,) in session.query(_DATABASES)]
+        wanted = self._settings.databases
+        if wanted is None:
+            return there
+        missing = [name for name in wanted if name not in there]
+        if missing:
+            raise ClientError(f"PostgreSQL at {self.where} has no database {', '.join(map(repr, missing))}")
+        return wanted
 
     @contextmanager
-    def _connected(self) -> Iterator[tuple[connection, str, list[str]]]:
-        parameters = self._parameters()
+    def session(self, database: str | None = None) -> Iterator[Session]:
+        """A connection to `database` (else the DSN's), in autocommit mode, closed at the end of the `with`.
+
+        Raises as `status`.
+        """
+        parameters = self.parameters(database)
         where, secrets = _where(parameters), [parameters[k] for k in ("password", "sslpassword") if k in parameters]
+        opened: connection | None = None
+        try:
+            opened = self._opened(parameters, where, secrets)
+            yield Session(opened, where, parameters.get("dbname", ""), secrets)
+        finally:
+            if opened is not None:
+                opened.close()
+
+    def _opened(self, parameters: Mapping[str, str], where: str, secrets: Sequence[str]) -> connection:
         limit = self._settings.connect_timeout_seconds
         options: dict[str, Any] = dict(parameters)
         opened: connection | None = None
         try:
             opened = psycopg2.connect(None, async_=True, **options)
-            _wait(opened, time.monotonic() + limit)
-            yield opened, where, secrets
-        except TimeoutError:
-            raise ClientError(f"PostgreSQL at {where}: no answer within {limit} s") from None
-        except psycopg2.Error as error:
-            kind = Refused if _NO_LOGIN.search(str(error)) else ClientError
-            raise kind(f"PostgreSQL at {where}: {told(error, secrets)}") from None
-        finally:
+            wait(opened, time.monotonic() + limit)
+            return opened
+        except (TimeoutError, psycopg2.Error) as error:
             if opened is not None:
                 opened.close()
+            if isinstance(error, TimeoutError):
+                raise ClientError(f"PostgreSQL at {where}: no answer within {limit} s") from None
+            kind = Refused if _NO_LOGIN.search(str(error)) else ClientError
+            raise kind(f"PostgreSQL at {where}: {told(error, secrets)}") from None
 
-    def _parameters(self) -> dict[str, str]:
-        """libpq's parameters, the DSN's first; the password is the settings' where the DSN has none."""
+    def parameters(self, database: str | None = None) -> dict[str, str]:
+        """libpq's parameters, the DSN's first; the password (a secret) is the settings' where the DSN has none.
+
+        Raises Absent where nothing is configured or found, ClientError for a DSN that cannot be understood.
+        """
         dsn, password = self._settings.dsn, self._settings.password
         parameters = _parsed(dsn.get_secret_value()) if dsn else self._found()
         if password and not parameters.get("password"):
             parameters["password"] = password.get_secret_value()
+        if database is not None:
+            parameters["dbname"] = database
         return {"application_name": "sutazai-exporter", "client_encoding": "UTF8", **parameters}
 
     def _found(self) -> dict[str, str]:
@@ -128,21 +171,3 @@ def _parsed(dsn: str) -> dict[str, str]:
 def _where(parameters: Mapping[str, str]) -> str:
     host = parameters.get("host") or parameters.get("hostaddr") or "the local socket"
     return f"{host}:{parameters.get('port') or PORT}"
-
-
-def _run(opened: connection, sql: str, deadline: float) -> list[tuple[Any, ...]]:
-    with opened.cursor() as cursor:
-        cursor.execute(sql)
-        _wait(opened, deadline)
-        return cursor.fetchall() if cursor.description else []
-
-
-def _wait(opened: connection, deadline: float) -> None:
-    """Let libpq work until it is done; raise TimeoutError at `deadline` (monotonic)."""
-    while (state := opened.poll()) != POLL_OK:
-        poller = select.poll()  # made anew: libpq changes sockets when it tries another address
-        poller.register(opened.fileno(), select.POLLIN if state == POLL_READ else select.POLLOUT)
-        if not poller.poll(max(0.0, deadline - time.monotonic()) * 1000):
-            raise TimeoutError
-        if time.monotonic() >= deadline:  # a server that drips is never quiet
-            raise TimeoutError

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from jobs.core.cadence import Cadence
 
 AGENT_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}")
 """Docker's own rule for container names, with a limit on the length; such a name is also a safe file name."""
+
+MAIN_SERVER = "main"
+"""What the PostgreSQL server is called that `postgres.dsn` names, or that was found."""
 
 
 def _agent_name(text: str) -> str:
@@ -87,6 +90,7 @@ HttpUrl = Annotated[str, AfterValidator(_http_url)]
 PostgresDsn = Annotated[SecretStr, AfterValidator(_postgres_dsn)]
 RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
 DockerUrl = Annotated[str, AfterValidator(_docker_url)]
+DatabaseNames = Annotated[tuple[Annotated[str, Field(min_length=1, max_length=63)], ...], Field(min_length=1)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=86400)]
 Percent = Annotated[float, Field(gt=0, le=100)]
@@ -106,14 +110,39 @@ class DockerSettings(SettingsModel):
     timeout_seconds: Seconds = Field(10, description="Limit of one call to the engine.")
 
 
+class PostgresServer(SettingsModel):
+    """One more PostgreSQL server."""
+
+    name: AgentName = Field(description="What it is called in metrics, findings and the names of backups.")
+    dsn: PostgresDsn = Field(description="Connection string (URL or key=value).")
+    password: SecretStr | None = Field(None, description="Password, where the DSN has none.")
+    databases: DatabaseNames | None = Field(None, description="Databases to look after; unset: all of them.")
+    container: AgentName | None = Field(
+        None, description="Container that it runs in, whose own client programs are used; unset: this host's."
+    )
+
+
 class PostgresSettings(SettingsModel):
-    """The PostgreSQL server."""
+    """The PostgreSQL server, and others beside it."""
 
     dsn: PostgresDsn | None = Field(
         None, description="Connection string (URL or key=value); unset: the local server, if there is one."
     )
     password: SecretStr | None = Field(None, description="Password, where the DSN has none.")
     connect_timeout_seconds: int = Field(5, ge=2, le=300, description="Limit for making a connection.")
+    databases: DatabaseNames | None = Field(None, description="Databases to look after; unset: all of them.")
+    container: AgentName | None = Field(
+        None, description="Container that it runs in, whose own client programs are used; unset: this host's."
+    )
+    servers: tuple[PostgresServer, ...] = Field((), description="Further servers, each with a name of its own.")
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Self:
+        names = [MAIN_SERVER, *(server.name for server in self.servers)]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice:
+            raise ValueError(f"servers: two servers are called {twice!r} ({MAIN_SERVER!r} is the one that dsn names)")
+        return self
 
 
 class RedisSettings(SettingsModel):

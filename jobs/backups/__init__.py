@@ -1,0 +1,1 @@
+"""Backups on disk: made by the database maintenance, proven by the backup verification."""

@@ -1,0 +1,142 @@
+"""The backups below `backups/` of the base directory, each with its manifest and the proof that it is good.
+
+backups/database/sutazai_backup_TIME.dump                  a backup, mode 0600
+backups/database/sutazai_backup_TIME.dump.manifest.json    what it must be
+backups/database/sutazai_backup_TIME.dump.verified.json    that it was proven to be so
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import stat
+from datetime import datetime, tzinfo
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from jobs.core.backups import (
+    MANIFEST_SUFFIX,
+    MAX_MANIFEST_BYTES,
+    VERIFIED_SUFFIX,
+    Backup,
+    Format,
+    Kind,
+    Manifest,
+    Verified,
+)
+from jobs.core.files import atomic_write, sync_directory, timestamped
+from jobs.core.model import Value
+
+SECRET_MODE = 0o600
+
+_T = TypeVar("_T", bound=Value)
+
+
+class Unreadable(Exception):
+    """A file beside a backup that does not say what it should; the message says why."""
+
+
+class BackupFiles:
+    """The backups of a base directory. Methods raise OSError where the file system refuses."""
+
+    def __init__(self, base_dir: Path) -> None:
+        self.directory = base_dir / "backups"
+
+    def of(self, kind: Kind) -> Path:
+        """Where backups of a kind stand."""
+        return self.directory / kind
+
+    def list(self, kind: Kind, zone: tzinfo | None = None) -> list[Backup]:
+        """The backups of a kind, newest first; none where the directory is not there.
+
+        Links, directories and files of other names are no backups. A manifest that cannot be read makes a `problem`.
+        """
+        directory = self.of(kind)
+        if not directory.is_dir():
+            return []
+        found = [self._backup(path, kind, zone) for path in directory.iterdir() if _is_backup(path)]
+        return sorted(found, key=lambda backup: (backup.created.timestamp(), backup.path.name), reverse=True)
+
+    def new_path(self, kind: Kind, stem: str, at: datetime, form: Format) -> Path:
+        """A name that no backup has. Only one run at a time makes backups, so it stays free."""
+        name = timestamped(stem, at, form)
+        paths = (self.of(kind) / name(attempt) for attempt in itertools.count())
+        return next(path for path in paths if not os.path.lexists(path))
+
+    def write_manifest(self, path: Path, manifest: Manifest) -> None:
+        """Write a backup's manifest beside it: from now on it counts as complete."""
+        atomic_write(_beside(path, MANIFEST_SUFFIX), _text(manifest), mode=SECRET_MODE)
+
+    def write_verified(self, path: Path, verified: Verified) -> None:
+        """Write beside a backup that it was proven good."""
+        atomic_write(_beside(path, VERIFIED_SUFFIX), _text(verified), mode=SECRET_MODE)
+
+    def forget_verified(self, path: Path) -> None:
+        """Take back that a backup was proven good."""
+        _beside(path, VERIFIED_SUFFIX).unlink(missing_ok=True)
+        sync_directory(path.parent)
+
+    def remove(self, backup: Backup) -> None:
+        """Remove a backup and what stands beside it; cut off in between, what is left is no complete backup."""
+        for path in (_beside(backup.path, VERIFIED_SUFFIX), _beside(backup.path, MANIFEST_SUFFIX), backup.path):
+            path.unlink(missing_ok=True)
+        sync_directory(backup.path.parent)
+
+    def _backup(self, path: Path, kind: Kind, zone: tzinfo | None) -> Backup:
+        status, problem = path.lstat(), ""
+        manifest: Manifest | None = None
+        verified: Verified | None = None
+        try:
+            manifest = _load(_beside(path, MANIFEST_SUFFIX), Manifest)
+            if manifest is None:
+                problem = "it has no manifest: it was made by something else, or its making was cut off"
+            elif manifest.file != path.name or manifest.kind is not kind:
+                problem, manifest = f"its manifest is of another backup ({manifest.kind}/{manifest.file})", None
+            verified = _load(_beside(path, VERIFIED_SUFFIX), Verified)
+        except Unreadable as error:
+            problem = str(error)
+        return Backup(
+            path=path,
+            kind=kind,
+            bytes=status.st_size,
+            modified=datetime.fromtimestamp(status.st_mtime, zone).astimezone(zone),
+            manifest=manifest,
+            verified=verified,
+            problem=problem,
+        )
+
+
+def _is_backup(path: Path) -> bool:
+    """Whether it is a file that has the name of one; what a killed write left begins with a dot."""
+    named = path.name.endswith(tuple(Format)) and not path.name.startswith(".")
+    return named and stat.S_ISREG(path.lstat().st_mode)
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    return path.with_name(path.name + suffix)
+
+
+def _text(value: Value) -> bytes:
+    return value.model_dump_json(indent=1).encode() + b"\n"
+
+
+def _load(path: Path, kind: type[_T]) -> _T | None:
+    """The value in a file, None where there is no file; Unreadable where it does not hold one."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise Unreadable(f"{path.name} cannot be read: {error.strerror}") from None
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise Unreadable(f"{path.name} is not a file")
+        content = file.read(MAX_MANIFEST_BYTES + 1)
+    if len(content) > MAX_MANIFEST_BYTES:
+        raise Unreadable(f"{path.name} is larger than {MAX_MANIFEST_BYTES >> 20} MiB")
+    try:
+        return kind.model_validate_json(content)
+    except (ValidationError, RecursionError):
+        raise Unreadable(f"{path.name} does not hold what it should") from None
