@@ -16,6 +16,7 @@ from jobs.core.settings import PostgresSettings, World
 
 if TYPE_CHECKING:
     from jobs.clients.agents import Agents
+    from jobs.clients.clock_marks import ClockMarks
     from jobs.clients.docker import DockerEngine
     from jobs.clients.host import Host
     from jobs.clients.http import HttpClient
@@ -62,6 +63,13 @@ class Clients:
         from jobs.clients.host import Host
 
         return Host()
+
+    @cached_property
+    def clock_marks(self) -> ClockMarks:
+        """Whether the clock was set since a task last acted."""
+        from jobs.clients.clock_marks import ClockMarks
+
+        return ClockMarks(self.base_dir)
 
     @cached_property
     def docker(self) -> DockerEngine:
