@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import random
 import socket
 
 # Below 32768, where the kernel starts to give out ports for outgoing connections: it could take one between
 # our probe and the service's bind.
 _FIRST, _LAST = 20000, 32000
+# Test processes that run side by side (gw0, gw1 …) each choose among ports of their own.
+_WORKERS = 8
+_worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % _WORKERS
+_PORTS = range(_FIRST + _worker, _LAST, _WORKERS)
 _given: set[int] = set()
 
 
 def free_port() -> int:
     """A TCP port that was free a moment ago and has not been given out before in this process."""
-    for port in random.sample(range(_FIRST, _LAST), k=_LAST - _FIRST):
+    for port in random.sample(_PORTS, k=len(_PORTS)):
         if port not in _given and _is_free(port):
             _given.add(port)
             return port
