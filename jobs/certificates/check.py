@@ -13,7 +13,7 @@ from jobs.certificates.issue import Authority, Wanted
 from jobs.certificates.versions import CERT, KEY
 from jobs.clients.certificates import CertificateFacts, facts_of, read_chain, read_key
 from jobs.clients.errors import ClientError
-from jobs.clients.trust import leads
+from jobs.clients.trust import is_signed_by
 from jobs.core.certificates import covers
 
 _HANDSHAKE_SECONDS = 10.0
@@ -23,14 +23,14 @@ def check_pair(directory: Path, wanted: Wanted, authority: Authority | None, now
     """The facts of the pair in `directory`; ClientError with the reason where it must not be used."""
     chain = read_chain(directory / CERT)
     facts, key = facts_of(chain[0]), read_key(directory / KEY)
-    anchors = chain[:1] if authority is None else [authority.certificate]
+    signer = chain[0] if authority is None else authority.certificate
     missing = [name for name in wanted.names if not covers(facts.names, name)]
     for wrong, reason in (
         (key.key_digest != facts.key_digest, "its key belongs to another certificate"),
         (not facts.not_before <= now < facts.not_after, "it is not valid now"),
         (bool(missing), f"it is not for {', '.join(missing[:5])}"),
         (bool(facts.weaknesses), "; ".join(facts.weaknesses)),
-        (not leads(chain[0], chain[1:], anchors, now), "it does not lead to the CA that signed it"),
+        (not is_signed_by(chain[0], signer), "it is not signed as it should be"),
         (key.mode != 0o600, f"its key has the mode {key.mode:04o}"),
     ):
         if wrong:

@@ -56,6 +56,11 @@ class Own:
             message = f"{self.files.path} cannot be written: {error}"
             self.notes.find("state_not_saved", SUBJECT, Severity.HIGH, message)
 
+    def link(self) -> None:
+        """Make links of both files. They are already, unless the old pair was none: then the broken one goes last."""
+        whole = self.inventory.own.facts is not None
+        self.versions.link(*((CERT, KEY) if whole else (KEY, CERT)))
+
 
 def mark(clients: Clients) -> ClockMark:
     """Both clocks now."""
@@ -130,9 +135,7 @@ class Renewal:
             raise ClientError("the clock was set by more than an hour during the run, so no date is certain")
         own.remember(switching=Switch(version=self._version, previous=own.versions.in_use()))
         own.versions.switch(self._version)
-        # Both are links already, unless the old pair was none: then the broken one of the two goes last.
-        whole = own.inventory.own.facts is not None
-        own.versions.link(*((CERT, KEY) if whole else (KEY, CERT)))
+        own.link()
         return f"to versions/{self._version}, by one rename"
 
     def _key_owner(self) -> tuple[int, int] | None:

@@ -97,10 +97,12 @@ class Run:
 
     def _change(self, own: Own) -> None:
         interrupted = own.state.switching
+        renewal = None
         if interrupted and own.versions.in_use() == interrupted.version:
             self._finish(own)
-            renewal = None
         else:
+            if interrupted and not self.dry_run:
+                own.try_to_remember(switching=None)  # that run was ended before the switch itself
             renewal = self._own_pair(own)
         self._plan_removals(own, renewal.new_versions if renewal else 0)
         if renewal is not None:
@@ -119,7 +121,8 @@ class Run:
 
     def _finish(self, own: Own) -> None:
         """A run before this one was ended between the switch and its check: services may not know of it yet."""
-        steps = Handover(own).steps()
+        link = Step("link", "ssl/cert.pem", "make links of both files", own.link)
+        steps = [*([] if own.versions.linked() else [link]), *Handover(own).steps()]
         if self.dry_run:
             self.notes.plan(steps)
             return
@@ -173,13 +176,10 @@ class Run:
 
     def _plan_removals(self, own: Own, coming: int) -> None:
         """Chosen before anything is renewed, so that the plan and its execution cannot differ."""
-        settings, state = self.settings, own.state
-        switching = state.switching
-        needed = {
-            self._versions.in_use(),
-            state.previous,
-            *((switching.version, switching.previous) if switching else ()),
-        }
+        settings, switching = self.settings, own.state.switching
+        needed = {self._versions.in_use()}
+        if not coming:  # else the one in use becomes the previous one
+            needed |= {own.state.previous, *((switching.version, switching.previous) if switching else ())}
         old = self._versions.outdated(self.now, settings.keep_versions, settings.version_retention_days, coming, needed)
         reasons = [(path, "older, or more, than is kept") for path in old]
         reasons += [(path, "left by a run that was ended") for path in self._versions.leftovers(self.now)]

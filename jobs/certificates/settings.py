@@ -108,7 +108,7 @@ class Settings(JobSettings):
     files: tuple[CertificateFile, ...] = Field((), description="Certificates beside ssl/cert.pem, or more about it.")
     directories: tuple[Path, ...] = Field((), description="Directories whose PEM files are watched.")
     max_directory_files: int = Field(
-        500, ge=1, le=10000, description="Certificates from directories beyond this are not watched."
+        500, ge=1, le=10000, description="PEM files in directories beyond this are not looked at."
     )
     endpoints: tuple[Endpoint, ...] = Field((), max_length=500, description="Servers whose certificate is watched.")
     services: tuple[Service, ...] = Field((), description="What is told when a certificate has changed.")

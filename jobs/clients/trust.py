@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import ssl
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -16,6 +19,8 @@ from jobs.clients.errors import ClientError
 
 _MAX_DEPTH = 8
 _BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
+
+_BLOCK = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
 
 class Chain(StrEnum):
@@ -34,22 +39,31 @@ def read_authorities(file: Path | None) -> list[x509.Certificate]:
     bundle = next((path for path in places if path and Path(path).is_file()), None)
     if bundle is None:
         return []
-    # Hundreds of certificates, and more bytes than one certificate may have.
     try:
-        return x509.load_pem_x509_certificates(Path(bundle).read_bytes())
-    except (OSError, ValueError) as error:
-        raise ClientError(f"the system's authorities ({bundle}) cannot be read: {error}") from None
+        content = Path(bundle).read_bytes()
+    except OSError as error:
+        raise ClientError(f"the system's authorities ({bundle}) cannot be read: {error.strerror}") from None
+    return list(_readable(content))
+
+
+def _readable(bundle: bytes) -> Iterator[x509.Certificate]:
+    """The certificates of a system's bundle. There are old ones in it that break today's rules: they are left out."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for block in _BLOCK.findall(bundle):
+            with suppress(ValueError):
+                yield x509.load_pem_x509_certificate(block)
 
 
 def chain_of(chain: Sequence[x509.Certificate], authorities: Sequence[x509.Certificate], now: datetime) -> Chain:
     """Where the first certificate of `chain` leads by way of the others."""
     leaf = chain[0]
-    if leads(leaf, chain[1:], authorities, now):
+    if _leads(leaf, chain[1:], authorities, now):
         return Chain.TRUSTED
     return Chain.SELF_SIGNED if leaf.subject == leaf.issuer and is_signed_by(leaf, leaf) else Chain.PRIVATE
 
 
-def leads(
+def _leads(
     leaf: x509.Certificate,
     between: Sequence[x509.Certificate],
     authorities: Sequence[x509.Certificate],
