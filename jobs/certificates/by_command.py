@@ -75,9 +75,8 @@ class ByCommand:
             raise ClientError(f"the renewal command ended well, but {wrong}")
         if self._fingerprint == self._before:
             raise ClientError("the renewal command ended well, but the certificate is the one from before")
-        now = self._own.clients.clock.now()
         self._own.notes.outcomes.append(Outcome.RENEWED)
-        self._own.remember(last_renewal=now, last_attempt=now, last_error="")
+        self._own.remember(last_renewal=self._own.clients.clock.now())
         return f"renewed by {(entry.renewal_command or ('',))[0]}; because {self._reason}"
 
     def _check(self) -> str | None:
@@ -98,4 +97,4 @@ class ByCommand:
         own.notes.report.log("error", message)
         remedy = f"run it by hand: {shlex.join(self._reading.entry.renewal_command or ())}"
         own.notes.find("renewal_failed", f"certificate/{self._reading.label}", Severity.CRITICAL, message, remedy)
-        own.try_to_remember(last_attempt=own.clients.clock.now(), last_error=message[:1000])
+        own.try_to_remember(last_error=message[:1000])

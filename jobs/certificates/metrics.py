@@ -61,7 +61,9 @@ RENEWALS = _family(
     type=MetricType.COUNTER,
 )
 LAST_RENEWAL = _family("last_renewal_timestamp_seconds", "When a certificate was last renewed.")
-RENEWAL_OK = _family("renewal_successful", "1 if the last attempt to renew a certificate worked, else 0.")
+RENEWAL_OK = _family(
+    "renewal_successful", "0 if a renewal failed in the last run that renews, else 1; absent before the first."
+)
 
 FAMILIES = (
     EXPIRY, NOT_BEFORE, LIFETIME, VALID, PROBLEM, DUE, ENDPOINT_UP, SERVED_MATCHES, RENEWALS, LAST_RENEWAL, RENEWAL_OK,

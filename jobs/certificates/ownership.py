@@ -78,7 +78,7 @@ def blocked(reading: FileReading, owner: Owner) -> Blocked:
         message = f"{reading.label} is not replaced: it cannot be read, and nothing proves that it was made here"
         return Blocked("unproven", message, "bring it back from a backup, or move cert.pem and key.pem away")
     by = "itself, and not here" if reading.signed_by_itself else reading.facts.issuer
-    message = f"{reading.label} is due, and was issued by {by}: it is not replaced by one of our own"
+    message = f"{reading.label} was issued by {by}: it is not replaced by one of our own"
     remedy = "set renewal_command for it in jobs.certificate_renewal.files (certbot, lego, step), or renew it by hand"
     if reading.signed_by_itself:
         remedy = "set jobs.certificate_renewal.adopt_self_signed to have it replaced, or move it away"

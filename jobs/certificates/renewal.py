@@ -180,8 +180,7 @@ class Handover:
         if late:
             message = f"the new ssl/cert.pem is not served everywhere: {reason}; there is no usable pair to go back to"
             own.notes.find("not_taken", SUBJECT, Severity.CRITICAL, message, "restart what still serves the old one")
-        now = own.clients.clock.now()
-        own.remember(switching=None, previous=switch.previous, last_renewal=now, last_attempt=now, last_error="")
+        own.remember(switching=None, previous=switch.previous, last_renewal=own.clients.clock.now())
         own.notes.outcomes.append(Outcome.RENEWED)
         served = f"{', '.join(one.address for one in self._endpoints)} serve it" if self._endpoints else ""
         return reason or served
@@ -210,7 +209,7 @@ def failed(own: Own, message: str, outcome: Outcome) -> None:
     unfinished = own.state.switching
     if unfinished and own.versions.in_use() != unfinished.version:
         unfinished = None
-    own.try_to_remember(switching=unfinished, last_attempt=own.clients.clock.now(), last_error=message[:1000])
+    own.try_to_remember(switching=unfinished, last_error=message[:1000])
 
 
 def usable(versions: Versions, name: str, now: datetime) -> bool:

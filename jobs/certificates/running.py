@@ -44,7 +44,8 @@ class Run:
         if self.mode == WATCH:
             return
         own = Own(self.clients, self.settings, self.inventory, self.notes, self.state, began)
-        if own.state.clock is not None and own.state.clock.has_jumped(began):
+        jumped = own.state.clock is not None and own.state.clock.has_jumped(began)
+        if jumped:
             message = (
                 "the clock was set by more than an hour since the last run: nothing is renewed or removed in this one"
             )
@@ -52,10 +53,16 @@ class Run:
         else:
             self._change(own)
         if not self.dry_run:
-            own.try_to_remember(clock=mark(self.clients))
-            self.state = own.state
-            if self.notes.actions:
-                self.inventory = self._looker.look()
+            self._remember(own, jumped)
+
+    def _remember(self, own: Own, jumped: bool) -> None:
+        """Keep how it went: a run in which nothing failed ends what was said of an older failure."""
+        failures = {Outcome.FAILED, Outcome.ROLLED_BACK} & set(self.notes.outcomes)
+        changes = {} if failures or jumped else {"last_error": ""}
+        own.try_to_remember(clock=mark(self.clients), **changes)
+        self.state = own.state
+        if self.notes.actions:
+            self.inventory = self._looker.look()
 
     def judge(self, reading: FileReading) -> Judged:
         """A certificate in a file, by the names that it must be for."""
@@ -110,8 +117,20 @@ class Run:
         for reading in self.inventory.files[1:]:
             judged = self.judge(reading)
             if reading.entry.renewal_command and (judged.due or needs_other(judged)):
-                self._do(self._by_command(own, reading, judged))
+                self._do_in_time(own, reading, judged)
         self._remove()
+
+    def _do_in_time(self, own: Own, reading: FileReading, judged: Judged) -> None:
+        """Run a renewal command, unless this run might be ended in the middle of it."""
+        spent = self.clients.clock.monotonic() - own.began.monotonic_seconds
+        if (
+            spent + reading.entry.renewal_timeout_seconds + self.settings.reload_timeout_seconds
+            > self.settings.max_run_seconds
+        ):
+            message = f"the renewal of {reading.label} is left to the next run: this one has no time for it"
+            self.notes.find("postponed", f"certificate/{reading.label}", Severity.MEDIUM, message)
+            return
+        self._do(self._by_command(own, reading, judged))
 
     def _do(self, renewal: Renewal | ByCommand) -> None:
         if self.dry_run:
@@ -180,9 +199,15 @@ class Run:
         needed = {self._versions.in_use()}
         if not coming:  # else the one in use becomes the previous one
             needed |= {own.state.previous, *((switching.version, switching.previous) if switching else ())}
-        old = self._versions.outdated(self.now, settings.keep_versions, settings.version_retention_days, coming, needed)
-        reasons = [(path, "older, or more, than is kept") for path in old]
-        reasons += [(path, "left by a run that was ended") for path in self._versions.leftovers(self.now)]
+        try:
+            old = self._versions.outdated(
+                self.now, settings.keep_versions, settings.version_retention_days, coming, needed
+            )
+            reasons = [(path, "older, or more, than is kept") for path in old]
+            reasons += [(path, "left by a run that was ended") for path in self._versions.leftovers(self.now)]
+        except OSError as error:
+            self.notes.find("not_removed", "backups/certificates", Severity.MEDIUM, f"old versions stay: {error}")
+            return
         base = self.clients.base_dir
         self._prunes = [Step("remove", str(p.relative_to(base)), why, partial(remove, p)) for p, why in reasons]
 

@@ -53,13 +53,16 @@ class Switch(Value):
 
 
 class State(Value):
-    """Everything that is remembered. `switching` is there from before a switch until services have taken it."""
+    """Everything that is remembered.
+
+    `switching` is there from before a switch until services have taken it; `last_error` says what failed in the last
+    run that renews; `clock` is from the end of that run.
+    """
 
     issued: tuple[Issued, ...] = ()
     switching: Switch | None = None
     previous: str = ""
     last_renewal: datetime | None = None
-    last_attempt: datetime | None = None
     last_error: str = ""
     clock: ClockMark | None = None
 

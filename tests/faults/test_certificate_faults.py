@@ -80,6 +80,13 @@ def test_after_a_rollback_a_mended_service_takes_the_next_one(here: CertificateR
     assert sample(here.run("watch"), "sutazai_certificate_renewal_successful") == 1
 
 
+def test_a_failure_is_told_until_a_run_in_which_nothing_fails(here: CertificateRuns, tmp_path: Path) -> None:
+    with TlsServer(here.cert, here.key, tmp_path, deaf=True) as server:
+        here.run("force", services=[{"command": server.reload_command}], endpoints=[endpoint(server)])
+    for mode, told in (("watch", 0), ("standard", 1), ("watch", 1)):
+        assert sample(here.run(mode), "sutazai_certificate_renewal_successful") == told
+
+
 def test_an_expired_pair_is_nothing_to_go_back_to(tmp_path: Path) -> None:
     here = CertificateRuns(tmp_path / "base", adopt_self_signed=True)
     make(days_left=-1).write(here.ssl)
@@ -274,7 +281,7 @@ def test_postgresql_takes_the_new_certificate_on_sighup(
         assert (result.status, kinds(result)) == ("RENEWED", [])
         assert fingerprint_of(here.cert) != old
         assert here.key.stat().st_uid == (base.parent / "data").stat().st_uid
-        # A key that it cannot use is refused by it, and the old pair stays in service.
+        # Not told, it goes on with the old one, which then comes back.
         here.settings["services"] = [{"command": ["true"]}]
         here.settings["reload_timeout_seconds"] = 0.5
         result = here.run("force")

@@ -308,6 +308,16 @@ def test_one_failing_command_does_not_stop_the_others(tmp_path: Path, runs: Call
     assert sample(result, "sutazai_certificate_renewals_total", result="renewed") == 2, "b, and our own"
 
 
+def test_a_command_that_this_run_has_no_time_for_is_left_to_the_next(
+    tmp_path: Path, runs: Callable[..., CertificateRuns]
+) -> None:
+    make(ca=make_ca(), days_left=5).write(tmp_path / "a")
+    entry = {"path": "a/cert.pem", "renewal_command": ["touch", str(tmp_path / "ran")], "renewal_timeout_seconds": 100}
+    result = runs(files=[entry]).run(max_run_seconds=90)
+    assert "postponed" in kinds(result)
+    assert not (tmp_path / "ran").exists()
+
+
 @pytest.mark.parametrize("broken", ["cert.pem", "key.pem"])
 def test_a_corrupt_file_of_ours_is_made_anew(runs: Callable[..., CertificateRuns], broken: str) -> None:
     here = runs()
