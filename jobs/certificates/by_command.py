@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable
-from functools import partial
 
 from jobs.certificates import services
 from jobs.certificates.judging import Judged
 from jobs.certificates.metrics import Outcome
 from jobs.certificates.notes import Step
 from jobs.certificates.reading import FileReading
-from jobs.certificates.renewal import Own
+from jobs.certificates.renewal import Own, content_of
 from jobs.certificates.settings import OWN
 from jobs.clients import commands
-from jobs.clients.certificates import read_file
-from jobs.clients.errors import Absent, ClientError
+from jobs.clients.errors import ClientError
 from jobs.core.model import Severity
 
 
@@ -37,12 +35,7 @@ class ByCommand:
         steps = [Step("run", label, why, self._run)]
         if self._reading.entry.path == OWN:
             steps.insert(0, Step("back up", label, "to backups/certificates", self._back_up))
-        told = [
-            Step(
-                "reload", one.name, services.describe(one), partial(services.reload_noted, own.clients, one, own.notes)
-            )
-            for one in self._services
-        ]
+        told = services.reload_steps(own.clients, self._services, own.notes)
         return [*steps, *told, *([Step("check", label, self._addresses(), self._check)] if self._endpoints else [])]
 
     def run(self) -> None:
@@ -56,12 +49,7 @@ class ByCommand:
         return ", ".join(endpoint.address for endpoint in self._endpoints)
 
     def _back_up(self) -> str:
-        files = {}
-        for name, path in (("cert.pem", self._own.versions.cert), ("key.pem", self._own.versions.key)):
-            try:
-                files[name] = read_file(path)[0]
-            except Absent:
-                continue
+        files = content_of(self._own.versions)
         place = self._own.versions.back_up(files, self._before, self._own.clients.clock.now())
         return f"to {place.relative_to(self._own.clients.base_dir)}"
 
@@ -76,7 +64,7 @@ class ByCommand:
         if self._fingerprint == self._before:
             raise ClientError("the renewal command ended well, but the certificate is the one from before")
         self._own.notes.outcomes.append(Outcome.RENEWED)
-        self._own.remember(last_renewal=self._own.clients.clock.now())
+        self._own.try_to_remember(last_renewal=self._own.clients.clock.now())
         return f"renewed by {(entry.renewal_command or ('',))[0]}; because {self._reason}"
 
     def _check(self) -> str | None:

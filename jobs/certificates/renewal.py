@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from typing import TYPE_CHECKING
 
 from jobs.certificates import services
@@ -53,8 +52,9 @@ class Own:
         try:
             self.remember(**changes)
         except OSError as error:
-            message = f"{self.files.path} cannot be written: {error}"
-            self.notes.find("state_not_saved", SUBJECT, Severity.HIGH, message)
+            if all(finding.kind != "state_not_saved" for finding in self.notes.findings):
+                message = f"{self.files.path} cannot be written: {error}"
+                self.notes.find("state_not_saved", SUBJECT, Severity.HIGH, message)
 
     def link(self) -> None:
         """Make links of both files. They are already, unless the old pair was none: then the broken one goes last."""
@@ -73,7 +73,7 @@ class Renewal:
 
     def __init__(self, own: Own, wanted: Wanted, authority: Authority | None, reason: str, now: datetime) -> None:
         self._own, self._wanted, self._authority, self._reason, self._now = own, wanted, authority, reason, now
-        self._found = _content(own.versions)
+        self._found = content_of(own.versions)
         self._adopts = _is_pair(own.inventory) and not own.versions.linked()
         self._facts: CertificateFacts | None = None
         self._version = ""
@@ -155,12 +155,7 @@ class Handover:
     def steps(self) -> list[Step]:
         """The plan."""
         own = self._own
-        told = [
-            Step(
-                "reload", one.name, services.describe(one), partial(services.reload_noted, own.clients, one, own.notes)
-            )
-            for one in self._services
-        ]
+        told = services.reload_steps(own.clients, self._services, own.notes)
         seconds = own.settings.reload_timeout_seconds
         addresses = ", ".join(endpoint.address for endpoint in self._endpoints)
         detail = f"{addresses}: it must be served within {seconds:g} s, or the old pair comes back"
@@ -224,7 +219,7 @@ def usable(versions: Versions, name: str, now: datetime) -> bool:
     return facts.key_digest == key.key_digest and now < facts.not_after
 
 
-def _content(versions: Versions) -> dict[str, bytes]:
+def content_of(versions: Versions) -> dict[str, bytes]:
     """The files that are there, whatever they hold."""
     found: dict[str, bytes] = {}
     for name, path in ((CERT, versions.cert), (KEY, versions.key)):

@@ -57,18 +57,21 @@ class Run:
 
     def _remember(self, own: Own, jumped: bool) -> None:
         """Keep how it went: a run in which nothing failed ends what was said of an older failure."""
-        failures = {Outcome.FAILED, Outcome.ROLLED_BACK} & set(self.notes.outcomes)
-        changes = {} if failures or jumped else {"last_error": ""}
+        changes = {} if self._has_failed or jumped else {"last_error": ""}
         own.try_to_remember(clock=mark(self.clients), **changes)
         self.state = own.state
         if self.notes.actions:
             self.inventory = self._looker.look()
 
+    @property
+    def _has_failed(self) -> bool:
+        return bool({Outcome.FAILED, Outcome.ROLLED_BACK} & set(self.notes.outcomes))
+
     def judge(self, reading: FileReading) -> Judged:
-        """A certificate in a file, by the names that it must be for."""
-        own = reading.entry.path == OWN
-        subject = self.clients.world.certificate
-        names = ((subject.domain, *self.settings.extra_names) if own else ()) + reading.entry.names
+        """A certificate in a file, by the names that it must be for: those that somebody has set."""
+        subject, names = self.clients.world.certificate, list(reading.entry.names)
+        if reading.entry.path == OWN:
+            names += [*([subject.domain] if "domain" in subject.model_fields_set else []), *self.settings.extra_names]
         return judge_file(reading, names, subject.renewal_threshold_days, self.clients.clock.now())
 
     def owner(self, reading: FileReading) -> Owner:
@@ -118,7 +121,8 @@ class Run:
             judged = self.judge(reading)
             if reading.entry.renewal_command and (judged.due or needs_other(judged)):
                 self._do_in_time(own, reading, judged)
-        self._remove()
+        if not self._has_failed:  # else nobody knows yet which of the versions is still needed
+            self._remove()
 
     def _do_in_time(self, own: Own, reading: FileReading, judged: Judged) -> None:
         """Run a renewal command, unless this run might be ended in the middle of it."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from jobs.certificates.inventory import read_endpoints
-from jobs.certificates.notes import Notes
+from jobs.certificates.notes import Notes, Step
 from jobs.certificates.reading import EndpointReading
 from jobs.certificates.settings import Endpoint, Service
 from jobs.clients import commands
@@ -22,11 +23,9 @@ if TYPE_CHECKING:
 _LOOK_SECONDS = 0.1
 
 
-def describe(service: Service) -> str:
-    """How a service is told, for people."""
-    if service.command is not None:
-        return shlex.join(service.command)
-    return "restart the container" if service.action == "restart" else f"send {service.signal} to the container"
+def reload_steps(clients: Clients, services: Sequence[Service], notes: Notes) -> list[Step]:
+    """One step for each service that must be told."""
+    return [Step("reload", one.name, _how(one), partial(reload_noted, clients, one, notes)) for one in services]
 
 
 def reload(clients: Clients, service: Service) -> None:
@@ -87,3 +86,9 @@ def _container(clients: Clients, service: Service) -> Container:
     if found[0].state != "running":
         raise ClientError(f"the container {service.container} is {found[0].state}; it reads its files when it starts")
     return found[0]
+
+
+def _how(service: Service) -> str:
+    if service.command is not None:
+        return shlex.join(service.command)
+    return "restart the container" if service.action == "restart" else f"send {service.signal} to the container"

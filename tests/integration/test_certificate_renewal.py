@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 
 from jobs.certificate_renewal import JOB, Settings
+from jobs.certificates.issue import issue
+from jobs.clients.certificates import facts_of
 from jobs.core.job import JobError
 from jobs.core.model import Request, Severity
 from tests.services.agent_runs import actions, kinds, sample
@@ -216,6 +218,27 @@ def test_a_clock_that_was_set_renews_nothing_in_that_run(runs: Callable[..., Cer
     assert "issue" in [action.verb for action in here.run(dry_run=True).actions], "in that run, not for ever"
 
 
+def test_a_clock_that_is_set_during_a_run_stops_it_before_the_switch(
+    runs: Callable[..., CertificateRuns], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = runs()
+    first = renewed_once(here)
+
+    def slow(*arguments: Any) -> Any:
+        here.clock.set_wall(7200)
+        return issue(*arguments)
+
+    monkeypatch.setattr("jobs.certificates.renewal.issue", slow)
+    monkeypatch.setattr("jobs.certificates.renewal.check_pair", lambda *_: FACTS)
+    result = here.run("force")
+    assert "the clock was set" in str(result.findings)
+    assert fingerprint_of(here.cert) == first
+
+
+FACTS = facts_of(make().certificate)
+"""Of any certificate; the trial handshake would be made by the real clock."""
+
+
 # --- whose it is ---
 
 
@@ -251,6 +274,12 @@ def test_a_ca_of_ours_makes_the_certificate_ours(tmp_path: Path, runs: Callable[
     # Somebody of the same name as our CA has not signed with its key.
     make(names=("example.org",), ca=make_ca(), days_left=5).write(here.ssl)
     assert "not_ours" in kinds(here.run())
+
+
+def test_a_domain_that_nobody_has_set_is_asked_of_nobody(tmp_path: Path) -> None:
+    make(names=("example.org",), ca=make_ca()).write(tmp_path / "ssl")
+    result = CertificateRuns(tmp_path).run()
+    assert (result.verdict, kinds(result)) == (0, [])
 
 
 def test_its_renewal_command_renews_what_others_issue(tmp_path: Path, runs: Callable[..., CertificateRuns]) -> None:
