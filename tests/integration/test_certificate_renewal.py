@@ -84,6 +84,16 @@ def test_an_ecdsa_key_and_more_names_are_made_on_request(runs: Callable[..., Cer
     assert "Key Encipherment" not in text
 
 
+@pytest.mark.parametrize("domain", ["*.example.org", "10.1.2.3", f"{'long-label.' * 12}org", "localhost"])
+def test_any_domain_can_be_served(runs: Callable[..., CertificateRuns], domain: str) -> None:
+    here = runs(subject={"domain": domain, "organization": 'Ünïcode, "quoted" $(id)'})
+    assert here.run().status == "RENEWED"
+    asked = domain.replace("*", "any")
+    kind = "-verify_ip" if domain == "10.1.2.3" else "-verify_hostname"
+    openssl("verify", kind, asked, "-CAfile", here.cert, here.cert)
+    assert here.run().status == "VALID"
+
+
 def test_a_private_ca_signs_and_a_certificate_never_outlives_it(
     tmp_path: Path, runs: Callable[..., CertificateRuns]
 ) -> None:
@@ -298,21 +308,26 @@ def test_its_renewal_command_renews_what_others_issue(tmp_path: Path, runs: Call
 
 
 @pytest.mark.parametrize(
-    ("command", "told"),
+    ("command", "seconds", "told"),
     [
-        (["false"], "false ended with 1"),
-        (["true"], "the certificate is the one from before"),
-        (["/nonexistent/certbot"], "is not installed"),
-        (["sleep", "30"], "was not done after 0.3 s"),
-        (["sh", "-c", "echo garbage >ssl/cert.pem"], ""),
+        (["false"], 60, "false ended with 1"),
+        (["true"], 60, "the certificate is the one from before"),
+        (["/nonexistent/certbot"], 60, "is not installed"),
+        (["sleep", "30"], 0.3, "was not done after 0.3 s"),
+        (["sh", "-c", "echo garbage >ssl/cert.pem"], 60, "is not a certificate in PEM form"),
     ],
 )
 def test_a_renewal_command_that_does_not_renew_is_a_failure(
-    tmp_path: Path, runs: Callable[..., CertificateRuns], command: list[str], told: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    runs: Callable[..., CertificateRuns],
+    command: list[str],
+    seconds: float,
+    told: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     make(names=("example.org",), ca=make_ca(), days_left=5).write(tmp_path / "ssl")
-    entry = {"path": "ssl/cert.pem", "renewal_command": command, "renewal_timeout_seconds": 0.3}
+    entry = {"path": "ssl/cert.pem", "renewal_command": command, "renewal_timeout_seconds": seconds}
     result = runs(files=[entry]).run()
     [finding] = [f for f in result.findings if f.kind == "renewal_failed"]
     assert told in finding.message

@@ -65,7 +65,7 @@ class CertificateRuns:
         self.cert, self.key = self.ssl / "cert.pem", self.ssl / "key.pem"
         self.clock, self.heard = AheadClock(), Heard()
         self.subject: dict[str, Any] = settings.pop("subject", {})
-        self.settings: dict[str, Any] = {"key_type": "ecdsa", "reload_timeout_seconds": 1, **settings}
+        self.settings: dict[str, Any] = {"key_type": "ecdsa", "reload_timeout_seconds": 30, **settings}
         self._docker = {"url": docker_url}
 
     def run(self, mode: str = "standard", *, dry_run: bool = False, **changes: Any) -> Result:

@@ -1,7 +1,8 @@
 """Watches a pair of files from a process of its own, and prints how often it saw them, and each mismatch.
 
-`python -m tests.services.pair_watcher CERT KEY STOP` goes on until the file STOP is there. It reads the certificate,
-the key, and the certificate again: where that has not changed, the key that was read in between must be its own.
+`python -m tests.services.pair_watcher CERT KEY STOP` makes the file STOP.begun and goes on until STOP is there. It
+reads the certificate, the key, and the certificate again: where that has not changed, the key that was read in between
+must be its own.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ def main(cert: Path, key: Path, stop: Path) -> None:
     """Look until told to stop."""
     seen, known = set[str](), dict[bytes, str]()
     looks, wrong = 0, []
+    stop.with_suffix(".begun").touch()
     while not stop.exists() or not looks:
         try:
             before, private, after = cert.read_bytes(), key.read_bytes(), cert.read_bytes()

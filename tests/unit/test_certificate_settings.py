@@ -17,6 +17,7 @@ def settings(**values: Any) -> Settings:
 
 def test_nothing_need_be_set() -> None:
     assert (settings().key_type, settings().key_size, settings().cert_validity_days) == ("rsa", 2048, 365)
+    assert settings().reload_timeout_seconds == 10
     assert [cadence.mode for cadence in JOB.cadences] == ["watch", "standard"]
     assert JOB.modes[0] == "standard"
 
