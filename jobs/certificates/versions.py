@@ -159,7 +159,11 @@ def _publish(prepared: Path, stem: str, now: datetime) -> Path:
     name, attempt = timestamped(stem, now, ""), 0
     while os.path.lexists(place := prepared.with_name(name(attempt))):
         attempt += 1
-    prepared.rename(place)
+    try:
+        prepared.rename(place)
+    except BaseException:
+        shutil.rmtree(prepared, ignore_errors=True)
+        raise
     sync_directory(place.parent)
     return place
 

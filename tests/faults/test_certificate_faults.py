@@ -16,13 +16,14 @@ from jobs.certificates import check, issue
 from jobs.clients.certificates import read_certificate, read_key
 from jobs.clients.errors import ClientError
 from tests.services.agent_runs import kinds, sample
-from tests.services.binaries import need_root
+from tests.services.binaries import need, need_root
 from tests.services.certificate_runs import CertificateRuns
 from tests.services.certificates import fingerprint_of, is_pair, make, make_ca
 from tests.services.clocks import Faketime
 from tests.services.disks import ext4, make_read_only
 from tests.services.postgres import PostgresServer
 from tests.services.tls_server import TlsServer
+from tests.services.trees import tree_digest
 from tests.services.wait import wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -252,6 +253,35 @@ def test_a_read_only_disk_is_a_failed_renewal_and_the_inventory_goes_on(tmp_path
         assert {"renewal_failed", "state_not_saved"} <= set(kinds(result))
         assert sample(result, "sutazai_certificate_valid", certificate="ssl/cert.pem") == 1
         assert fingerprint_of(here.cert) == old
+
+
+RUN = """import sys
+from pathlib import Path
+from tests.services.certificate_runs import CertificateRuns
+print(*sorted({finding.kind for finding in CertificateRuns(Path(sys.argv[1])).run("force").findings}))
+"""
+
+
+@pytest.mark.parametrize(
+    "prefix",
+    [
+        ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "inject=fsync:error=EIO"],
+        ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "inject=rename:error=EIO"],
+        ["prlimit", "--fsize=300"],
+    ],
+    ids=["fsync fails", "rename fails", "files may not grow"],
+)
+def test_a_disk_that_refuses_is_a_failed_renewal_and_the_old_pair_stays(
+    here: CertificateRuns, prefix: list[str]
+) -> None:
+    program = need(prefix[0], package={"prlimit": "util-linux"}.get(prefix[0], prefix[0]))
+    assert here.run("force").status == "RENEWED"
+    before = tree_digest(here.base_dir)
+    command = [program, *prefix[1:], sys.executable, "-c", RUN, str(here.base_dir)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.stdout.split() == ["renewal_failed", "state_not_saved"], done.stderr
+    assert tree_digest(here.base_dir) == before, "nothing half done is left"
+    assert here.run("force").status == "RENEWED"
 
 
 def fill(mount: Path) -> None:
