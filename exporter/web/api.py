@@ -6,7 +6,6 @@ import html
 import ipaddress
 import json
 import re
-from dataclasses import asdict
 from http import HTTPStatus
 from typing import Any
 
@@ -99,7 +98,7 @@ class Api:
         job = all_jobs()[name]
         last = self._store.last_record(name)
         progress = self._daemon.progress(name)
-        running = asdict(progress) | {"since": progress.since.isoformat()} if progress else None
+        running = {**vars(progress), "since": progress.since.isoformat()} if progress else None
         return task_entry(job, cadences_of(self._daemon.configuration, name), last) | {"running": running}
 
     def runs(self, request: HttpRequest) -> Response:

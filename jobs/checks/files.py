@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobs.clients import Clients
+from jobs.core.certificates import covers
 from jobs.core.checks import Answer, Planned, Status, listed, sample
 from jobs.core.model import Family
 from jobs.core.settings import CertificateSettings
@@ -16,13 +17,8 @@ if TYPE_CHECKING:
     from jobs.clients.certificates import CertificateFacts
     from jobs.clients.host import BigFiles
 
-CERTIFICATE_EXPIRY = Family(
-    name="sutazai_certificate_expiry_timestamp_seconds",
-    help="Unix time at which a certificate expires.",
-    labels=("certificate",),
-)
 OVERSIZE_LOGS = Family(name="sutazai_log_files_oversize", help="Log files above the size limit.")
-FAMILIES = (CERTIFICATE_EXPIRY, OVERSIZE_LOGS)
+FAMILIES = (OVERSIZE_LOGS,)
 
 DEFAULT_CERTIFICATE = Path("ssl/cert.pem")
 DEFAULT_LOGS = Path("logs")
@@ -92,12 +88,4 @@ def judge_certificate(found: CertificateFacts, name: str, now: datetime, wanted:
         "expires": found.not_after.isoformat(),
         "names": found.names[:_MAX_NAMED],
     }
-    samples = (sample(CERTIFICATE_EXPIRY, found.not_after.timestamp(), certificate=name),)
-    return Answer(status, message, details, "" if status is Status.PASS else remedy, samples)
-
-
-def covers(names: Sequence[str], domain: str) -> bool:
-    """Whether a certificate for `names` is good for `domain`; a wildcard stands for one label (RFC 6125, 6.4.3)."""
-    wanted = domain.lower().rstrip(".")
-    wildcard = f"*.{wanted.partition('.')[2]}"
-    return any(name.lower() in (wanted, wildcard) for name in names)
+    return Answer(status, message, details, "" if status is Status.PASS else remedy)

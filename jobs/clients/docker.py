@@ -1,4 +1,4 @@
-"""The Docker engine: what runs, why it stopped, and the one thing that may be done about it, a restart.
+"""The Docker engine: what runs, why it stopped, and the two things that may be done: a restart, and a signal.
 
 Everything goes by container id. A name can move to another container between two calls; an id cannot.
 """
@@ -69,6 +69,13 @@ class DockerEngine:
         seconds = math.ceil(stop_timeout_seconds)
         # Starting takes time of its own, on a loaded host more than any other call.
         self._ask(lambda api: api.restart(container_id, timeout=seconds), extra_seconds=seconds + 30)
+
+    def signal(self, container_id: str, name: str) -> None:
+        """Send its main process a signal (`SIGHUP`); NoSuchContainer where it is gone, ClientError where it is stopped.
+
+        Meant for signals that make a service read its files anew, on containers that the configuration names.
+        """
+        self._ask(lambda api: api.kill(container_id, signal=name))
 
     def events(
         self, container_id: str, since: datetime, enough: Callable[[list[ContainerEvent]], bool]

@@ -108,6 +108,10 @@ class Host:
         """How long it has been up, suspension included."""
         return time.clock_gettime(time.CLOCK_BOOTTIME)
 
+    def boot_id(self) -> str:
+        """What names the time since the machine was started; the monotonic clock counts within it."""
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
     def load(self) -> Load:
         """Its load and the cores that this process may use."""
         return Load(os.getloadavg(), len(os.sched_getaffinity(0)))

@@ -106,6 +106,7 @@ def test_a_container_that_is_gone_is_told_apart(engine: DockerEngine, docker_cle
         lambda: engine.inspect(listed.id),
         lambda: engine.restart(listed.id, 1),
         lambda: engine.log_tail(listed.id, 1),
+        lambda: engine.signal(listed.id, "SIGHUP"),
     ):
         with pytest.raises(NoSuchContainer, match="No such container"):
             call()

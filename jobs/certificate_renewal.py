@@ -1,0 +1,46 @@
+"""Renews certificates before they end, and watches those that are served.
+
+Our own pair is `ssl/cert.pem` with `ssl/key.pem`; what somebody else issued is only ever renewed by the command that
+the configuration names for it. Exit code 0: all is well; 1: something to look at; 2: something is wrong; 3: a
+certificate is unusable, or a renewal failed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jobs.certificates.metrics import FAMILIES
+from jobs.certificates.settings import MODES, WATCH, Settings
+from jobs.core.cadence import Cadence
+from jobs.core.job import Job, JobError, ReportFiles
+from jobs.core.model import Request, Result
+
+if TYPE_CHECKING:
+    from jobs.clients import Clients
+
+
+def run(settings: Settings, clients: Clients, request: Request) -> Result:
+    """Take the inventory and renew what is due; with `dry_run` say what would be done, in mode `watch` only look."""
+    if request.target:
+        raise JobError(f"certificate-renewal looks at everything and takes no target (given: {request.target!r})")
+    # Here, as they load cryptography, which the daemon does not need.
+    from jobs.certificates.conclusion import conclude
+    from jobs.certificates.running import Run
+
+    mode = request.mode or MODES[0]
+    one = Run(settings, clients, mode, request.dry_run)
+    one.carry_out()
+    wants_report = mode != WATCH and not request.dry_run
+    return conclude(one, settings.schedule or JOB.cadences, wants_report=wants_report)
+
+
+JOB = Job(
+    name="certificate-renewal",
+    summary="Renews certificates, and compares what is served with what is on disk",
+    cadences=(Cadence.parse("every 60 minutes: watch"), Cadence.parse("daily at 04:00: standard")),
+    settings=Settings,
+    metrics=FAMILIES,
+    modes=MODES,
+    report=ReportFiles(directory="logs", stem="certificate_renewal_report", link="logs/latest_certificate_report.json"),
+    run=run,
+)
