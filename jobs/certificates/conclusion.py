@@ -84,7 +84,7 @@ def _samples(run: Run, files: Sequence[Judged], served: Sequence[Judged]) -> lis
         found.append(Sample(family=RENEWALS.name, labels=labels, value=run.notes.outcomes.count(outcome)))
     if run.state.last_renewal is not None:
         found.append(Sample(family=LAST_RENEWAL.name, value=run.state.last_renewal.timestamp()))
-    if run.state.clock is not None:
+    if run.state.last_run is not None:
         found.append(Sample(family=RENEWAL_OK.name, value=not run.state.last_error))
     return found
 

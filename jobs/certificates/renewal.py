@@ -14,10 +14,11 @@ from jobs.certificates.issue import Authority, Wanted, end_of, issue
 from jobs.certificates.metrics import Outcome
 from jobs.certificates.notes import Notes, Step
 from jobs.certificates.settings import OWN, Settings
-from jobs.certificates.state import ClockMark, Issued, State, StateFile, Switch
+from jobs.certificates.state import Issued, State, StateFile, Switch
 from jobs.certificates.versions import CERT, KEY, Pair, Versions
 from jobs.clients.certificates import CertificateFacts, read_certificate, read_file, read_key
 from jobs.clients.errors import Absent, ClientError
+from jobs.core.clock_jump import ClockMark
 from jobs.core.model import Severity
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class Own:
     inventory: Inventory
     notes: Notes
     state: State
+    began_seconds: float
     began: ClockMark
 
     def __post_init__(self) -> None:
@@ -60,12 +62,6 @@ class Own:
         """Make links of both files. They are already, unless the old pair was none: then the broken one goes last."""
         whole = self.inventory.own.facts is not None
         self.versions.link(*((CERT, KEY) if whole else (KEY, CERT)))
-
-
-def mark(clients: Clients) -> ClockMark:
-    """Both clocks now."""
-    clock = clients.clock
-    return ClockMark(wall=clock.now(), monotonic_seconds=clock.monotonic(), boot_id=clients.host.boot_id())
 
 
 class Renewal:
@@ -131,7 +127,7 @@ class Renewal:
 
     def _switch(self) -> str:
         own = self._own
-        if own.began.has_jumped(mark(own.clients)):
+        if own.began.jump(own.clients.clock_marks.at(own.clients.clock.now())):
             raise ClientError("the clock was set by more than an hour during the run, so no date is certain")
         own.remember(switching=Switch(version=self._version, previous=own.versions.in_use()))
         own.versions.switch(self._version)

@@ -13,15 +13,18 @@ from jobs.certificates.metrics import Outcome
 from jobs.certificates.notes import Notes, Step
 from jobs.certificates.ownership import Owner, blocked, needs_other, owner_of, reason_to_renew
 from jobs.certificates.reading import FileReading, read_listed
-from jobs.certificates.renewal import SUBJECT, Handover, Own, Renewal, failed, mark
+from jobs.certificates.renewal import SUBJECT, Handover, Own, Renewal, failed
 from jobs.certificates.settings import FORCE, OWN, WATCH, Settings
 from jobs.certificates.state import State, StateFile
 from jobs.certificates.versions import Versions, remove
 from jobs.clients.errors import ClientError
+from jobs.core.clock_jump import clock_finding
 from jobs.core.model import Severity
 
 if TYPE_CHECKING:
     from jobs.clients import Clients
+
+TASK = "certificate-renewal"
 
 
 class Run:
@@ -38,30 +41,35 @@ class Run:
 
     def carry_out(self) -> None:
         """Look, and unless the run only watches, change what is due."""
-        began = mark(self.clients)
+        began_seconds, began = self.clients.clock.monotonic(), self.clients.clock_marks.at(self.now)
         self.state = self._load()
         self.inventory = self._looker.look()
         if self.mode == WATCH:
             return
-        own = Own(self.clients, self.settings, self.inventory, self.notes, self.state, began)
-        jumped = own.state.clock is not None and own.state.clock.has_jumped(began)
-        if jumped:
-            message = (
-                "the clock was set by more than an hour since the last run: nothing is renewed or removed in this one"
-            )
-            self.notes.find("clock_jumped", "clock", Severity.MEDIUM, message, "see whether the clock is right")
+        own = Own(self.clients, self.settings, self.inventory, self.notes, self.state, began_seconds, began)
+        jump = self.clients.clock_marks.jump(TASK, self.now)
+        if jump is not None:
+            self.notes.findings.append(clock_finding(jump, "nothing is renewed or removed"))
         else:
             self._change(own)
         if not self.dry_run:
-            self._remember(own, jumped)
+            self._remember(own, jump is not None)
 
     def _remember(self, own: Own, jumped: bool) -> None:
         """Keep how it went: a run in which nothing failed ends what was said of an older failure."""
-        changes = {} if self._has_failed or jumped else {"last_error": ""}
-        own.try_to_remember(clock=mark(self.clients), **changes)
+        changes: dict[str, object] = {} if self._has_failed or jumped else {"last_error": ""}
+        own.try_to_remember(last_run=self.clients.clock.now(), **changes)
         self.state = own.state
+        self._mark_the_clock()
         if self.notes.actions:
             self.inventory = self._looker.look()
+
+    def _mark_the_clock(self) -> None:
+        try:
+            self.clients.clock_marks.set(TASK, self.clients.clock.now())
+        except OSError as error:
+            message = f"that this run was at {self.now:%Y-%m-%d %H:%M} cannot be remembered: {error}"
+            self.notes.find("state_not_saved", "host/clock", Severity.HIGH, message)
 
     @property
     def _has_failed(self) -> bool:
@@ -126,7 +134,7 @@ class Run:
 
     def _do_in_time(self, own: Own, reading: FileReading, judged: Judged) -> None:
         """Run a renewal command, unless this run might be ended in the middle of it."""
-        spent = self.clients.clock.monotonic() - own.began.monotonic_seconds
+        spent = self.clients.clock.monotonic() - own.began_seconds
         if (
             spent + reading.entry.renewal_timeout_seconds + self.settings.reload_timeout_seconds
             > self.settings.max_run_seconds

@@ -5,7 +5,7 @@ It is how a certificate is known to be our own: one that is not in here is someb
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -16,7 +16,6 @@ from jobs.core.files import atomic_write, sync_directory, timestamped
 from jobs.core.model import Value
 
 MAX_ISSUED = 50
-_TOLERATED_JUMP = timedelta(hours=1)
 
 
 class Issued(Value):
@@ -25,24 +24,6 @@ class Issued(Value):
     fingerprint: str
     key_digest: str
     at: datetime
-
-
-class ClockMark(Value):
-    """Both clocks at one moment of one boot, to see later whether somebody set the one that can be set."""
-
-    wall: datetime
-    monotonic_seconds: float
-    boot_id: str
-
-    def jump(self, other: ClockMark) -> timedelta:
-        """How far the wall clock was set between two marks; nothing is known across a boot."""
-        if self.boot_id != other.boot_id:
-            return timedelta(0)
-        return (other.wall - self.wall) - timedelta(seconds=other.monotonic_seconds - self.monotonic_seconds)
-
-    def has_jumped(self, other: ClockMark) -> bool:
-        """Whether the dates of one of the two are not to be trusted."""
-        return abs(self.jump(other)) > _TOLERATED_JUMP
 
 
 class Switch(Value):
@@ -55,16 +36,16 @@ class Switch(Value):
 class State(Value):
     """Everything that is remembered.
 
-    `switching` is there from before a switch until services have taken it; `last_error` says what failed in the last
-    run that renews; `clock` is from the end of that run.
+    `switching` is there from before a switch until services have taken it; `last_run` and `last_error` are of the last
+    run that renews what is due.
     """
 
     issued: tuple[Issued, ...] = ()
     switching: Switch | None = None
     previous: str = ""
     last_renewal: datetime | None = None
+    last_run: datetime | None = None
     last_error: str = ""
-    clock: ClockMark | None = None
 
     def updated(self, **changes: object) -> State:
         """This state with some fields replaced."""

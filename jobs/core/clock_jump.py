@@ -1,10 +1,34 @@
-"""What is told when the clock was set and a run therefore deletes and renews nothing."""
+"""Whether the wall clock was set between two moments, and what is told of a run that therefore changes nothing.
+
+By a wrong date what is young would be deleted as old, and what is valid renewed as expired.
+"""
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from jobs.core.model import Finding, Severity
+from jobs.core.model import Finding, FiniteFloat, Severity, Value
+
+TOLERANCE = timedelta(hours=1)
+
+
+class ClockMark(Value):
+    """The wall clock beside the time since boot, which nobody sets, at one moment of one boot."""
+
+    wall: datetime
+    since_boot_seconds: FiniteFloat
+    boot_id: str
+
+    def jump(self, later: ClockMark) -> timedelta | None:
+        """By how much the clock was set between this mark and a later one, where that is more than an hour; else None.
+
+        Across a reboot nobody knows how long the machine was off: only a clock that went backwards is noticed.
+        """
+        passed = timedelta(seconds=later.since_boot_seconds - self.since_boot_seconds)
+        if self.boot_id != later.boot_id:
+            passed = max(timedelta(0), later.wall - self.wall)
+        jump = later.wall - self.wall - passed
+        return jump if abs(jump) > TOLERANCE else None
 
 
 def clock_finding(jump: timedelta, left_undone: str) -> Finding:

@@ -7,6 +7,7 @@ import os
 import re
 import stat
 import subprocess
+import tempfile
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -223,7 +224,7 @@ def test_a_clock_that_was_set_renews_nothing_in_that_run(runs: Callable[..., Cer
     here.settings["keep_versions"] = 2
     here.clock.set_wall(340 * 86400)
     result = here.run("force")
-    assert "clock_jumped" in kinds(result)
+    assert "clock_set" in kinds(result)
     assert (result.actions, fingerprint_of(here.cert)) == ((), first)
     assert "issue" in [action.verb for action in here.run(dry_run=True).actions], "in that run, not for ever"
 
@@ -553,8 +554,9 @@ def test_a_file_that_may_not_be_read_is_unknown_and_no_good_news(
     need_root("becoming another user")
     make(names=("example.org",)).write(tmp_path / "ssl")
     (tmp_path / "ssl/cert.pem").chmod(0o600)
-    for directory in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
-        directory.chmod(directory.stat().st_mode | 0o055)
+    for directory in (tmp_path, *tmp_path.parents):
+        if directory.is_relative_to(tempfile.gettempdir()):
+            directory.chmod(stat.S_IMODE(directory.stat().st_mode) | 0o055)
     os.seteuid(65534)
     try:
         result = runs().run(dry_run=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 from jobs.certificate_renewal import JOB, Settings
 from jobs.clients import Clients
+from jobs.clients.clock_marks import ClockMarks
 from jobs.core.model import Request, Result
 from jobs.core.settings import World
 from tests.services.agent_runs import MovableClock
@@ -73,6 +74,7 @@ class CertificateRuns:
         settings = Settings.model_validate_json(json.dumps({**self.settings, **changes}, default=str))
         world = World.model_validate({"base_dir": self.base_dir, "docker": self._docker, "certificate": self.subject})
         clients = Clients(world, self.clock, self.heard, _none, _none)
+        clients.clock_marks = ClockMarks(self.base_dir, uptime=self.clock.monotonic)
         return JOB.run(settings, clients, Request(task=JOB.name, mode=mode, dry_run=dry_run))
 
     def state(self) -> Mapping[str, Any]:
