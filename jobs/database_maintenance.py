@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
+from jobs.backups import making
+from jobs.backups.settings import BackupMaking
 from jobs.clients.errors import ClientError
 from jobs.core.cadence import Cadence
 from jobs.core.checks import sample
@@ -42,10 +44,10 @@ SECONDS = Family(
     help="How long the last maintenance of the part took.",
     labels=("part",),
 )
-FAMILIES = (SUCCESS, LAST, SECONDS, *postgres.FAMILIES)
+FAMILIES = (SUCCESS, LAST, SECONDS, *making.FAMILIES, *postgres.FAMILIES)
 
 
-class Settings(PostgresMaintenance):
+class Settings(PostgresMaintenance, BackupMaking):
     """What the maintenance can be told."""
 
     max_run_seconds: Annotated[float, Field(ge=1, le=86400)] = Field(10800, description="A run is killed after this.")
@@ -94,6 +96,7 @@ def _steps(settings: Settings, clients: Clients, request: Request) -> list[_Step
     """The parts in their order: backups come before anything is changed."""
     deadline = clients.clock.monotonic() + settings.max_run_seconds
     return [
+        _Step(making.NAME, "backup", lambda lent: making.backup_part(settings, lent, request)),
         *(
             _Step(f"postgres/{server.name}", "postgresql", partial(_postgres, place, settings, request, deadline))
             for place, server in enumerate(clients.postgres_servers)
