@@ -70,8 +70,9 @@ class BackupFiles:
         """Write a backup's manifest beside it. Where it comes first, the backup is complete once it has its name."""
         atomic_write(_beside(path, MANIFEST_SUFFIX), _text(manifest), mode=SECRET_MODE)
 
-    def remove_manifest(self, path: Path) -> None:
-        """Take the manifest of a backup back that did not get its name after all."""
+    def discard(self, path: Path) -> None:
+        """Take back a new backup that could not be completed, with its manifest."""
+        path.unlink(missing_ok=True)
         _beside(path, MANIFEST_SUFFIX).unlink(missing_ok=True)
 
     def write_verified(self, path: Path, verified: Verified) -> None:

@@ -64,7 +64,8 @@ class Writer:
                 # Before the backup has its name: there is none without a manifest, whenever this process ends.
                 self._files.write_manifest(path, manifest)
         except BaseException:
-            self._files.remove_manifest(path)
+            # It may have got its name, where only the syncing of the directory failed.
+            self._files.discard(path)
             raise
         return facts, manifest
 
