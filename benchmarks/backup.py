@@ -1,4 +1,4 @@
-"""Backups of a database beside `pg_dump | gzip` and `pg_dump -Fc`; ours with sha256, row counts, fingerprint and fsync."""
+"""Backups of a database beside `pg_dump | gzip` and `pg_dump -Fc`; ours with sha256, row counts and fsync."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ def dumping(
         with running as found:
             yield found
     except CommandFailed as failure:
-        raise ClientError(_explained(failure)) from None
+        raise ClientError(_explained(failure, lock_timeout_seconds)) from None
     finally:
         if postgres.container:
             _end(session, mark)
@@ -139,8 +139,10 @@ def _end(session: Session, mark: str) -> None:
         session.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s", (mark,))
 
 
-def _explained(failure: CommandFailed) -> str:
+def _explained(failure: CommandFailed, lock_timeout_seconds: float) -> str:
     """Why pg_dump failed: what it calls the error, where the last line of several only tells the statement."""
     lines = [" ".join(line.split()) for line in failure.output.splitlines()]
     error = next((line for line in lines if "error: " in line), "")
+    if "statement timeout" in error:  # pg_dump sets it while it locks the tables, and only then
+        error = f"somebody has locked a table for longer than {lock_timeout_seconds:g} s"
     return f"{str(failure).partition(': ')[0]}: {last_line(error)}" if error else str(failure)

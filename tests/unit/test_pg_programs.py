@@ -1,4 +1,4 @@
-"""PostgreSQL's programs: the one that fits is found, hostile names stay names, and a password stays with the program."""
+"""PostgreSQL's programs: the one that fits is found, names stay names, and a password stays with the program."""
 
 from __future__ import annotations
 
@@ -14,7 +14,18 @@ from jobs.clients.commands import Child
 from jobs.clients.errors import Absent, ClientError
 from jobs.clients.pg_programs import conninfo, find_program, login, major_of, passfile_line
 
-HOSTILE = ["host=elsewhere", "--file=x", "a b;$(id)", "it's", "back\\slash", "\\'", "", " ", "postgresql://x/y", "ä\n\t"]
+HOSTILE = [
+    "host=elsewhere",
+    "--file=x",
+    "a b;$(id)",
+    "it's",
+    "back\\slash",
+    "\\'",
+    "",
+    " ",
+    "postgresql://x/y",
+    "ä\n\t",
+]
 
 
 def program(directory: Path, version: str, name: str = "pg_dump") -> Path:
@@ -49,7 +60,9 @@ def test_the_next_newer_one_will_do(tmp_path: Path) -> None:
 
 
 def test_an_older_one_is_refused_in_words_that_help(tmp_path: Path) -> None:
-    with pytest.raises(Absent, match=r"pg_dump 14 is older than the server, which is PostgreSQL 15: install postgresql"):
+    with pytest.raises(
+        Absent, match=r"pg_dump 14 is older than the server, which is PostgreSQL 15: install postgresql"
+    ):
         find_program("pg_dump", 15, [program(tmp_path / "a", "13.1"), program(tmp_path / "b", "14.2")])
 
 
