@@ -135,7 +135,7 @@ def _in_container(
 def _end(session: Session, mark: str) -> None:
     """End a dump in a container, which the engine cannot: without its connection it ends by itself."""
     with contextlib.suppress(ClientError):
-        session.query("ROLLBACK")
+        session.rollback()
         session.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s", (mark,))
 
 

@@ -56,6 +56,11 @@ class Session:
         with contextlib.suppress(psycopg2.Error):
             self._opened.cancel()
 
+    def rollback(self) -> None:
+        """End the transaction that is open, if one is, even where a statement in it has failed; raise QueryFailed."""
+        self._run_until("ROLLBACK", None, QUERY_SECONDS)
+        self._limit_seconds = 0.0  # what was set in the transaction is undone with it
+
     def query(
         self,
         sql: str,
@@ -68,12 +73,15 @@ class Session:
         Values go in by `%s` and `parameters`; names by `quoted`. Past its time the server ends it; where the server
         does not answer even that, it is left behind and the session is of no further use.
         """
-        deadline = time.monotonic() + timeout_seconds
+        if timeout_seconds != self._limit_seconds:
+            self._run_until(f"SET statement_timeout = {timeout_seconds * 1000:.0f}", None, timeout_seconds)
+            self._limit_seconds = timeout_seconds
+        return self._run_until(sql, parameters, timeout_seconds)
+
+    def _run_until(self, sql: str, parameters: Any, timeout_seconds: float) -> list[tuple[Any, ...]]:
         try:
-            if timeout_seconds != self._limit_seconds:
-                self._run(f"SET statement_timeout = {timeout_seconds * 1000:.0f}", None, deadline)
-                self._limit_seconds = timeout_seconds
-            return self._run(sql, parameters, deadline + 1)
+            # The server has its own limit, and should be the one to keep it: then the session is still of use.
+            return self._run(sql, parameters, time.monotonic() + timeout_seconds + 1)
         except TimeoutError:
             self._opened.close()
             raise QueryFailed(f"PostgreSQL at {self.where}: no result within {timeout_seconds:g} s") from None
