@@ -1,4 +1,4 @@
-"""What one part of the maintenance (a PostgreSQL server, Redis, the backups) came to, and what all of them amount to."""
+"""What one part of the maintenance (a PostgreSQL server, Redis, the backups) came to, and what all amount to."""
 
 from __future__ import annotations
 
