@@ -70,6 +70,11 @@ class Postgres:
         return self._settings.dsn is not None
 
     @property
+    def wanted_databases(self) -> Sequence[str] | None:
+        """The databases that are to be looked after; None for all of them."""
+        return self._settings.databases
+
+    @property
     def where(self) -> str:
         """Its host and port; raise Absent or ClientError as `parameters` does."""
         return _where(self.parameters())

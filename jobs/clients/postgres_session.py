@@ -40,6 +40,11 @@ class Session:
         """The server's version as libpq tells it: 150018 is 15.18."""
         return self._opened.server_version
 
+    @property
+    def alive(self) -> bool:
+        """Whether it can still be used; a server that ends a session makes it false with the next statement."""
+        return not self._opened.closed
+
     def query(
         self,
         sql: str,
