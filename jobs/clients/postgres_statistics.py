@@ -30,7 +30,7 @@ SELECT current_setting('server_version'), pg_is_in_recovery(),
        pg_has_role('pg_read_all_stats', 'USAGE')
 """
 _DATABASES = """
-SELECT d.datname, d.datistemplate,
+SELECT d.datname, d.datistemplate, d.datallowconn,
        CASE WHEN has_database_privilege(d.oid, 'CONNECT') OR pg_has_role('pg_read_all_stats', 'USAGE')
             THEN pg_database_size(d.oid) END,
        age(d.datfrozenxid), mxid_age(d.datminmxid),

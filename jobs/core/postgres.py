@@ -21,6 +21,7 @@ class Database:
 
     name: str
     template: bool
+    connectable: bool
     bytes: int | None
     transaction_age: int
     multixact_age: int
