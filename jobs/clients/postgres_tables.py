@@ -57,6 +57,11 @@ SELECT n.nspname, c.relname, t.relname, c.relpages::bigint * {page}, pg_stat_get
  WHERE c.relkind = 'i' AND c.relpersistence <> 't' AND n.nspname NOT IN ('pg_catalog', 'information_schema')
    AND (n.nspname <> 'pg_toast' OR NOT i.indisvalid)
 """
+# Rebuilding an index waits for every snapshot in its database that is older than the new index.
+_OLDEST_SNAPSHOT = """
+SELECT max(extract(epoch FROM now() - xact_start))::float8 FROM pg_stat_activity
+ WHERE datname = current_database() AND backend_xmin IS NOT NULL AND pid <> pg_backend_pid()
+"""
 # Widths are known where every column has statistics; those of an expression stand under the index's own name.
 _WIDTHS = """
 WITH relations AS (
@@ -104,6 +109,12 @@ def database_bytes(session: Session) -> int:
     """The size of the session's database."""
     [(size,)] = session.query("SELECT pg_database_size(current_database())", timeout_seconds=_READ_SECONDS)
     return int(size)
+
+
+def oldest_snapshot_seconds(session: Session) -> float:
+    """Age of the oldest transaction in the database that a rebuilding would wait for; of those that we may see."""
+    [(seconds,)] = session.query(_OLDEST_SNAPSHOT)
+    return float(seconds or 0)
 
 
 def prepare(session: Session, lock_timeout_seconds: float) -> None:

@@ -178,6 +178,8 @@ class Upkeep:
             if seconds < 1:
                 self._stopped = "the run's time is used up"
                 return Done(work, Outcome.POSTPONED, self._stopped)
+            if work.verb is Verb.REINDEX and (reason := self._waits(session)):
+                return Done(work, Outcome.LOCKED, reason)
             self._report.log("info", f"{work.verb} {session.database} {work.label}: {work.reason}")
             _execute(session, work, seconds)
         except QueryFailed as error:
@@ -196,6 +198,12 @@ class Upkeep:
                 self._stopped = closed_gate(session, self._settings.max_replica_lag_mb * 1e6)
                 self._gate_seen = time.monotonic()
             return bool(self._stopped)
+
+    def _waits(self, session: Session) -> str:
+        """Why a rebuilding would not end: one that is cut off leaves an index that costs and does not serve."""
+        seconds = client.oldest_snapshot_seconds(session)
+        waits = seconds > self._settings.lock_timeout_seconds
+        return f"a transaction has been open for {seconds:.0f} s" if waits else ""
 
     def _failed(self, connection: Connection, work: Work, error: QueryFailed) -> Done:
         if error.sqlstate in _GONE:
