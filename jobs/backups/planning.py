@@ -71,7 +71,7 @@ def _plan(
 
 def _databases(settings: BackupMaking, clients: Clients, server: Postgres) -> Iterator[Target]:
     # Those that somebody named are taken as they are: one that is missing must not keep the others from being found.
-    names = server.configured_databases or server.databases()
+    names = server.wanted_databases or server.databases()
     main = server.parameters().get("dbname", "") if server.configured and server.name == MAIN_SERVER else ""
     for name in names:
         yield Target(

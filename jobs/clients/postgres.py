@@ -72,8 +72,8 @@ class Postgres:
         return self._settings.dsn is not None
 
     @property
-    def configured_databases(self) -> Sequence[str] | None:
-        """The databases to look after that somebody named; None where all of them are meant."""
+    def wanted_databases(self) -> Sequence[str] | None:
+        """The databases that are to be looked after; None for all of them."""
         return self._settings.databases
 
     @property

@@ -61,6 +61,11 @@ class Session:
         self._run_until("ROLLBACK", None, QUERY_SECONDS)
         self._limit_seconds = 0.0  # what was set in the transaction is undone with it
 
+    @property
+    def alive(self) -> bool:
+        """Whether it can still be used; a server that ends a session makes it false with the next statement."""
+        return not self._opened.closed
+
     def query(
         self,
         sql: str,

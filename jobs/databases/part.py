@@ -1,4 +1,4 @@
-"""What one part of the maintenance (a PostgreSQL server, Redis, the backups) came to, and what all of them amount to."""
+"""What one part of the maintenance (a PostgreSQL server, Redis, the backups) came to, and what all amount to."""
 
 from __future__ import annotations
 
@@ -55,11 +55,11 @@ class Share:
 
 def overall(parts: Sequence[Part], findings: Sequence[Finding]) -> tuple[str, int]:
     """The status that all parts and findings amount to, and its exit code."""
-    if all(part.absent for part in parts):
-        return "NOT_CONFIGURED", 0
     worst = {finding.severity for finding in findings}
     if Severity.CRITICAL in worst:
         return "CRITICAL", 3
     if Severity.HIGH in worst or any(part.failed for part in parts):
         return "DEGRADED", 2
-    return ("WARNING", 1) if Severity.MEDIUM in worst else ("HEALTHY", 0)
+    if Severity.MEDIUM in worst:
+        return "WARNING", 1
+    return ("NOT_CONFIGURED" if all(part.absent for part in parts) else "HEALTHY"), 0
