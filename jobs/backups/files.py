@@ -135,9 +135,9 @@ def _is_backup(path: Path) -> bool:
 
 
 def _is_part(name: str) -> bool:
-    """Whether a name is that of a backup under way; those of manifests and proofs are there for a moment only."""
+    """Whether a name is that of a backup or manifest under way; proofs are written by others, at any time."""
     match = LEFTOVER.fullmatch(name)
-    return match is not None and match[1].endswith(tuple(Format))
+    return match is not None and match[1].removesuffix(MANIFEST_SUFFIX).endswith(tuple(Format))
 
 
 def _stands_alone(name: str, names: set[str]) -> bool:

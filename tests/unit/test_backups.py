@@ -114,6 +114,7 @@ def test_what_killed_runs_left_is_known_and_nothing_else_is_touched(files: Backu
     directory = files.of(Kind.DATABASE)
     whole = made(files)
     left = [
+        ".e.rdb.manifest.json.0123456789abcdef.tmp",
         ".b.dump.0123456789abcdef.tmp",
         ".c.sql.gz.0123456789abcdef.tmp",
         "d.dump.manifest.json",
