@@ -18,7 +18,7 @@ DELETE FROM {name} WHERE id % 2 = 0
 
 
 class Maintenance:
-    """Runs on one base directory; `config` is what the configuration says beside the server."""
+    """Runs on one base directory, without backups unless they are asked for in `settings`."""
 
     def __init__(self, run_cli: Callable[..., CompletedProcess[str]], tmp_path: Path) -> None:
         self._run_cli, self.base = run_cli, tmp_path / "base"
@@ -35,7 +35,8 @@ class Maintenance:
     ) -> dict[str, Any]:
         """The result of a run, whose exit code must be `code`, if one is given, and a verdict in any case."""
         words = ["--mode", mode] * bool(mode) + ["--dry-run"] * dry_run
-        config = {"postgres": postgres, "jobs": {"database_maintenance": settings or {}}}
+        own = {"backup_enabled": False, **(settings or {})}
+        config = {"postgres": postgres, "jobs": {"database_maintenance": own}}
         done = self._run_cli("run", "database-maintenance", "--json", *words, config=config)
         self.said = done.stdout + done.stderr
         assert done.returncode in ((0, 1, 2, 3) if code is None else (code,)), self.said
