@@ -5,8 +5,9 @@ Whatever fails, the backups before it stay, and the next target has its turn.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,7 +44,7 @@ def backup_part(settings: BackupMaking, clients: Clients, request: Request) -> P
         return Part(NAME, report={"enabled": False}, absent=True)
     files = BackupFiles(clients.base_dir)
     if request.mode == STATISTICS:
-        return Part(NAME, samples=tuple(telling.statistics(_listed(files, clients.clock.now()), files.directory)))
+        return Part(NAME, samples=tuple(telling.statistics(files)))
     making = _Making(settings, clients, files)
     plan = make_plan(settings, clients, {(backup.kind, backup.source) for backup in making.existing})
     if not plan.targets and not plan.unplanned:
@@ -79,17 +80,21 @@ class _Making:
         writer = Writer(self._files, self._settings, self.existing, self._clients.clock.monotonic)
         outcomes = []
         for count, target in enumerate(plan.targets):
-            self._clients.report.progress(count, len(plan.targets), f"backup of {target.source}")
-            outcomes.append(self._made(writer, target))
+            outcomes.append(self._made(writer, target, partial(self._progress, count, len(plan.targets), target)))
         if trusted:
             removed += self._remove(self._too_old(_listed(self._files, self._now)))
-        self._clients.clock_marks.set(NAME, self._now)
+        self._mark_clock()
         return self._part([*outcomes, *_unplanned(plan)], removed, done=True)
 
-    def _made(self, writer: Writer, target: Target) -> Outcome:
+    def _progress(self, count: int, of: int, target: Target, part: float, size: int) -> None:
+        told = f"backup of {target.source}{f': {size >> 20} MiB' if size else ''}"
+        self._clients.report.progress(int((count + part) * 1000), of * 1000, told)
+
+    def _made(self, writer: Writer, target: Target, tell: Callable[[float, int], None]) -> Outcome:
+        tell(0, 0)
         left_seconds = self._deadline - self._clients.clock.monotonic()
         try:
-            made = writer.make(target, self._clients.clock.now(), left_seconds)
+            made = writer.make(target, self._clients.clock.now(), left_seconds, tell)
         except BackupFailed as failure:
             self._clients.report.log("error", f"no backup of {target.source}: {failure}")
             return Outcome(target.kind, target.source, error=str(failure), remedy=failure.remedy)
@@ -115,10 +120,21 @@ class _Making:
         return gone
 
     def _clock_is_trusted(self) -> bool:
-        jump = self._clients.clock_marks.jump(NAME, self._now)
+        try:
+            jump = self._clients.clock_marks.jump(NAME, self._now)
+        except OSError as error:
+            self._findings.append(telling.mark_finding(error))
+            return False
         if jump is not None:
             self._findings.append(clock_finding(jump, "no backup is removed"))
         return jump is None
+
+    def _mark_clock(self) -> None:
+        try:
+            self._clients.clock_marks.set(NAME, self._now)
+        except OSError as error:
+            found = telling.mark_finding(error)
+            self._findings += [found] if found.kind not in {finding.kind for finding in self._findings} else []
 
     def _part(self, outcomes: Sequence[Outcome], removals: Sequence[Removal], *, done: bool) -> Part:
         backups = _listed(self._files, self._now)
@@ -131,7 +147,7 @@ class _Making:
             report=telling.report(outcomes, removals, backups, days, self._now),
             findings=(*(finding for outcome in outcomes for finding in outcome.findings()), *self._findings),
             actions=tuple(actions),
-            samples=(*telling.statistics(backups, self._files.directory), *figures),
+            samples=(*telling.statistics(self._files), *figures),
             lasting=tuple(telling.of_sources(outcomes, backups)) if done else (),
             failed=any(outcome.error for outcome in outcomes),
         )

@@ -23,16 +23,23 @@ _THREADS = 2
 class Sink:
     """A backup's file. `expected_bytes` is the size of the backup before it, where there is one.
 
-    Leaves `min_free_bytes` on the file system: the database may well be on it, too.
+    Leaves `min_free_bytes` on the file system: the database may well be on it, too. `tell` hears now and then what part
+    of it is done, as far as is known, and its size so far.
     """
 
     def __init__(
-        self, file: IO[bytes], directory: Path, *, min_free_bytes: int, expected_bytes: int | None = None
+        self,
+        file: IO[bytes],
+        directory: Path,
+        *,
+        min_free_bytes: int,
+        expected_bytes: int | None = None,
+        tell: Callable[[float, int], object] = lambda part, size: None,
     ) -> None:
         self._file, self._directory, self._min_free_bytes = file, directory, min_free_bytes
+        self._expected_bytes, self._tell = expected_bytes, tell
         self._sum = hashlib.sha256()
         self._look_at = _LOOK_BYTES
-        self.known = expected_bytes is not None
         self.bytes = 0
         self._need(expected_bytes or 0)
 
@@ -43,7 +50,7 @@ class Sink:
 
     def expect(self, size: int) -> None:
         """Say about how large it becomes, where nothing better is known; raise BackupFailed without room for it."""
-        if not self.known:
+        if self._expected_bytes is None:
             self._need(size)
 
     def write(self, data: bytes) -> int:
@@ -54,6 +61,7 @@ class Sink:
         if self.bytes >= self._look_at:
             self._look_at = self.bytes + _LOOK_BYTES
             self._need(0)
+            self._tell(min(0.99, self.bytes / self._expected_bytes) if self._expected_bytes else 0, self.bytes)
         return len(data)
 
     def _need(self, size: int) -> None:

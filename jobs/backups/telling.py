@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from jobs.backups.files import BackupFiles
 from jobs.backups.retention import Removal
 from jobs.backups.space import room_at
 from jobs.backups.writing import Made
@@ -106,14 +107,24 @@ def removal_finding(removal: Removal, error: OSError) -> Finding:
     )
 
 
-def statistics(backups: Sequence[Backup], directory: Path) -> Iterator[Sample]:
+def mark_finding(error: OSError) -> Finding:
+    """That it cannot be known, or not be remembered, by which clock a run went."""
+    return Finding(
+        kind="state_not_saved",
+        subject="backups/clock",
+        severity=Severity.MEDIUM,
+        message=f"{error.filename or 'data/clock'}: {error.strerror or error}: whether the clock was set goes unnoticed",
+        remedy="look at the permissions of data/ in the base directory; what cannot be compared removes no backup",
+    )
+
+
+def statistics(files: BackupFiles) -> Iterator[Sample]:
     """What is there now."""
-    counts = Counter(backup.kind for backup in backups)
-    sizes = Counter({kind: sum(backup.bytes for backup in backups if backup.kind is kind) for kind in Kind})
     for kind in Kind:
-        yield sample(COUNT, counts[kind], kind=kind)
-        yield sample(STORED, sizes[kind], kind=kind)
-    yield sample(FREE, room_at(directory).free_bytes)
+        sizes = files.sizes(kind)
+        yield sample(COUNT, len(sizes), kind=kind)
+        yield sample(STORED, sum(sizes), kind=kind)
+    yield sample(FREE, room_at(files.directory).free_bytes)
 
 
 def counters(outcomes: Sequence[Outcome], removed: Sequence[Removal]) -> Iterator[Sample]:

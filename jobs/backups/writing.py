@@ -36,21 +36,27 @@ class Writer:
     ) -> None:
         self._files, self._settings, self._existing, self._monotonic = files, settings, existing, monotonic
 
-    def make(self, target: Target, now: datetime, left_seconds: float) -> Made:
-        """Make the backup of a target within the time that is left; raise BackupFailed, with nothing of it left."""
+    def make(self, target: Target, now: datetime, left_seconds: float, tell: Callable[[float, int], object]) -> Made:
+        """Make the backup of a target within the time that is left; raise BackupFailed, with nothing of it left.
+
+        `tell` hears what part of it is done, as far as is known, and its size so far.
+        """
         began = self._monotonic()
         if left_seconds <= 0:
             raise BackupFailed("there is no time left for it in this run", "raise max_run_seconds of this job")
         try:
             path = self._files.new_path(target.kind, target.stem, now, target.form)
-            facts, manifest = self._write(target, path, now, min(left_seconds, self._settings.backup_timeout_seconds))
+            limit = min(left_seconds, self._settings.backup_timeout_seconds)
+            facts, manifest = self._write(target, path, now, limit, tell)
         except OSError as error:
             raise explained(error, self._files.of(target.kind)) from None
         except ClientError as error:
             raise BackupFailed(str(error), _remedy(error)) from None
         return Made(path, manifest, self._monotonic() - began, facts)
 
-    def _write(self, target: Target, path: Path, now: datetime, timeout_seconds: float) -> tuple[Facts, Manifest]:
+    def _write(
+        self, target: Target, path: Path, now: datetime, limit: float, tell: Callable[[float, int], object]
+    ) -> tuple[Facts, Manifest]:
         try:
             with atomic_stream(path, mode=SECRET_MODE) as file:
                 sink = Sink(
@@ -58,8 +64,9 @@ class Writer:
                     path.parent,
                     min_free_bytes=self._settings.backup_min_free_mb << 20,
                     expected_bytes=self._size_before(target),
+                    tell=tell,
                 )
-                facts = target.make(sink, timeout_seconds)
+                facts = target.make(sink, limit)
                 manifest = _manifest(target, path, now, sink, facts)
                 # Before the backup has its name: there is none without a manifest, whenever this process ends.
                 self._files.write_manifest(path, manifest)

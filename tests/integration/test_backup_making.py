@@ -5,10 +5,11 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
+import re
 import secrets
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -25,6 +26,7 @@ from jobs.core.settings import PostgresSettings
 from jobs.databases.part import STATISTICS
 from tests.services.backup_runs import BackupRuns, value
 from tests.services.postgres import PostgresServer
+from tests.services.postgres_standby import PostgresStandby
 from tests.services.process import plain_environment
 from tests.services.redis import RedisServer
 from tests.services.trees import tree_digest
@@ -145,6 +147,21 @@ def test_the_rows_are_counted_in_the_snapshot_that_is_dumped(tmp_path: Path, pos
         for backup in runs.backups():
             assert backup.manifest is not None
             assert restored(server, backup, "busy_again").row_counts == backup.manifest.row_counts
+
+
+def test_a_standby_is_backed_up_like_any_other(tmp_path: Path, postgres_factory: Callable[..., PostgresServer]) -> None:
+    primary = postgres_factory()
+    primary.execute(SCHEMA)
+    standby = PostgresStandby(primary)
+    try:
+        runs = runs_of(tmp_path, standby, standby.database)
+        part = runs.run()
+    finally:
+        standby.close()
+    assert part.findings == ()
+    (backup,) = runs.backups()
+    assert backup.manifest is not None
+    assert restored(primary, backup, "standby_again").row_counts == backup.manifest.row_counts
 
 
 def test_two_connections_are_enough(tmp_path: Path, postgres_server: PostgresServer) -> None:
@@ -525,6 +542,26 @@ def test_the_figures_of_a_source_are_measured_and_outlive_a_failure(tmp_path: Pa
     assert value(second, "sutazai_backup_last_success_timestamp_seconds", **labels) == made_at
     assert value(second, "sutazai_backup_bytes", **labels) == backup.path.stat().st_size
     assert value(second, "sutazai_backup_duration_seconds", **labels) is None
+
+
+def test_how_far_it_is_is_told(tmp_path: Path) -> None:
+    runs = config_runs(tmp_path)
+    (tmp_path / "ssl").mkdir()
+    (tmp_path / "ssl" / "cert.pem").write_text("x")
+    runs.run()
+    assert [line for line in runs.reporter.lines if line.startswith("backup of")] == [
+        "backup of config",
+        "backup of certificates",
+    ]
+    assert any(re.fullmatch(r"info: backed up config: .*\(\d+ bytes, \d\.\d s\)", line) for line in runs.reporter.lines)
+
+
+def test_a_clock_that_cannot_be_remembered_is_a_finding_and_the_backup_counts(tmp_path: Path) -> None:
+    runs = config_runs(tmp_path)
+    (tmp_path / "data").write_text("in the way")
+    part = runs.run()
+    assert [finding.kind for finding in part.findings] == ["state_not_saved"]
+    assert len(runs.backups(Kind.CONFIG)) == 1
 
 
 def test_a_run_without_time_left_fails_what_it_cannot_begin(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 
-from tests.services.postgres import PostgresServer, client_program
+from tests.services.postgres import PostgresServer
 from tests.services.process import plain_environment
 
 
@@ -22,7 +22,7 @@ class PostgresStandby(PostgresServer):
         self.password = self._primary.password
         made = subprocess.run(
             [
-                client_program("pg_basebackup"),
+                self._primary.program("pg_basebackup"),
                 f"--dbname={self._primary.dsn_of('postgres')}",
                 f"--pgdata={self.data_dir}",
                 "--write-recovery-conf",
