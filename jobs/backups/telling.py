@@ -86,7 +86,7 @@ class Outcome:
         """That it was made, or would be."""
         if self.path is None:
             return None
-        detail = f"{self.path.parent.name}/{self.path.name}{f' of {self.parts}' if self.parts else ''}"
+        detail = f"to {self.path.parent.name}/{self.path.name}{f' of {self.parts}' if self.parts else ''}"
         return Action(verb="back up", subject=self.source, detail=detail, done=self.made is not None)
 
 
@@ -113,7 +113,7 @@ def mark_finding(error: OSError) -> Finding:
         kind="state_not_saved",
         subject="backups/clock",
         severity=Severity.MEDIUM,
-        message=f"{error.filename or 'data/clock'}: {error.strerror or error}: whether the clock was set goes unnoticed",
+        message=f"it goes unnoticed whether the clock was set: {error.filename or 'data'}: {error.strerror or error}",
         remedy="look at the permissions of data/ in the base directory; what cannot be compared removes no backup",
     )
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from jobs.clients.commands import Child, CommandFailed, last_line
 from jobs.clients.errors import ClientError
-from jobs.clients.pg_programs import PgProgram, conninfo, find_program, login, major_of
+from jobs.clients.pg_programs import PgProgram, conninfo, find_program, login, major_in, major_of
 from jobs.clients.postgres_session import Session
 from jobs.core.backups import Format
 
@@ -87,12 +87,13 @@ def dumping(
         f"--snapshot={snapshot}",
         f"--lock-wait-timeout={lock_timeout_seconds * 1000:.0f}",
     ]
+    major = major_of(session.server_version)
     mark = f"sutazai-exporter pg_dump {os.getpid()}"
     parameters = {**postgres.parameters(), **session.parameters, "application_name": mark}
     if postgres.container:
-        running = _in_container(docker, postgres.container, parameters, options, timeout_seconds)
+        running = _in_container(docker, postgres.container, major, parameters, options, timeout_seconds)
     else:
-        program = find_program("pg_dump", major_of(session.server_version), postgres.programs)
+        program = find_program("pg_dump", major, postgres.programs)
         running = _on_this_host(program, parameters, options, timeout_seconds)
     try:
         with running as found:
@@ -120,11 +121,20 @@ def _on_this_host(
 
 @contextmanager
 def _in_container(
-    docker: DockerEngine, container: str, parameters: Mapping[str, str], options: Sequence[str], timeout_seconds: float
+    docker: DockerEngine,
+    container: str,
+    major: int,
+    parameters: Mapping[str, str],
+    options: Sequence[str],
+    timeout_seconds: float,
 ) -> Iterator[tuple[Program, str]]:
     with docker.program(container, ["pg_dump", "--version"], environment={}, timeout_seconds=30) as asked:
         version = b"".join(asked.chunks())[:200].decode(errors="replace").strip()
         asked.wait()
+    if (its_major := major_in(version)) is not None and its_major < major:
+        raise ClientError(
+            f"pg_dump {its_major} in the container {container} is older than the server (PostgreSQL {major})"
+        )
     inside = {name: value for name, value in parameters.items() if name not in _OF_OUR_WAY}
     environment = {"PGPASSWORD": parameters["password"]} if parameters.get("password") else {}
     command = ["pg_dump", *options, f"--dbname={conninfo(inside)}"]

@@ -49,6 +49,12 @@ def major_of(server_version: int) -> int:
     return server_version // 10000
 
 
+def major_in(version: str) -> int | None:
+    """The major version in what a program answers to `--version`: 15 in `pg_dump (PostgreSQL) 15.18`."""
+    match = _VERSION.search(version)
+    return int(match[1]) if match else None
+
+
 def find_program(name: str, major: int, directories: Sequence[Path] = ()) -> PgProgram:
     """The program of the server's major version, else of the next newer one, in `directories` first.
 
@@ -57,10 +63,10 @@ def find_program(name: str, major: int, directories: Sequence[Path] = ()) -> PgP
     found: list[PgProgram] = []
     for path in _candidates(name, directories):
         version = _version_of(path)
-        match = _VERSION.search(version)
-        if match is None:
+        its_major = major_in(version)
+        if its_major is None:
             continue
-        found.append(PgProgram(path, version.strip()[:200], int(match[1])))
+        found.append(PgProgram(path, version.strip()[:200], its_major))
         if found[-1].major == major:
             return found[-1]
     fitting = sorted((program for program in found if program.major > major), key=lambda program: program.major)

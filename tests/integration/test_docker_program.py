@@ -156,6 +156,21 @@ def test_a_dump_in_a_container_that_fails_leaves_nothing_behind(
     assert runs.names(Kind.DATABASE) == []
 
 
+def test_an_older_pg_dump_in_the_container_is_refused(
+    tmp_path: Path, docker_clean: DockerEngine, postgres_server: PostgresServer
+) -> None:
+    """The script stands for an older client: only one version is installed here."""
+    container = docker_clean.run(AGENT_IMAGE, "db", command=["sleep", "1000"])
+    script, buffer = b"#!/bin/sh\necho 'pg_dump (PostgreSQL) 9.6.24'\n", io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        entry = tarfile.TarInfo("pg_dump")
+        entry.size, entry.mode = len(script), 0o755
+        tar.addfile(entry, io.BytesIO(script))
+    container.put_archive("/bin", buffer.getvalue())
+    part = runs_of(tmp_path, docker_clean, postgres_server, postgres_server.database).run()
+    assert "pg_dump 9 in the container db is older than the server (PostgreSQL 15)" in part.findings[0].message
+
+
 def test_a_container_without_pg_dump_is_told(
     tmp_path: Path, docker_clean: DockerEngine, postgres_server: PostgresServer
 ) -> None:
