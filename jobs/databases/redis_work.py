@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from jobs.clients.errors import ClientError, Refused
 from jobs.core.model import Action, Finding, Severity
 from jobs.core.redis import Figures
-from jobs.databases.redis_judgement import SUBJECT, Step, Verb, finding, is_fragmented
+from jobs.databases.redis_judgement import SUBJECT, Step, Verb, finding
 from jobs.databases.redis_reading import read_figures
 from jobs.databases.redis_settings import RedisMaintenance
 from jobs.databases.state import Corrupt, Memory
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 ACTIVE_DEFRAG = "activedefrag"
 _RESTART = "a restart gives the memory back"
 _LOOK_SECONDS = 0.5
+_SETTLED_RATIO = 1.1
+"""What Redis itself aims at (active-defrag-threshold-lower); stopping at our own limit would begin anew each day."""
 _IDLE_LOOKS = 20
 """A server that has not begun after ten seconds (it decides once a second) finds by its own settings nothing to do."""
 
@@ -115,7 +117,8 @@ class Work:
             spent = self.clients.clock.monotonic() - began
             self.clients.report.progress(int(min(spent, limit)), int(limit) or 1, "defragmenting Redis")
             idle = 0 if figures.memory.defragmenting else idle + 1
-            if not is_fragmented(figures.memory, self.settings) or spent >= limit or idle >= _IDLE_LOOKS:
+            settled = (figures.memory.fragmentation_ratio or 0) <= _SETTLED_RATIO
+            if settled or spent >= limit or idle >= _IDLE_LOOKS:
                 return figures
             self.pause(_LOOK_SECONDS)
 
