@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
@@ -9,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from jobs.clients import Clients
+from jobs.clients.redis import Redis
 from jobs.core.model import Finding, Observation, Request, Severity
-from jobs.core.settings import World
+from jobs.core.settings import RedisSettings, World
 from jobs.databases.part import FULL, STANDARD, STATISTICS, Part
 from jobs.databases.redis import redis_part
 from jobs.databases.redis_settings import RedisMaintenance
@@ -415,6 +418,22 @@ def test_a_user_that_may_only_look_gets_findings_with_the_rule_that_is_missing(
     assert "canary-password" not in f"{part}{refused}{maintainer.store.lines}"
 
 
+def test_the_rights_that_the_documentation_names_suffice(redis_factory: Factory, maintainer: Maintainer) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "redis.md").read_text()
+    rules = re.findall(r"ACL SETUSER exporter ((?:on >PASSWORD )?[+a-z| ]+?)  ", page)
+    assert len(rules) == 3
+    server = redis_factory(save="3600 1000000", repl_diskless_sync_delay=0)
+    _fragment(server)
+    server.client().execute_command("ACL", "SETUSER", "exporter", *" ".join(rules).split())
+    url = f"redis://exporter:PASSWORD@127.0.0.1:{server.port}/0"
+    part = maintainer.run(url, FULL, redis_reclaim_min_mb=1)
+    assert verbs(part) == ["purge", "save"]
+    assert not any("may not use" in finding.message for finding in part.findings)
+    found = Redis(RedisSettings(url=SecretStr(url)))
+    assert found.status().used_bytes > 0
+    assert found.snapshot(len, deadline_seconds=60).keys == 6000
+
+
 def test_a_managed_server_without_config_is_looked_at_all_the_same(
     redis_factory: Factory, maintainer: Maintainer
 ) -> None:
@@ -430,8 +449,6 @@ def test_a_managed_server_without_config_is_looked_at_all_the_same(
 def test_nobody_there_and_nobody_wanted_is_absence(maintainer: Maintainer) -> None:
     world = World.model_validate({"base_dir": maintainer.base_dir})
     clients = Clients(world, RealDurations(), maintainer.store, _none, lambda: maintainer.store)
-    from jobs.clients.redis import Redis
-
     clients.redis = Redis(world.redis, port=free_port())
     part = redis_part(RedisMaintenance(), clients, Request(task="database-maintenance"))
     assert (part.absent, part.failed) == (True, False)
