@@ -13,10 +13,10 @@ import pytest
 
 from jobs.core.model import Severity
 from jobs.databases.part import FULL, STATISTICS
-from tests.integration.test_redis_maintenance import Factory, Maintainer, fill, findings, values, verbs
 from tests.services.exporter_daemon import command_line, environment_of, write_config
 from tests.services.redis import RedisServer
 from tests.services.redis_defrag import DefragmentingRedis
+from tests.services.redis_runs import Factory, Maintainer, fill, findings, values, verbs
 from tests.services.wait import wait_for
 from tests.stand_ins import TcpServer, endless, silent
 
