@@ -76,19 +76,20 @@ def _part(session: Session, settings: RedisMaintenance, clients: Clients, reques
 def _steps(
     reading: Reading, settings: RedisMaintenance, clients: Clients, request: Request
 ) -> tuple[list[Step], list[Finding]]:
-    """What is due; what a run that was killed has left behind comes first."""
+    """What is due, and what is to be told of a run that was killed: what it left changed is put back first."""
     steps = due(reading, settings, everything=request.mode == FULL)
     try:
         former = left_changed(clients.base_dir, reading.where)
     except ClientError as error:
-        return steps, [finding("state_not_read", Severity.MEDIUM, str(error))]
+        # Defragmenting would overwrite what could not be read.
+        others = [step for step in steps if step.verb is not Verb.DEFRAGMENT]
+        return others, [finding("state_not_read", Severity.MEDIUM, str(error))]
     if not former:
         return steps, []
     message = f"Redis at {reading.where}: a run that was killed left {ACTIVE_DEFRAG} on"
-    left = finding("left_on", Severity.LOW, message, "run database-maintenance: it puts it back")
-    return [Step(Verb.PUT_BACK, f"{ACTIVE_DEFRAG} {former}, left changed by a run that was killed"), *steps], [
-        left
-    ] if request.mode == STATISTICS else []
+    left = [finding("left_on", Severity.LOW, message, "run database-maintenance: it puts it back")]
+    put_back = Step(Verb.PUT_BACK, f"{ACTIVE_DEFRAG} {former}, left changed by a run that was killed")
+    return [put_back, *steps], left if request.mode == STATISTICS else []
 
 
 def _finished(reading: Reading, findings: Sequence[Finding], settings: RedisMaintenance, **others: Any) -> Part:

@@ -58,10 +58,11 @@ class Maintainer:
     """Runs the part against one Redis, with a base directory and a memory of its own."""
 
     def __init__(self, base_dir: Path) -> None:
-        self.base_dir, self.store = base_dir, Store()
+        self.base_dir, self.store, self.timeout_seconds = base_dir, Store(), 10.0
 
     def run(self, url: str, mode: str = STANDARD, *, dry_run: bool = False, **settings: Any) -> Part:
-        world = World.model_validate({"base_dir": self.base_dir, "redis": {"url": url, "timeout_seconds": 5}})
+        redis = {"url": url, "timeout_seconds": self.timeout_seconds}
+        world = World.model_validate({"base_dir": self.base_dir, "redis": redis})
         clients = Clients(world, RealDurations(), self.store, no_budgets, lambda: self.store)
         request = Request(task="database-maintenance", mode=mode, dry_run=dry_run)
         part = redis_part(RedisMaintenance(**settings), clients, request)
