@@ -25,6 +25,9 @@ from jobs.databases import postgres
 from jobs.databases.lasting import Lasting
 from jobs.databases.part import FULL, STANDARD, STATISTICS, Part, Share, overall
 from jobs.databases.postgres_settings import PostgresMaintenance
+from jobs.databases.redis import FAMILIES as REDIS_FAMILIES
+from jobs.databases.redis import redis_part
+from jobs.databases.redis_settings import RedisMaintenance
 
 if TYPE_CHECKING:
     from jobs.clients import Clients
@@ -44,10 +47,10 @@ SECONDS = Family(
     help="How long the last maintenance of the part took.",
     labels=("part",),
 )
-FAMILIES = (SUCCESS, LAST, SECONDS, *making.FAMILIES, *postgres.FAMILIES)
+FAMILIES = (SUCCESS, LAST, SECONDS, *making.FAMILIES, *postgres.FAMILIES, *REDIS_FAMILIES)
 
 
-class Settings(PostgresMaintenance, BackupMaking):
+class Settings(PostgresMaintenance, RedisMaintenance, BackupMaking):
     """What the maintenance can be told."""
 
     max_run_seconds: Annotated[float, Field(ge=1, le=86400)] = Field(10800, description="A run is killed after this.")
@@ -101,11 +104,16 @@ def _steps(settings: Settings, clients: Clients, request: Request) -> list[_Step
             _Step(f"postgres/{server.name}", "postgresql", partial(_postgres, place, settings, request, deadline))
             for place, server in enumerate(clients.postgres_servers)
         ),
+        _Step("redis", "redis", partial(_redis, settings, request)),
     ]
 
 
 def _postgres(place: int, settings: Settings, request: Request, deadline: float, clients: Clients) -> Part:
     return postgres.postgres_part(clients.postgres_servers[place], settings, clients, request, deadline)
+
+
+def _redis(settings: Settings, request: Request, clients: Clients) -> Part:
+    return redis_part(settings, clients, request)
 
 
 def _done(step: _Step, place: int, of: int, clients: Clients, request: Request) -> Part:

@@ -11,8 +11,7 @@ from urllib.parse import urlsplit
 
 from jobs.clients.discovery import LOCAL, listens
 from jobs.clients.errors import Absent, ClientError
-from jobs.clients.redis_session import PORT, Session, raise_for_library, socket_of, where_of
-from jobs.clients.redis_wire import Wire
+from jobs.clients.redis_session import PORT, Session, opened, where_of
 from jobs.core.settings import RedisSettings
 
 if TYPE_CHECKING:
@@ -81,20 +80,15 @@ class Redis:
                 socket_connect_timeout=limit,
                 # The library would try ten times with growing pauses; the next run is our retry.
                 retry=Retry(NoBackoff(), 0),
-                protocol=2,
+                # Its own handshake would read whatever it is sent, for as long as it comes.
+                redis_connect_func=lambda connection: None,
             )
             connection: Any = pool.make_connection()
         except (TypeError, ValueError) as error:
             raise ClientError(f"redis.url has an option that is not understood ({type(error).__name__})") from None
-        with ExitStack() as opened:
-            opened.callback(connection.disconnect)
-            try:
-                connection.connect()
-            except redis.RedisError as error:
-                raise_for_library(where, error, secrets, limit)
-            except (TypeError, ValueError, AttributeError) as error:
-                raise ClientError(f"Redis at {where}: cannot connect ({type(error).__name__})") from None
-            yield Session(Wire(socket_of(connection), limit), where, secrets, limit)
+        with ExitStack() as stack:
+            stack.callback(connection.disconnect)
+            yield opened(connection, where, secrets, limit)
 
     def snapshot(
         self, write: Callable[[bytes], object], *, deadline_seconds: float, max_bytes: int | None = None

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Never
+from typing import Any, Never
 from urllib.parse import urlsplit
 
 from jobs.clients.discovery import told
 from jobs.clients.errors import ClientError, Refused
 from jobs.clients.redis_wire import BadReply, ErrorReply, Reply, Wire
-
-if TYPE_CHECKING:
-    from redis import RedisError
 
 PORT = 6379
 _NOT_ALLOWED = ("NOPERM",)
@@ -107,20 +104,37 @@ def where_of(url: str) -> str:
         raise ClientError("redis.url is not a URL like redis://host:6379/0") from None
 
 
-def raise_for_library(where: str, error: RedisError, secrets: Sequence[str | None], limit_seconds: float) -> Never:
-    """Raise what an error of the library, met while connecting, means."""
-    from redis.exceptions import AuthenticationError, BusyLoadingError, TimeoutError
+def opened(connection: Any, where: str, secrets: Sequence[str | None], limit_seconds: float) -> Session:
+    """Connect and log in; `connection` is the library's, made to leave both the login and the replies to us."""
+    import redis
 
-    if isinstance(error, AuthenticationError):
-        raise no_login(where, told(error, secrets), any(secrets)) from None
-    if isinstance(error, BusyLoadingError):
-        raise loading(where) from None
-    if isinstance(error, TimeoutError):
+    try:
+        connection.connect()
+    except redis.TimeoutError:
         raise late(where, limit_seconds) from None
-    raise ClientError(f"Redis at {where}: {told(error, secrets)}") from None
+    except redis.RedisError as error:
+        raise ClientError(f"Redis at {where}: {told(error, secrets)}") from None
+    except (TypeError, ValueError, AttributeError) as error:
+        raise ClientError(f"Redis at {where}: cannot connect ({type(error).__name__})") from None
+    session = Session(Wire(_socket_of(connection), limit_seconds), where, secrets, limit_seconds)
+    if connection.username or connection.password:
+        _log_in(session, connection.username, connection.password or "")
+    return session
 
 
-def socket_of(connection: Any) -> Any:
+def _log_in(session: Session, username: str | None, password: str) -> None:
+    words = ["AUTH", username, password] if username else ["AUTH", password]
+    try:
+        session.wire.ask(*words)
+    except ErrorReply as error:
+        if error.code != "LOADING" and "max number of clients" not in str(error):
+            raise no_login(session.where, told(error, [password]), bool(password)) from None
+        session.explain(error, ["AUTH"])
+    except (BadReply, OSError) as error:
+        session.explain(error, ["AUTH"])
+
+
+def _socket_of(connection: Any) -> Any:
     """The socket of a connection that the library has made: plain, TLS or Unix.
 
     The library has no name for it that is meant for others; the one it uses has stood since its first version.

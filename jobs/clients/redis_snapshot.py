@@ -68,7 +68,7 @@ def _pieces(session: Session, deadline: float, max_bytes: int | None) -> Iterato
         raise ClientError(f"Redis at {session.where}: the snapshot was not there within {limit}") from None
     except ErrorReply as error:
         _explain(session, error)
-    except (BadReply, ConnectionError) as error:
+    except (BadReply, OSError) as error:  # of the connection: what `write` raises is raised elsewhere
         session.explain(error, ["SYNC"])
 
 

@@ -18,9 +18,9 @@ from jobs.core.rdb import check_stream
 from jobs.core.settings import RedisSettings
 from tests.services.binaries import need
 from tests.services.ports import free_port
+from tests.services.redis import EMPTY_RDB as EMPTY
 from tests.services.redis import RedisServer
 from tests.stand_ins import Handler, TcpServer
-from tests.unit.test_rdb import EMPTY
 
 
 def client(url: str, timeout_seconds: float = 10) -> Redis:

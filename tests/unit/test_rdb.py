@@ -10,12 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs.core.rdb import RdbCheck, RdbError, RdbFacts, check_stream
+from tests.services.redis import EMPTY_RDB as EMPTY
 
-# Written by Redis 7.2.0: an empty data set.
-EMPTY = bytes.fromhex(
-    "524544495330303131fa0972656469732d76657205372e322e30fa0a72656469732d62697473c040"
-    "fa056374696d65c26d08bc65fa08757365642d6d656dc2b0c41000fa08616f662d62617365c000fff06e3bfec0ff5aa2"
-)
 MAGIC = b"REDIS0011"
 
 
