@@ -144,6 +144,7 @@ def test_a_password_is_in_no_argument_environment_log_report_or_metric(
     names = sorted(path.name for path in (base / "backups").rglob("*") if path.is_file())
     assert sum(name.endswith(".dump") for name in names) == 1
     assert sum(name.endswith(".rdb") for name in names) == 1
+    assert sum(name.endswith(".tar.gz") for name in names) == 1
     written = [path for path in [*base.rglob("*"), *(tmp_path / "textfile").rglob("*")] if path.is_file()]
     for secret in (server.password, str(redis_server.password)):
         assert secret not in done.stdout + done.stderr
