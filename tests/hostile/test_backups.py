@@ -55,15 +55,14 @@ def execute(server: PostgresServer, database: str, sql: str) -> None:
         opened.close()
 
 
-@pytest.mark.parametrize("form", ["custom", "sql"])
 def test_each_database_is_backed_up_as_itself_whatever_it_is_called(
-    tmp_path: Path, postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch, form: str
+    tmp_path: Path, postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     work, base = tmp_path / "work", tmp_path / "base" / "deep" / "enough"
     work.mkdir()
     monkeypatch.chdir(work)
     with databases(postgres_server):
-        runs = BackupRuns(base, dsn=postgres_server.dsn, backup_format=form)
+        runs = BackupRuns(base, dsn=postgres_server.dsn)
         part = runs.run()
     assert part.findings == ()
     found = {b.manifest.database: b.manifest.row_counts for b in runs.backups() if b.manifest}

@@ -287,6 +287,23 @@ def test_a_server_that_is_gone_publishes_nothing_and_what_was_there_stays(
     assert value(part, "sutazai_backups", kind="database") == made_at == 2
 
 
+def test_a_server_that_does_not_answer_is_given_up_within_its_time_and_the_others_are_backed_up(
+    tmp_path: Path, postgres_server: PostgresServer, postgres_factory: Callable[..., PostgresServer]
+) -> None:
+    paused = postgres_factory()
+    other = {"name": "other", "dsn": postgres_server.dsn, "databases": (postgres_server.database,)}
+    postgres = {"databases": (paused.database,), "connect_timeout_seconds": 2, "servers": (other,)}
+    runs = BackupRuns(tmp_path, dsn=paused.dsn, postgres=postgres)
+    paused.pause()
+    try:
+        part = runs.run()
+    finally:
+        paused.resume()
+    assert "no answer within 2 s" in part.findings[0].message
+    assert [backup.source for backup in runs.backups()] == [f"other/{postgres_server.database}"]
+    assert runs.backups()[0].path.name.startswith(f"{postgres_server.database}@other_backup_")
+
+
 def test_what_the_role_may_not_see_whole_is_not_dumped_in_part(tmp_path: Path, postgres_server: PostgresServer) -> None:
     server = postgres_server
     with databases(server, "guarded"):

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from psycopg2.extensions import parse_dsn
 
 from jobs.clients.commands import Child
@@ -87,6 +89,12 @@ def test_versions_of_servers_are_understood() -> None:
 def test_a_connection_string_says_what_was_meant_whatever_the_names(name: str) -> None:
     given = {"dbname": name, "user": name, "host": "127.0.0.1", "application_name": name}
     assert parse_dsn(conninfo(given)) == given
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",))))
+def test_any_name_survives_a_connection_string(name: str) -> None:
+    assert parse_dsn(conninfo({"dbname": name, "user": "x"})) == {"dbname": name, "user": "x"}
 
 
 @pytest.mark.parametrize("password", ["plain", "a:b", "back\\slash", "'quoted' \" $(id)", " ", "ä€"])
