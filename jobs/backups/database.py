@@ -13,6 +13,7 @@ from jobs.core.backups import Format
 
 if TYPE_CHECKING:
     from jobs.clients import Clients
+    from jobs.clients.pg_dump import Program
     from jobs.clients.postgres import Postgres
     from jobs.clients.postgres_content import Content
     from jobs.clients.postgres_session import Session
@@ -33,7 +34,7 @@ def database_maker(
     """What makes the backup of one database."""
 
     def make(sink: Sink, timeout_seconds: float) -> Facts:
-        from jobs.clients.pg_dump import Completeness, dumping
+        from jobs.clients.pg_dump import dumping
 
         with postgres.session(database) as session:
             [(size,)] = session.query("SELECT pg_database_size(current_database())")
@@ -51,16 +52,7 @@ def database_maker(
                 ) as (program, tool),
                 _Counting(session, timeout_seconds) as counting,
             ):
-                completeness = Completeness(form)
-                with _compressing(form, sink) as out:
-                    for chunk in program.chunks():
-                        counting.check()
-                        completeness.feed(chunk)
-                        out.write(chunk)
-                    out.finish()
-                program.wait()
-                completeness.check()
-                content = counting.result()
+                content = _pass_on(program, counting, form, sink)
             return Facts(
                 tool=tool,
                 server_version=_spelt(session.server_version),
@@ -70,6 +62,26 @@ def database_maker(
             )
 
     return make
+
+
+def _pass_on(program: Program, counting: _Counting, form: Format, sink: Sink) -> Content:
+    """Write what pg_dump gives, to its end, and return what the snapshot was found to hold."""
+    from jobs.clients.pg_dump import Completeness
+
+    completeness = Completeness(form)
+    with _compressing(form, sink) as out:
+        for chunk in program.chunks():
+            counting.check()
+            completeness.feed(chunk)
+            out.write(chunk)
+        out.finish()
+    try:
+        program.wait()
+    except ClientError:
+        counting.check()  # where it has failed its snapshot is gone, and this is why pg_dump failed, too
+        raise
+    completeness.check()
+    return counting.result()
 
 
 class _Counting:

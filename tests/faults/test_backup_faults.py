@@ -18,7 +18,7 @@ import pytest
 
 from jobs.core.backups import Kind
 from jobs.databases.part import Part
-from tests.services.backup_runs import BackupRuns, value
+from tests.services.backup_runs import BackupRuns, config_runs, value
 from tests.services.binaries import need, need_root
 from tests.services.postgres import PostgresServer
 from tests.services.process import plain_environment
@@ -174,20 +174,6 @@ def test_syncing_that_fails(tmp_path: Path, postgres_server: PostgresServer, whe
 
 
 # --- killed ---
-
-
-def config_runs(base: Path) -> BackupRuns:
-    """Runs that back up a small configuration only."""
-
-    class ConfigOnly(BackupRuns):
-        def clients(self):  # type: ignore[no-untyped-def]
-            clients = super().clients()
-            clients.__dict__["postgres_servers"] = ()
-            return clients
-
-    (base / "config").mkdir(exist_ok=True, parents=True)
-    (base / "config" / "a.yml").write_text("a: 1\n" * 1000)
-    return ConfigOnly(base)
 
 
 STEPS = frozenset(

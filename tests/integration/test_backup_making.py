@@ -2,58 +2,31 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import os
 import re
 import secrets
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-from pydantic import SecretStr
 
-from jobs.clients.postgres import Postgres
-from jobs.clients.postgres_content import Content, read_content
-from jobs.core.backups import Backup, Format, Kind, Manifest, Proof, Verified
+from jobs.core.backups import Format, Kind, Manifest, Proof, Verified
 from jobs.core.model import Severity
 from jobs.core.rdb import RdbCheck
-from jobs.core.settings import PostgresSettings
 from jobs.databases.part import STATISTICS
-from tests.services.backup_runs import BackupRuns, value
+from tests.services.backup_runs import SCHEMA, BackupRuns, ConfigRuns, config_runs, databases, restored, value
 from tests.services.postgres import PostgresServer
 from tests.services.postgres_standby import PostgresStandby
-from tests.services.process import plain_environment
 from tests.services.redis import RedisServer
 from tests.services.trees import tree_digest
 from tests.services.wait import wait_for
 
-SCHEMA = """
-CREATE TABLE people (id int PRIMARY KEY, name text NOT NULL);
-CREATE TABLE "odd ""table"";--" (person int REFERENCES people, amount numeric CHECK (amount > 0));
-CREATE INDEX ON people (lower(name));
-CREATE VIEW rich AS SELECT name FROM people JOIN "odd ""table"";--" ON person = id WHERE amount > 100;
-INSERT INTO people SELECT i, 'name ' || i FROM generate_series(1, 2000) i;
-INSERT INTO "odd ""table"";--" SELECT i, i FROM generate_series(1, 700) i;
-"""
 FORMATS = {"custom": Format.CUSTOM_DUMP, "sql": Format.SQL}
-
-
-@contextmanager
-def databases(server: PostgresServer, *names: str) -> Iterator[None]:
-    """Databases for the time of a test."""
-    for name in names:
-        server.create_database(name)
-    try:
-        yield
-    finally:
-        for name in names:
-            quoted = name.replace('"', '""')
-            server.execute(f'DROP DATABASE IF EXISTS "{quoted}" WITH (FORCE)', database="postgres")
 
 
 @pytest.fixture(params=["postgres_server", "newest_postgres_server"])
@@ -73,21 +46,6 @@ def programs_in(directory: Path, name: str, script: str) -> Path:
     (directory / name).write_text(f"#!/bin/sh\n{script}\n")
     (directory / name).chmod(0o755)
     return directory
-
-
-def restored(server: PostgresServer, backup: Backup, name: str) -> Content:
-    """What a new database holds that a backup was restored into by PostgreSQL's own programs."""
-    environment = plain_environment(PGPASSWORD=server.password)
-    where = ["-h", server.host, "-p", str(server.port), "-U", server.user, "-d", name]
-    with databases(server, name):
-        if backup.path.name.endswith(Format.SQL):
-            load, text = [server.program("psql"), *where, "-q", "-v", "ON_ERROR_STOP=1"], backup.path.read_bytes()
-            subprocess.run(load, env=environment, input=gzip.decompress(text), capture_output=True, check=True)
-        else:
-            load = [server.program("pg_restore"), *where, "--exit-on-error", "-j2", str(backup.path)]
-            subprocess.run(load, env=environment, capture_output=True, check=True)
-        with Postgres(PostgresSettings(dsn=SecretStr(server.dsn))).session(name) as session:
-            return read_content(session, timeout_seconds=60)
 
 
 # --- what is in a backup ---
@@ -224,13 +182,7 @@ def test_configuration_and_certificates_are_archived(tmp_path: Path) -> None:
 
 
 def test_where_there_is_nothing_to_back_up_it_is_absent(tmp_path: Path) -> None:
-    class Nowhere(BackupRuns):
-        def clients(self):  # type: ignore[no-untyped-def]
-            clients = super().clients()
-            clients.__dict__["postgres_servers"] = ()
-            return clients
-
-    part = Nowhere(tmp_path / "base").run()
+    part = ConfigRuns(tmp_path / "base").run()
     assert (part.absent, part.failed, part.findings) == (True, False, ())
     assert BackupRuns(tmp_path / "base", backup_enabled=False).run().absent
     assert not (tmp_path / "base").exists()
@@ -439,20 +391,6 @@ def old_backup(runs: BackupRuns, age_days: float, source: str = "main/sutazai", 
 
 
 # --- what goes ---
-
-
-def config_runs(tmp_path: Path, **settings: object) -> BackupRuns:
-    """Runs that back up a small configuration only."""
-
-    class ConfigOnly(BackupRuns):
-        def clients(self):  # type: ignore[no-untyped-def]
-            clients = super().clients()
-            clients.__dict__["postgres_servers"] = ()
-            return clients
-
-    (tmp_path / "config").mkdir(exist_ok=True)
-    (tmp_path / "config" / "a.yml").write_text("a")
-    return ConfigOnly(tmp_path, **settings)
 
 
 def test_every_backup_that_is_too_old_goes_in_one_run(tmp_path: Path) -> None:

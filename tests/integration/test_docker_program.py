@@ -16,8 +16,7 @@ from jobs.clients.docker import DockerEngine as Client
 from jobs.clients.docker import NoSuchContainer
 from jobs.core.backups import Kind
 from jobs.core.settings import DockerSettings
-from tests.integration.test_backup_making import SCHEMA, databases, restored
-from tests.services.backup_runs import BackupRuns
+from tests.services.backup_runs import SCHEMA, BackupRuns, databases, restored
 from tests.services.docker_engine import DockerEngine
 from tests.services.docker_images import AGENT_IMAGE
 from tests.services.postgres import PostgresServer

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import gzip
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +16,25 @@ from jobs.backups.files import BackupFiles
 from jobs.backups.making import backup_part
 from jobs.backups.settings import BackupMaking
 from jobs.clients import Clients
-from jobs.core.backups import Backup, Kind
+from jobs.clients.postgres import Postgres
+from jobs.clients.postgres_content import Content, read_content
+from jobs.core.backups import Backup, Format, Kind
 from jobs.core.model import Request
 from jobs.core.settings import DockerSettings, PostgresSettings, RedisSettings, World
 from jobs.databases.part import STANDARD, Part
 from tests.services.agent_runs import MovableClock
+from tests.services.postgres import PostgresServer
+from tests.services.process import plain_environment
+
+SCHEMA = """
+CREATE TABLE people (id int PRIMARY KEY, name text NOT NULL);
+CREATE TABLE "odd ""table"";--" (person int REFERENCES people, amount numeric CHECK (amount > 0));
+CREATE INDEX ON people (lower(name));
+CREATE VIEW rich AS SELECT name FROM people JOIN "odd ""table"";--" ON person = id WHERE amount > 100;
+INSERT INTO people SELECT i, 'name ' || i FROM generate_series(1, 2000) i;
+INSERT INTO "odd ""table"";--" SELECT i, i FROM generate_series(1, 700) i;
+"""
+"""A schema with names that need quoting, and 2000 and 700 rows."""
 
 
 class LoggingReporter:
@@ -95,3 +112,48 @@ def value(part: Part, family: str, /, **labels: str) -> float | None:
     """The value of one series of a part; None where there is none."""
     found = [s.value for s in (*part.samples, *part.lasting) if s.family == family and dict(s.labels) == labels]
     return found[0] if found else None
+
+
+class ConfigRuns(BackupRuns):
+    """Runs without any server."""
+
+    def clients(self) -> Clients:
+        """New clients that know of no server, wherever one may be."""
+        clients = super().clients()
+        clients.__dict__["postgres_servers"] = ()
+        return clients
+
+
+def config_runs(base: Path, **settings: Any) -> ConfigRuns:
+    """Runs that back up a small configuration and nothing else."""
+    (base / "config").mkdir(exist_ok=True, parents=True)
+    (base / "config" / "a.yml").write_text("a: 1\n" * 1000)
+    return ConfigRuns(base, **settings)
+
+
+@contextmanager
+def databases(server: PostgresServer, *names: str) -> Iterator[None]:
+    """Databases for the time of a test."""
+    for name in names:
+        server.create_database(name)
+    try:
+        yield
+    finally:
+        for name in names:
+            quoted = name.replace('"', '""')
+            server.execute(f'DROP DATABASE IF EXISTS "{quoted}" WITH (FORCE)', database="postgres")
+
+
+def restored(server: PostgresServer, backup: Backup, name: str) -> Content:
+    """What a new database holds that a backup was restored into by PostgreSQL's own programs."""
+    environment = plain_environment(PGPASSWORD=server.password)
+    where = ["-h", server.host, "-p", str(server.port), "-U", server.user, "-d", name]
+    with databases(server, name):
+        if backup.path.name.endswith(Format.SQL):
+            load, text = [server.program("psql"), *where, "-q", "-v", "ON_ERROR_STOP=1"], backup.path.read_bytes()
+            subprocess.run(load, env=environment, input=gzip.decompress(text), capture_output=True, check=True)
+        else:
+            load = [server.program("pg_restore"), *where, "--exit-on-error", "-j2", str(backup.path)]
+            subprocess.run(load, env=environment, capture_output=True, check=True)
+        with Postgres(PostgresSettings(dsn=SecretStr(server.dsn))).session(name) as session:
+            return read_content(session, timeout_seconds=60)
