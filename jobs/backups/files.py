@@ -7,9 +7,11 @@ backups/database/sutazai_backup_TIME.dump.verified.json    that it was proven to
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import stat
+from collections.abc import Iterator, Sequence
 from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import TypeVar
@@ -26,7 +28,7 @@ from jobs.core.backups import (
     Manifest,
     Verified,
 )
-from jobs.core.files import atomic_write, sync_directory, timestamped
+from jobs.core.files import LEFTOVER, atomic_write, sync_directory, timestamped
 from jobs.core.model import Value
 
 SECRET_MODE = 0o600
@@ -53,11 +55,12 @@ class BackupFiles:
 
         Links, directories and files of other names are no backups. A manifest that cannot be read makes a `problem`.
         """
-        directory = self.of(kind)
-        if not directory.is_dir():
-            return []
-        found = [self._backup(path, kind, zone) for path in directory.iterdir() if _is_backup(path)]
+        found = [self._backup(path, status, kind, zone) for path, status in self._files(kind)]
         return sorted(found, key=lambda backup: (backup.created.timestamp(), backup.path.name), reverse=True)
+
+    def sizes(self, kind: Kind) -> Sequence[int]:
+        """The size of each backup of a kind, without a look at what is known of it."""
+        return [status.st_size for _, status in self._files(kind)]
 
     def new_path(self, kind: Kind, stem: str, at: datetime, form: Format) -> Path:
         """A name that no backup has. Only one run at a time makes backups, so it stays free."""
@@ -66,8 +69,13 @@ class BackupFiles:
         return next(path for path in paths if not os.path.lexists(path))
 
     def write_manifest(self, path: Path, manifest: Manifest) -> None:
-        """Write a backup's manifest beside it: from now on it counts as complete."""
+        """Write a backup's manifest beside it. Where it comes first, the backup is complete once it has its name."""
         atomic_write(_beside(path, MANIFEST_SUFFIX), _text(manifest), mode=SECRET_MODE)
+
+    def discard(self, path: Path) -> None:
+        """Take back a new backup that could not be completed, with its manifest."""
+        path.unlink(missing_ok=True)
+        _beside(path, MANIFEST_SUFFIX).unlink(missing_ok=True)
 
     def write_verified(self, path: Path, verified: Verified) -> None:
         """Write beside a backup that it was proven good."""
@@ -84,8 +92,31 @@ class BackupFiles:
             path.unlink(missing_ok=True)
         sync_directory(backup.path.parent)
 
-    def _backup(self, path: Path, kind: Kind, zone: tzinfo | None) -> Backup:
-        status, problem = path.lstat(), ""
+    def leftovers(self, kind: Kind) -> Sequence[Path]:
+        """What a run that was killed has left: parts of backups, and what stands beside a backup that never came.
+
+        Only whoever makes backups may call them that, and only before it makes one.
+        """
+        directory = self.of(kind)
+        names = {path.name for path in directory.iterdir()} if directory.is_dir() else set()
+        return sorted(directory / name for name in names if _is_part(name) or _stands_alone(name, names))
+
+    def remove_leftover(self, path: Path) -> None:
+        """Remove one of these."""
+        path.unlink(missing_ok=True)
+        sync_directory(path.parent)
+
+    def _files(self, kind: Kind) -> Iterator[tuple[Path, os.stat_result]]:
+        """Every file of a kind that is a backup."""
+        directory = self.of(kind)
+        for path in directory.iterdir() if directory.is_dir() else ():
+            # One that is removed just now is none any more.
+            with contextlib.suppress(FileNotFoundError):
+                if _is_named(path.name) and stat.S_ISREG((status := path.lstat()).st_mode):
+                    yield path, status
+
+    def _backup(self, path: Path, status: os.stat_result, kind: Kind, zone: tzinfo | None) -> Backup:
+        problem = ""
         manifest: Manifest | None = None
         verified: Verified | None = None
         try:
@@ -108,10 +139,22 @@ class BackupFiles:
         )
 
 
-def _is_backup(path: Path) -> bool:
-    """Whether it is a file that has the name of one; what a killed write left begins with a dot."""
-    named = path.name.endswith(tuple(Format)) and not path.name.startswith(".")
-    return named and stat.S_ISREG(path.lstat().st_mode)
+def _is_named(name: str) -> bool:
+    """Whether it is the name of a backup; what a killed write left begins with a dot."""
+    return name.endswith(tuple(Format)) and not name.startswith(".")
+
+
+def _is_part(name: str) -> bool:
+    """Whether a name is that of a backup or manifest under way; proofs are written by others, at any time."""
+    match = LEFTOVER.fullmatch(name)
+    return match is not None and match[1].removesuffix(MANIFEST_SUFFIX).endswith(tuple(Format))
+
+
+def _stands_alone(name: str, names: set[str]) -> bool:
+    """Whether it is a manifest or proof without its backup."""
+    ends = [suffix for suffix in (MANIFEST_SUFFIX, VERIFIED_SUFFIX) if name.endswith(suffix)]
+    backup = name.removesuffix(ends[0]) if ends else ""
+    return _is_named(backup) and backup not in names
 
 
 def _beside(path: Path, suffix: str) -> Path:

@@ -34,6 +34,8 @@ class Clients:
     report: Reporter
     open_budgets: Callable[[], Budgets]
     open_history: Callable[[], History]
+    config_file: Path | None = None
+    """The configuration file in use, where there is one."""
 
     @property
     def base_dir(self) -> Path:
@@ -97,7 +99,7 @@ class Clients:
         """Every PostgreSQL server: the one above first, then those that are configured beside it."""
         from jobs.clients.postgres import Postgres
 
-        shared = {"connect_timeout_seconds": self.world.postgres.connect_timeout_seconds}
+        shared = self.world.postgres.model_dump(include={"connect_timeout_seconds", "programs"})
         others = (
             Postgres(PostgresSettings(**server.model_dump(exclude={"name"}), **shared), name=server.name)
             for server in self.world.postgres.servers

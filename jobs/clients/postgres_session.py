@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import select
 import time
 from collections.abc import Mapping, Sequence
@@ -40,6 +41,31 @@ class Session:
         """The server's version as libpq tells it: 150018 is 15.18."""
         return self._opened.server_version
 
+    @property
+    def parameters(self) -> dict[str, str]:
+        """libpq's parameters for one more connection to this very server and database, the password included.
+
+        A DSN may name several hosts, and take user and password from elsewhere: here is what came of it.
+        """
+        info = self._opened.info
+        found = {"host": info.host, "port": str(info.port), "user": info.user, "dbname": info.dbname}
+        return {name: value for name, value in {**found, "password": info.password}.items() if value}
+
+    def cancel(self) -> None:
+        """Ask the server to end the statement that another thread waits for; where it cannot, it goes on."""
+        with contextlib.suppress(psycopg2.Error):
+            self._opened.cancel()
+
+    def rollback(self) -> None:
+        """End the transaction that is open, if one is, even where a statement in it has failed; raise QueryFailed."""
+        self._run_until("ROLLBACK", None, QUERY_SECONDS)
+        self._limit_seconds = 0.0  # what was set in the transaction is undone with it
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can still be used; a server that ends a session makes it false with the next statement."""
+        return not self._opened.closed
+
     def query(
         self,
         sql: str,
@@ -52,12 +78,15 @@ class Session:
         Values go in by `%s` and `parameters`; names by `quoted`. Past its time the server ends it; where the server
         does not answer even that, it is left behind and the session is of no further use.
         """
-        deadline = time.monotonic() + timeout_seconds
+        if timeout_seconds != self._limit_seconds:
+            self._run_until(f"SET statement_timeout = {timeout_seconds * 1000:.0f}", None, timeout_seconds)
+            self._limit_seconds = timeout_seconds
+        return self._run_until(sql, parameters, timeout_seconds)
+
+    def _run_until(self, sql: str, parameters: Any, timeout_seconds: float) -> list[tuple[Any, ...]]:
         try:
-            if timeout_seconds != self._limit_seconds:
-                self._run(f"SET statement_timeout = {timeout_seconds * 1000:.0f}", None, deadline)
-                self._limit_seconds = timeout_seconds
-            return self._run(sql, parameters, deadline + 1)
+            # The server has its own limit, and should be the one to keep it: then the session is still of use.
+            return self._run(sql, parameters, time.monotonic() + timeout_seconds + 1)
         except TimeoutError:
             self._opened.close()
             raise QueryFailed(f"PostgreSQL at {self.where}: no result within {timeout_seconds:g} s") from None

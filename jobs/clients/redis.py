@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Never
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from jobs.clients.discovery import LOCAL, listens, told
+from jobs.clients.discovery import LOCAL, listens
 from jobs.clients.errors import Absent, ClientError
+from jobs.clients.redis_session import PORT, Session, opened, where_of
 from jobs.core.settings import RedisSettings
 
 if TYPE_CHECKING:
-    import redis
+    from jobs.clients.redis_snapshot import SnapshotFacts
 
-PORT = 6379
 _DIGITS = re.compile(r"[0-9]{1,20}")
 
 
@@ -37,49 +39,69 @@ class Redis:
     def __init__(self, settings: RedisSettings, *, port: int = PORT) -> None:
         self._settings, self._port = settings, port
 
+    @property
+    def configured(self) -> bool:
+        """Whether somebody wants it to be there."""
+        return self._settings.url is not None
+
+    @property
+    def where(self) -> str:
+        """Its host and port, or the path of its socket; raise Absent or ClientError as `status` does."""
+        return where_of(self._url())
+
     def status(self) -> RedisStatus:
         """Given a server that answers PING, what INFO says of it.
 
         Raises Absent (nobody configured it, nobody is there) or ClientError: also for NOAUTH, a wrong
         password, LOADING and "max number of clients reached".
         """
-        url = self._url()
+        with self.session() as session:
+            if session.ask("PING") != "PONG":
+                raise ClientError(f"Redis at {session.where}: PING is not answered with PONG")
+            return parse_info(session.where, session.info())
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        """A connection, closed at the end of the `with`. Raises as `status`."""
+        url, limit = self._url(), self._settings.timeout_seconds
+        where, own = where_of(url), self._settings.password
+        password = own.get_secret_value() if own else None
+        secrets = [urlsplit(url).password, password]
         # Only now: importing it takes longer than everything else here.
-        import redis
-
-        where = _where(url)
-        try:
-            with self._client(url) as client:
-                alive = client.ping()
-                # The library's parser trusts the server; this one does not.
-                client.set_response_callback("INFO", lambda response, **_: response)
-                info = client.execute_command("INFO")
-        except redis.RedisError as error:
-            self._explain(where, error, url)
-        except (TypeError, ValueError) as error:
-            raise ClientError(f"redis.url has an option that is not understood ({type(error).__name__})") from None
-        if not alive:
-            raise ClientError(f"Redis at {where}: PING is not answered with PONG")
-        return parse_info(where, info)
-
-    def _client(self, url: str) -> redis.Redis:
         import redis
         from redis.backoff import NoBackoff
         from redis.retry import Retry
 
-        password = self._settings.password.get_secret_value() if self._settings.password else None
-        client: redis.Redis = redis.Redis.from_url(
-            url,
-            password=password,  # the URL's own takes precedence
-            socket_timeout=self._settings.timeout_seconds,
-            socket_connect_timeout=self._settings.timeout_seconds,
-            # The library would try ten times with growing pauses; the next check is our retry.
-            retry=Retry(NoBackoff(), 0),
-            decode_responses=True,
-            encoding_errors="replace",
-            protocol=2,
-        )
-        return client
+        try:
+            pool = redis.ConnectionPool.from_url(
+                url,
+                password=password,  # the URL's own takes precedence
+                socket_timeout=limit,
+                socket_connect_timeout=limit,
+                # The library would try ten times with growing pauses; the next run is our retry.
+                retry=Retry(NoBackoff(), 0),
+                # Its own handshake would read whatever it is sent, for as long as it comes.
+                redis_connect_func=lambda connection: None,
+            )
+            connection: Any = pool.make_connection()
+        except (TypeError, ValueError) as error:
+            raise ClientError(f"redis.url has an option that is not understood ({type(error).__name__})") from None
+        with ExitStack() as stack:
+            stack.callback(connection.disconnect)
+            yield opened(connection, where, secrets, limit)
+
+    def snapshot(
+        self, write: Callable[[bytes], object], *, deadline_seconds: float, max_bytes: int | None = None
+    ) -> SnapshotFacts:
+        """Hand the current data to `write` piece by piece, as an RDB file, and say what it is.
+
+        Raises as `status`, Refused where the server gives no snapshot, and ClientError for one that is late, not whole
+        or larger than `max_bytes`: then what was written is worth nothing. What `write` raises goes through.
+        """
+        from jobs.clients.redis_snapshot import receive
+
+        with self.session() as session:
+            return receive(session, write, deadline_seconds=deadline_seconds, max_bytes=max_bytes)
 
     def _url(self) -> str:
         if self._settings.url is None:
@@ -92,34 +114,9 @@ class Redis:
             raise ClientError("redis.url: write special characters of the password as %XX ('/' is %2F, '#' is %23)")
         return url
 
-    def _explain(self, where: str, error: redis.RedisError, url: str) -> Never:
-        from redis.exceptions import AuthenticationError, BusyLoadingError, TimeoutError
 
-        own = self._settings.password.get_secret_value() if self._settings.password else None
-        given = urlsplit(url).password or own
-        if isinstance(error, AuthenticationError):
-            remedy = "the password is wrong" if given else "it asks for a password"
-            raise ClientError(f"Redis at {where}: {remedy} ({told(error, [given, own])}); set redis.password") from None
-        if isinstance(error, BusyLoadingError):
-            raise ClientError(f"Redis at {where} is still loading its data (LOADING)") from None
-        if isinstance(error, TimeoutError):
-            limit = self._settings.timeout_seconds
-            raise ClientError(f"Redis at {where}: no answer within {limit:g} s") from None
-        raise ClientError(f"Redis at {where}: {told(error, [given, own])}") from None
-
-
-def _where(url: str) -> str:
-    try:
-        parts = urlsplit(url)
-        return parts.path if parts.scheme == "unix" else f"{parts.hostname or 'localhost'}:{parts.port or PORT}"
-    except ValueError:
-        raise ClientError("redis.url is not a URL like redis://host:6379/0") from None
-
-
-def parse_info(where: str, reply: object) -> RedisStatus:
-    """Given the reply to INFO (https://redis.io/docs/latest/commands/info/), return what matters of it."""
-    text = reply if isinstance(reply, str) else ""
-    info = {key: value for key, _, value in (line.partition(":") for line in text.splitlines())}
+def parse_info(where: str, info: dict[str, str]) -> RedisStatus:
+    """Given what INFO says, return what matters for whether the server works."""
     if not _DIGITS.fullmatch(info.get("used_memory", "")):
         raise ClientError(f"Redis at {where}: INFO does not say how much memory it uses")
     return RedisStatus(

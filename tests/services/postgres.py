@@ -10,6 +10,7 @@ import signal
 import subprocess
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import psutil
 import psycopg2
@@ -74,7 +75,8 @@ class PostgresServer:
 
     def dsn_of(self, database: str, *, password: str | None = None) -> str:
         """Connection string of another database, or with another password."""
-        return f"postgresql://{self.user}:{password or self.password}@{self.host}:{self.port}/{database}"
+        name = quote(database, safe="")
+        return f"postgresql://{self.user}:{password or self.password}@{self.host}:{self.port}/{name}"
 
     def connect(self, database: str | None = None) -> Connection:
         """A connection in autocommit mode; the caller closes it."""

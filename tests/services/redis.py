@@ -12,6 +12,12 @@ from tests.services.binaries import need
 from tests.services.ports import free_port
 from tests.services.process import Process, private_directory, remove_directory
 
+EMPTY_RDB = bytes.fromhex(
+    "524544495330303131fa0972656469732d76657205372e322e30fa0a72656469732d62697473c040"
+    "fa056374696d65c26d08bc65fa08757365642d6d656dc2b0c41000fa08616f662d62617365c000fff06e3bfec0ff5aa2"
+)
+"""What Redis 7.2.0 writes of an empty data set."""
+
 
 class RedisServer:
     """A server that is running. `password=None` is one that asks for none.

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from jobs.backups.files import BackupFiles
-from jobs.core.backups import Backup, Format, Kind, Manifest, Proof, Verified, outdated, stem
+from jobs.core.backups import Backup, Format, Kind, Manifest, Proof, Verified, database_source, outdated, stem
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 SHA, OTHER_SHA = "a" * 64, "b" * 64
@@ -108,6 +108,34 @@ def test_names_are_new_and_removal_takes_everything(files: BackupFiles) -> None:
     assert {entry.stat().st_mode & 0o777 for entry in path.parent.iterdir() if entry != path} == {0o600}
     files.remove(files.list(Kind.DATABASE)[0])
     assert list(path.parent.iterdir()) == []
+
+
+def test_what_killed_runs_left_is_known_and_nothing_else_is_touched(files: BackupFiles) -> None:
+    directory = files.of(Kind.DATABASE)
+    whole = made(files)
+    left = [
+        ".e.rdb.manifest.json.0123456789abcdef.tmp",
+        ".b.dump.0123456789abcdef.tmp",
+        ".c.sql.gz.0123456789abcdef.tmp",
+        "d.dump.manifest.json",
+        "d.dump.verified.json",
+    ]
+    others = [".a.dump.verified.json.0123456789abcdef.tmp", ".hidden", "notes.txt", "x.manifest.json", "b.dump.tmp"]
+    for name in (*left, *others):
+        (directory / name).write_text("")
+    assert [path.name for path in files.leftovers(Kind.DATABASE)] == sorted(left)
+    for path in files.leftovers(Kind.DATABASE):
+        files.remove_leftover(path)
+    assert {path.name for path in directory.iterdir()} == {whole.name, f"{whole.name}.manifest.json", *others}
+    assert files.leftovers(Kind.REDIS) == []
+
+
+def test_a_source_is_one_line_and_no_two_databases_share_one() -> None:
+    names = ["a", "a b;$(id)", "a\nb", "a\tb", "a\x1bb", "a_b"]
+    sources = [database_source("main", name) for name in names]
+    assert sources[:2] == ["main/a", "main/a b;$(id)"]
+    assert all(source.isprintable() for source in sources)
+    assert len(set(sources)) == len(names)
 
 
 def test_names_of_backups_are_safe_and_never_shared() -> None:

@@ -220,7 +220,11 @@ def test_every_form_of_a_secret_is_known(base: Path) -> None:
 def test_a_run_gets_the_world_and_its_own_section_only(base: Path) -> None:
     document = {"log": {"level": "error"}, "redis": {"password": CANARY}, "jobs": {"trial_work": {"code": "x"}}}
     given = of(base, document).for_run("trial_work")
+    file = given.pop("file")
     assert given == {"world": {"base_dir": str(base), "redis": {"password": CANARY}}, "job": {"code": "x"}}
+    assert Path(file).is_absolute()
+    assert Path(file).is_file()
+    assert Configuration(settings=of(base).settings, document={}).for_run("trial_work")["file"] is None
 
 
 @pytest.mark.parametrize(
