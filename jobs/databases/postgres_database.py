@@ -16,10 +16,11 @@ from jobs.core.postgres import Database, Index, Server, Table, Width, wasted_byt
 from jobs.databases import postgres_families as families
 from jobs.databases import postgres_judgement as judgement
 from jobs.databases.part import Share
+from jobs.databases.postgres_connection import Connection, NotLocked
 from jobs.databases.postgres_memory import Rebuilt
 from jobs.databases.postgres_plan import Plan, Work, plan_of, table_work
 from jobs.databases.postgres_settings import PostgresMaintenance
-from jobs.databases.postgres_upkeep import Connection, Done, NotLocked, Outcome, Upkeep, not_done
+from jobs.databases.postgres_upkeep import Done, Outcome, Upkeep, not_done
 
 if TYPE_CHECKING:
     from jobs.clients import Clients
@@ -79,6 +80,7 @@ class DatabaseRun:
             self._settings,
             Share(self._clients.report, place, of),
             self._deadline,
+            self._clients.clock.monotonic,
             lambda work: self._remember(database, work),
         )
         with upkeep.connection(holds_lock=not dry_run) as connection:
@@ -126,7 +128,7 @@ class DatabaseRun:
     ) -> None:
         """Look again, and tell what was done by what is to be seen of it."""
         try:
-            later, bytes_after = _look(connection)
+            later, bytes_after = _look(connection) if done else (content, bytes_before)
         except ClientError:
             self._tell_done(database, done)  # a change that nobody could check is a change
             raise
@@ -229,6 +231,7 @@ def _read(session: Session) -> Content:
 def _look(connection: Connection) -> tuple[Content, int]:
     """The database's content and size."""
     session = connection.session()
+    client.await_counters(session)
     return _read(session), client.database_bytes(session)
 
 
