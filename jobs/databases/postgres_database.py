@@ -142,7 +142,7 @@ class DatabaseRun:
             "bytes_before": bytes_before,
             "reclaimed_bytes": bytes_before - bytes_after,
             "seconds": round(seconds, 3),
-            "dead_rows_before": sum(table.dead_rows for table in content.tables),
+            "dead_rows_before": sum(t.dead_rows for t in content.tables if not judgement.is_catalog(t)),
             "table_bloat_bytes": later.bloat_bytes(indexes=False),
             "index_bloat_bytes": later.bloat_bytes(indexes=True),
             "work": [
@@ -170,15 +170,16 @@ class DatabaseRun:
         name = self._server.name
         self._gathered.samples += judgement.content_samples(name, database.name, tables, indexes)
         self._gathered.findings += judgement.content_findings(name, database.name, tables, indexes)
+        own = [table for table in tables if not judgement.is_catalog(table)]
         worst = sorted((table for table in tables if table.dead_rows), key=lambda table: -table.dead_rows)
         self._gathered.report["databases"][database.name] = {
             "size_bytes": database.bytes,
             "cache_hit_ratio": database.cache_hit_ratio,
             "transaction_age": database.transaction_age,
             "wraparound_ratio": database.wraparound_ratio,
-            "tables": len(tables),
-            "live_rows": sum(table.live_rows for table in tables),
-            "dead_rows": sum(table.dead_rows for table in tables),
+            "tables": len(own),
+            "live_rows": sum(table.live_rows for table in own),
+            "dead_rows": sum(table.dead_rows for table in own),
             "most_dead_rows": {table.label: table.dead_rows for table in worst[:_LISTED_TABLES]},
         }
 
