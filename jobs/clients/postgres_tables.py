@@ -10,6 +10,8 @@ from jobs.core.postgres import PAGE_BYTES, Index, Table, Width
 if TYPE_CHECKING:
     from jobs.clients.postgres_session import Session
 
+LEAST_BLOATED_BYTES = 1 << 20
+"""Of smaller tables and indexes the bloat is not estimated."""
 _READ_SECONDS = 60.0
 # "sutazai" in numbers: whoever maintains a database holds this advisory lock of it.
 _LOCK = (0x53757461, 0x7A6169)
@@ -67,7 +69,8 @@ _WIDTHS = """
 WITH relations AS (
   SELECT c.oid, n.nspname, c.relname, c.relkind, c.relpages, c.reltuples, c.reloptions, i.indrelid, i.indkey
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_index i ON i.indexrelid = c.oid
-   WHERE c.relpersistence <> 't' AND c.relpages > 1 AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+   WHERE c.relpersistence <> 't' AND c.relpages >= {least_pages}
+     AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
      AND (c.relkind IN ('r', 'm') OR (c.relkind = 'i' AND i.indisvalid
           AND c.relam = (SELECT oid FROM pg_am WHERE amname = 'btree')))),
 columns AS (
@@ -101,14 +104,24 @@ def read_indexes(session: Session) -> list[Index]:
 
 
 def read_widths(session: Session) -> list[Width]:
-    """What the bloat of tables and B-trees is estimated from; raise QueryFailed. The slowest of these queries."""
-    return [Width(*row) for row in session.query(_WIDTHS.format(page=PAGE_BYTES), timeout_seconds=_READ_SECONDS)]
+    """What the bloat of tables and B-trees of a megabyte or more is estimated from; raise QueryFailed.
+
+    It is the slowest of these queries, and what is smaller wastes little.
+    """
+    query = _WIDTHS.format(page=PAGE_BYTES, least_pages=LEAST_BLOATED_BYTES // PAGE_BYTES)
+    return [Width(*row) for row in session.query(query, timeout_seconds=_READ_SECONDS)]
 
 
 def database_bytes(session: Session) -> int:
     """The size of the session's database."""
     [(size,)] = session.query("SELECT pg_database_size(current_database())", timeout_seconds=_READ_SECONDS)
     return int(size)
+
+
+def await_counters(session: Session) -> None:
+    """Let the server's counters catch up: until version 14 a process of their own collects them twice a second."""
+    if session.server_version < 150000:
+        session.query("SELECT pg_sleep(1.1)")
 
 
 def oldest_snapshot_seconds(session: Session) -> float:

@@ -16,10 +16,11 @@ from jobs.core.postgres import Database, Index, Server, Table, Width, wasted_byt
 from jobs.databases import postgres_families as families
 from jobs.databases import postgres_judgement as judgement
 from jobs.databases.part import Share
+from jobs.databases.postgres_connection import Connection, NotLocked
 from jobs.databases.postgres_memory import Rebuilt
 from jobs.databases.postgres_plan import Plan, Work, plan_of, table_work
 from jobs.databases.postgres_settings import PostgresMaintenance
-from jobs.databases.postgres_upkeep import Connection, Done, NotLocked, Outcome, Upkeep, not_done
+from jobs.databases.postgres_upkeep import Done, Outcome, Upkeep, not_done
 
 if TYPE_CHECKING:
     from jobs.clients import Clients
@@ -79,6 +80,7 @@ class DatabaseRun:
             self._settings,
             Share(self._clients.report, place, of),
             self._deadline,
+            self._clients.clock.monotonic,
             lambda work: self._remember(database, work),
         )
         with upkeep.connection(holds_lock=not dry_run) as connection:
@@ -126,7 +128,7 @@ class DatabaseRun:
     ) -> None:
         """Look again, and tell what was done by what is to be seen of it."""
         try:
-            later, bytes_after = _look(connection)
+            later, bytes_after = _look(connection) if done else (content, bytes_before)
         except ClientError:
             self._tell_done(database, done)  # a change that nobody could check is a change
             raise
@@ -140,7 +142,7 @@ class DatabaseRun:
             "bytes_before": bytes_before,
             "reclaimed_bytes": bytes_before - bytes_after,
             "seconds": round(seconds, 3),
-            "dead_rows_before": sum(table.dead_rows for table in content.tables),
+            "dead_rows_before": sum(t.dead_rows for t in content.tables if not judgement.is_catalog(t)),
             "table_bloat_bytes": later.bloat_bytes(indexes=False),
             "index_bloat_bytes": later.bloat_bytes(indexes=True),
             "work": [
@@ -168,15 +170,16 @@ class DatabaseRun:
         name = self._server.name
         self._gathered.samples += judgement.content_samples(name, database.name, tables, indexes)
         self._gathered.findings += judgement.content_findings(name, database.name, tables, indexes)
+        own = [table for table in tables if not judgement.is_catalog(table)]
         worst = sorted((table for table in tables if table.dead_rows), key=lambda table: -table.dead_rows)
         self._gathered.report["databases"][database.name] = {
             "size_bytes": database.bytes,
             "cache_hit_ratio": database.cache_hit_ratio,
             "transaction_age": database.transaction_age,
             "wraparound_ratio": database.wraparound_ratio,
-            "tables": len(tables),
-            "live_rows": sum(table.live_rows for table in tables),
-            "dead_rows": sum(table.dead_rows for table in tables),
+            "tables": len(own),
+            "live_rows": sum(table.live_rows for table in own),
+            "dead_rows": sum(table.dead_rows for table in own),
             "most_dead_rows": {table.label: table.dead_rows for table in worst[:_LISTED_TABLES]},
         }
 
@@ -229,6 +232,7 @@ def _read(session: Session) -> Content:
 def _look(connection: Connection) -> tuple[Content, int]:
     """The database's content and size."""
     session = connection.session()
+    client.await_counters(session)
     return _read(session), client.database_bytes(session)
 
 

@@ -72,7 +72,7 @@ RECLAIMED = _gauge(
 SECONDS = _gauge("maintenance_duration_seconds", "How long the last maintenance of the database took.", *_DATABASE)
 WORK = _gauge(
     "maintenance_work",
-    "Tables and indexes of the last maintenance, by what came of them: done, failed, locked (busy), postponed.",
+    "Tables and indexes of the last maintenance, by what came of them: done, failed, locked, postponed, gone.",
     *_DATABASE,
     "outcome",
 )

@@ -76,7 +76,7 @@ def database_samples(name: str, database: Database) -> list[Sample]:
 def content_samples(name: str, database: str, tables: Sequence[Table], indexes: Sequence[Index]) -> list[Sample]:
     """The figures of a database's tables and indexes together."""
     labels = {"server": name, "database": database}
-    own = [table for table in tables if not _is_catalog(table)]
+    own = [table for table in tables if not is_catalog(table)]
     faults = {
         "invalid": len(invalid(indexes)),
         "unused": len(unused(indexes)),
@@ -93,7 +93,7 @@ def content_samples(name: str, database: str, tables: Sequence[Table], indexes: 
 
 def never_vacuumed(tables: Sequence[Table]) -> list[Table]:
     """Tables with rows that neither autovacuum nor anybody else has ever vacuumed."""
-    return [table for table in tables if table.vacuum_seconds is None and table.live_rows and not _is_catalog(table)]
+    return [table for table in tables if table.vacuum_seconds is None and table.live_rows and not is_catalog(table)]
 
 
 def freeze_ratio(server: Server, database: Database) -> float:
@@ -205,7 +205,8 @@ def _twins(first: Index, second: Index) -> str:
     return f"{second.label} as {first.name}"
 
 
-def _is_catalog(table: Table) -> bool:
+def is_catalog(table: Table) -> bool:
+    """Whether a table is the server's own."""
     return table.schema in ("pg_catalog", "information_schema")
 
 

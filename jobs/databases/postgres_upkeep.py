@@ -7,10 +7,9 @@ the largest first; indexes by one, because two rebuilds would wait for each othe
 from __future__ import annotations
 
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
@@ -21,12 +20,12 @@ from jobs.clients.postgres_session import QueryFailed, Session
 from jobs.clients.postgres_statistics import closed_gate
 from jobs.core.ports import Reporter
 from jobs.core.side_by_side import side_by_side
+from jobs.databases.postgres_connection import Connection
 from jobs.databases.postgres_plan import Plan, Verb, Work, leftovers
 from jobs.databases.postgres_settings import PostgresMaintenance
 
 _GATE_SECONDS = 10.0
 _MAX_LOSSES = 3
-_LOCK_WAIT_SECONDS = 5.0
 _GRACE_SECONDS = 5.0
 _LOCKED, _GONE = ("55P03",), ("42P01", "42704", "3F000")
 _ENDED = ("57P01", "57P02", "57P03")
@@ -39,6 +38,7 @@ class Outcome(StrEnum):
     FAILED = "failed"
     LOCKED = "locked"
     POSTPONED = "postponed"
+    GONE = "gone"
 
 
 @dataclass(frozen=True)
@@ -50,60 +50,8 @@ class Done:
     reason: str = ""
 
 
-class NotLocked(ClientError):
-    """Somebody else maintains the database."""
-
-
-class Connection:
-    """A connection to the database that is opened when it is needed, and anew where the server has ended it."""
-
-    def __init__(
-        self, opener: Callable[[], AbstractContextManager[Session]], lock_timeout_seconds: float, *, holds_lock: bool
-    ) -> None:
-        self._opener, self._lock_timeout_seconds, self._holds_lock = opener, lock_timeout_seconds, holds_lock
-        self._stack = ExitStack()
-        self._session: Session | None = None
-        self.losses = 0
-
-    def __enter__(self) -> Connection:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
-
-    def session(self) -> Session:
-        """A session that lives; raise ClientError where there is none to be had, NotLocked without the lock."""
-        if self._session is None or not self._session.alive:
-            self._stack.close()
-            session = self._stack.enter_context(self._opener())
-            client.prepare(session, self._lock_timeout_seconds)
-            if self._holds_lock and not self._locked(session, wait_seconds=_LOCK_WAIT_SECONDS if self.losses else 0):
-                raise NotLocked(f"another maintenance is at work in {session.database!r}")
-            self._session = session
-        return self._session
-
-    @property
-    def alive(self) -> bool:
-        """Whether the session that was opened last can still be used."""
-        return self._session is not None and self._session.alive
-
-    def lost(self) -> None:
-        """The server has ended the session: the next one is a new one."""
-        self.losses += 1
-        self._session = None
-
-    def _locked(self, session: Session, wait_seconds: float) -> bool:
-        """Take the lock; that of a session which was ended is free a moment after its end is known."""
-        deadline = time.monotonic() + wait_seconds
-        while not client.try_lock(session):
-            if time.monotonic() >= deadline:
-                return False
-            time.sleep(0.1)
-        return True
-
-
 class Upkeep:
-    """Carries out plans in one database until `deadline` (monotonic)."""
+    """Carries out plans in one database until `deadline`, by the clock `monotonic`."""
 
     def __init__(
         self,
@@ -111,10 +59,11 @@ class Upkeep:
         settings: PostgresMaintenance,
         report: Reporter,
         deadline: float,
+        monotonic: Callable[[], float],
         rebuilt: Callable[[Work], None],
     ) -> None:
         self._opener, self._settings, self._report = opener, settings, report
-        self._deadline, self._rebuilt = deadline, rebuilt
+        self._deadline, self._monotonic, self._rebuilt = deadline, monotonic, rebuilt
         self._done: list[Done] = []
         self._total = 0
         self._stopped = ""
@@ -136,24 +85,24 @@ class Upkeep:
     def _side_by_side(self, first: Connection, tables: Sequence[Work]) -> None:
         waiting = deque(tables)
         with self.connection(holds_lock=False) as second:
-            connections = [first, second] if len(tables) > 1 and self._opens(second) else [first]
-            workers = [partial(self._work_off, connection, waiting) for connection in connections]
-            limit = max(0.0, self._deadline - time.monotonic()) + _GRACE_SECONDS
-            ended = list(side_by_side(workers, limit, time.monotonic))
+            workers = [partial(self._work_off, first, waiting)]
+            workers += [partial(self._help, second, waiting)] if len(tables) > 1 else []
+            limit = max(0.0, self._deadline - self._monotonic()) + _GRACE_SECONDS
+            ended = list(side_by_side(workers, limit, self._monotonic))
         for one in ended:
             if one.error is not None:
                 raise one.error
         if len(ended) < len(workers):
             self._stopped = "a statement did not end in time"
 
-    def _opens(self, second: Connection) -> bool:
-        """Whether there is a second connection to be had; one alone does the work, too."""
+    def _help(self, second: Connection, waiting: deque[Work]) -> None:
+        """Work off what is waiting over a second connection, if there is one to be had; one alone does it, too."""
         try:
             second.session()
         except ClientError as error:
             self._report.log("warning", f"one connection does all the work: {error}")
-            return False
-        return True
+            return
+        self._work_off(second, waiting)
 
     def _work_off(self, connection: Connection, waiting: deque[Work]) -> None:
         while True:
@@ -165,7 +114,7 @@ class Upkeep:
 
     def _note(self, done: Done) -> None:
         self._done.append(done)
-        if done.outcome is not Outcome.DONE:
+        if done.outcome not in (Outcome.DONE, Outcome.GONE):
             self._report.log("warning", f"{done.work.verb} {done.work.label}: {done.outcome}: {done.reason}")
         self._report.progress(len(self._done), self._total, f"{done.work.verb} {done.work.label}")
 
@@ -174,7 +123,7 @@ class Upkeep:
             session = None if self._stopped else connection.session()
             if session is None or self._closed(session):
                 return Done(work, Outcome.POSTPONED, self._stopped)
-            seconds = min(self._settings.statement_timeout_seconds, self._deadline - time.monotonic())
+            seconds = min(self._settings.statement_timeout_seconds, self._deadline - self._monotonic())
             if seconds < 1:
                 self._stopped = "the run's time is used up"
                 return Done(work, Outcome.POSTPONED, self._stopped)
@@ -194,9 +143,9 @@ class Upkeep:
     def _closed(self, session: Session) -> bool:
         """Whether something speaks against any further change; looked at every ten seconds."""
         with self._gate:
-            if not self._stopped and time.monotonic() - self._gate_seen > _GATE_SECONDS:
+            if not self._stopped and self._monotonic() - self._gate_seen > _GATE_SECONDS:
                 self._stopped = closed_gate(session, self._settings.max_replica_lag_mb * 1e6)
-                self._gate_seen = time.monotonic()
+                self._gate_seen = self._monotonic()
             return bool(self._stopped)
 
     def _waits(self, session: Session) -> str:
@@ -207,7 +156,7 @@ class Upkeep:
 
     def _failed(self, connection: Connection, work: Work, error: QueryFailed) -> Done:
         if error.sqlstate in _GONE:
-            return Done(work, Outcome.DONE, "it is not there any more")
+            return Done(work, Outcome.GONE, "it is not there any more")
         if error.sqlstate in _ENDED or not connection.alive:
             connection.lost()
             if connection.losses > _MAX_LOSSES:

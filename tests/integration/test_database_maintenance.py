@@ -489,3 +489,13 @@ def test_progress_tells_each_table(server: PostgresServer, database: str, run_cl
     said = run_cli("run", "database-maintenance", config=config)
     assert said.returncode == 0, said.stderr
     assert "vacuum main/app public.dirty_a 500 dead rows beside 500" in said.stdout
+
+
+def test_work_that_would_begin_too_late_is_left_to_the_next_run(
+    server: PostgresServer, database: str, maintenance: Maintenance
+) -> None:
+    dirty(server, database, "dirty_a")
+    result = maintenance(postgres_of(server, database), settings={"max_run_seconds": 1.05}, code=1)
+    assert done(result) == set()
+    assert kinds(result) == {"postponed"}
+    assert "time is used up" in str(result["findings"])

@@ -144,6 +144,6 @@ def test_wrong_options_are_one_line() -> None:
 def test_list_names_every_row() -> None:
     done = benchmarks("--list")
     assert done.returncode == 0
-    assert [line.split()[0] for line in done.stdout.splitlines()] == [
-        "scrape", "rerender", "probes", "memory", "start", "recovery", "backup",
-    ]  # fmt: skip
+    listed = [line.split()[0] for line in done.stdout.splitlines()]
+    modules = (REPOSITORY / "benchmarks").glob("*.py")
+    assert sorted(listed) == sorted(path.stem for path in modules if "\nROW = Row(" in path.read_text())
