@@ -20,7 +20,7 @@ from jobs.clients import Clients
 from jobs.core.model import Request, Result
 from jobs.core.settings import PostgresSettings, World
 from tests.services.exporter_daemon import command_line, environment_of, write_config
-from tests.services.postgres import PostgresServer, client_program
+from tests.services.postgres import PostgresServer
 from tests.services.process import plain_environment
 
 TABLES, ROWS, FEW = 200, 10_000, 10
@@ -91,7 +91,7 @@ def _after_dirt(server: PostgresServer, dirty: int, side: Callable[[], None]) ->
 
 
 def _vacuumdb(server: PostgresServer, *options: str) -> None:
-    argv = [client_program("vacuumdb"), "-j2", *options, f"--dbname={server.dsn_of(DATABASE)}"]
+    argv = [server.program("vacuumdb"), "-j2", *options, f"--dbname={server.dsn_of(DATABASE)}"]
     subprocess.run(argv, env=plain_environment(), check=True, capture_output=True, timeout=600)
 
 
