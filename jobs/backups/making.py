@@ -18,7 +18,7 @@ from jobs.backups.planning import Plan, make_plan
 from jobs.backups.retention import Removal, leftovers, too_old
 from jobs.backups.settings import BackupMaking
 from jobs.backups.targets import Target
-from jobs.backups.telling import FAMILIES, Outcome
+from jobs.backups.telling import Outcome
 from jobs.backups.writing import Writer
 from jobs.core.backups import Backup, Kind, Manifest
 from jobs.core.clock_jump import clock_finding
@@ -27,8 +27,6 @@ from jobs.databases.part import STATISTICS, Part
 
 if TYPE_CHECKING:
     from jobs.clients import Clients
-
-__all__ = ["FAMILIES", "NAME", "backup_part"]
 
 NAME = "backups"
 _END_SECONDS = 60.0

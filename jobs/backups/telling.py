@@ -9,52 +9,17 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from jobs.backups.families import BYTES, COUNT, DURATION, FAILED, FREE, LAST_SUCCESS, MADE, REMOVED, STORED
 from jobs.backups.files import BackupFiles
 from jobs.backups.retention import Removal
 from jobs.backups.space import room_at
 from jobs.backups.writing import Made
 from jobs.core.backups import Backup, Kind
 from jobs.core.checks import sample
-from jobs.core.model import Action, Family, Finding, MetricType, Sample, Severity
+from jobs.core.model import Action, Finding, Sample, Severity
 
 MAX_SOURCES = 1000
 """Sources beyond these get no series of their own; reports and findings name them all."""
-_OF_SOURCE = ("kind", "source")
-
-LAST_SUCCESS = Family(
-    name="sutazai_backup_last_success_timestamp_seconds",
-    help="When the newest backup of the source was made.",
-    labels=_OF_SOURCE,
-)
-FAILED = Family(
-    name="sutazai_backup_failed",
-    help="1 if the last run could not make a backup of the source, else 0.",
-    labels=_OF_SOURCE,
-)
-BYTES = Family(name="sutazai_backup_bytes", help="Size of the newest backup of the source.", labels=_OF_SOURCE)
-DURATION = Family(
-    name="sutazai_backup_duration_seconds",
-    help="How long making the backup of the source took in the last run.",
-    labels=_OF_SOURCE,
-)
-COUNT = Family(name="sutazai_backups", help="Backups that are there.", labels=("kind",))
-STORED = Family(name="sutazai_backups_stored_bytes", help="What the backups take up.", labels=("kind",))
-FREE = Family(
-    name="sutazai_backup_storage_free_bytes", help="Space that is left on the file system that backups are written to."
-)
-MADE = Family(
-    name="sutazai_backups_made_total",
-    help="Backups that were to be made, by what came of it (ok, failed).",
-    labels=("kind", "result"),
-    type=MetricType.COUNTER,
-)
-REMOVED = Family(
-    name="sutazai_backups_removed_total",
-    help="Backups that were removed because they were too old.",
-    labels=("kind",),
-    type=MetricType.COUNTER,
-)
-FAMILIES = (LAST_SUCCESS, FAILED, BYTES, DURATION, COUNT, STORED, FREE, MADE, REMOVED)
 
 
 @dataclass(frozen=True)

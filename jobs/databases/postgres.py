@@ -14,14 +14,11 @@ from jobs.core.postgres import Database, Server
 from jobs.databases import postgres_families as families
 from jobs.databases import postgres_judgement as judgement
 from jobs.databases.part import FULL, STATISTICS, Part
-from jobs.databases.postgres_families import FAMILIES
 from jobs.databases.postgres_settings import PostgresMaintenance
 
 if TYPE_CHECKING:
     from jobs.clients import Clients
     from jobs.clients.postgres import Postgres
-
-__all__ = ["FAMILIES", "postgres_part"]
 
 _REMEMBERED = timedelta(hours=48)
 _COUNTERS = (

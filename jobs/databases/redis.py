@@ -11,8 +11,9 @@ from jobs.core.checks import sample
 from jobs.core.model import Action, Finding, Request, Severity
 from jobs.core.redis import total
 from jobs.databases.part import FULL, STATISTICS, Part
+from jobs.databases.redis_families import LOADING
 from jobs.databases.redis_judgement import SUBJECT, Reading, Step, Verb, due, finding, judge, persisting
-from jobs.databases.redis_metrics import FAMILIES, LOADING, maintenance_samples, observations, samples
+from jobs.databases.redis_metrics import maintenance_samples, observations, samples
 from jobs.databases.redis_reading import read
 from jobs.databases.redis_settings import RedisMaintenance
 from jobs.databases.redis_work import ACTIVE_DEFRAG, Work, left_changed
@@ -20,8 +21,6 @@ from jobs.databases.redis_work import ACTIVE_DEFRAG, Work, left_changed
 if TYPE_CHECKING:
     from jobs.clients import Clients
     from jobs.clients.redis_session import Session
-
-__all__ = ["FAMILIES", "redis_part"]
 
 
 def redis_part(settings: RedisMaintenance, clients: Clients, request: Request) -> Part:
