@@ -108,6 +108,10 @@ class Host:
         """How long it has been up, suspension included."""
         return time.clock_gettime(time.CLOCK_BOOTTIME)
 
+    def boot_id(self) -> str:
+        """What tells one start of the machine from another."""
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
     def load(self) -> Load:
         """Its load and the cores that this process may use."""
         return Load(os.getloadavg(), len(os.sched_getaffinity(0)))
