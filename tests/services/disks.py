@@ -32,6 +32,20 @@ def ext4(megabytes: int = 48) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
+def tmpfs(megabytes: int, inodes: int = 0) -> Iterator[Path]:
+    """A mounted tmpfs, of so many inodes if a number is given."""
+    need_root("mounting a file system")
+    mount = private_directory("tmpfs")
+    size = f"size={megabytes}m,mode=0755" + (f",nr_inodes={inodes}" if inodes else "")
+    _run("mount", "-t", "tmpfs", "-o", size, "tmpfs", str(mount))
+    try:
+        yield mount
+    finally:
+        wait_for(lambda: _unmounted(mount), 30, f"{mount} is unmounted")
+        remove_directory(mount)
+
+
+@contextlib.contextmanager
 def frozen(mount: Path) -> Iterator[None]:
     """The file system frozen (fsfreeze(8)): who writes to it waits, and nothing can end the waiting."""
     _run(need("fsfreeze", package="util-linux"), "--freeze", str(mount))
