@@ -21,6 +21,7 @@ from jobs.logs.places import Place, Refused, open_place
 SUM_SUFFIX = ".sha256"
 _ARCHIVE = re.compile(r".+_(\d{8}_\d{6})(?:_\d{1,9})?(?:\.log)?\.gz", re.DOTALL)
 _MAX_STEM = 180
+_OWN_INODES = 2
 _ROOM_STEP_BYTES = 16 << 20
 
 
@@ -163,7 +164,8 @@ class Archives:
     def _explained(self, error: OSError) -> OSError:
         if error.errno == errno.ENOSPC:
             figures = os.fstatvfs(self.place.descriptor)
-            if figures.f_files and not figures.f_favail:
+            # Ours are removed by now: of the archive on its way and of its checksum.
+            if figures.f_files and figures.f_favail <= _OWN_INODES:
                 return OSError(errno.ENOSPC, "no inodes left on its file system", str(self.path))
         return OSError(error.errno, error.strerror or str(error), str(self.path))
 

@@ -87,6 +87,17 @@ def begins_with(log: int, archive: int, size: int) -> bool:
             return False
 
 
+def end_of(archive: int, size: int, length: int) -> bytes:
+    """The last bytes of what an archive unpacks to, which is `size` bytes."""
+    from isal import igzip
+
+    with os.fdopen(os.dup(archive), "rb") as file:
+        file.seek(0)
+        unpacked: IO[bytes] = igzip.open(file, "rb")  # type: ignore[no-untyped-call]
+        unpacked.seek(size - length)
+        return unpacked.read(length)
+
+
 def _blocks(descriptor: int, size: int) -> Iterator[tuple[int, bytes]]:
     offset = 0
     while offset < size:

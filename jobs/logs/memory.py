@@ -22,7 +22,7 @@ class Pending:
     """The next thing to be done to a source once its archive is in place.
 
     `names` are those that the source may bear in `directory`; `size` bytes of it are in the archive;
-    `first_block` is where it began on the disk before the cut.
+    `first_block` is where it began on the disk before the cut, `filler` what is to stand at its head after it.
     """
 
     kind: Literal["cut", "remove"]
@@ -32,6 +32,7 @@ class Pending:
     size: int
     archive: str
     first_block: int | None = None
+    filler: str = ""
 
 
 @dataclass
@@ -86,6 +87,7 @@ class Memory:
                 size=_of(int, found["size"]),
                 archive=_of(str, found["archive"]),
                 first_block=None if block is None else _of(int, block),
+                filler=_of(str, found.get("filler", "")),
             )
         except (ValueError, KeyError, TypeError, RecursionError):
             return None

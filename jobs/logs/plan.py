@@ -85,10 +85,13 @@ def plan_cap(archives: Sequence[Archive], log_bytes: int, cap_bytes: int) -> lis
 
 
 def cut_of(log: Log, descriptor: int, limit: int) -> Cut | None:
-    """Where the log can be cut, for one archive; Refused where a container's log has no line end to cut at."""
+    """Where the log can be cut, for one archive; Refused where a container's log has no line end to cut at.
+
+    The engine reads a log from its beginning, and stops at half a line.
+    """
     cut = find_cut(descriptor, block_size(descriptor), min(limit, SLICE_BYTES))
     if cut and log.whole_lines_only and not cut.whole_lines:
-        raise Refused("no_line_end", f"{log.path}: no line of it ends where a block does")
+        raise Refused("no_line_end", f"{log.path}: it has no line end near its end")
     return cut
 
 

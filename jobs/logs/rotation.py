@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from jobs.clients.open_files import OpenFiles, look
 from jobs.core.cadence import Cadence
 from jobs.core.job import JobError
-from jobs.core.model import Action, Result
+from jobs.core.model import Action, Result, clean_message
 from jobs.logs import figures
 from jobs.logs.archives import Archive, Archives, remove_archive
 from jobs.logs.containers import LABEL, ContainerLogs, read_containers
@@ -122,7 +122,7 @@ class Rotation:
         except (OSError, Refused) as error:
             raise JobError(f"nothing can be archived: {skip(self.archives.path, error).message}") from error
         if self.outcome.recovered:
-            self.clients.report.log("warning", f"the last run was cut off; {self.outcome.recovered}")
+            self._say("warning", f"the last run was cut off; {self.outcome.recovered}")
 
     def _rotate(self, due: Sequence[tuple[Log, str]], logs: Sequence[Log], open_files: OpenFiles) -> None:
         steps, skips = plan_logs(due, self.rules, open_files.writers)
@@ -183,17 +183,17 @@ class Rotation:
         try:
             if self._is_late():
                 raise Refused("out_of_time", f"{log.path}: left to the next run, this one has had its time")
-            self.clients.report.log("info", f"{step.how} {log.path}: {step.size} bytes, {step.why}")
+            self._say("info", f"{step.how} {log.path}: {step.size} bytes, {step.why}")
             limit = self.rules.max_container_size if log.whole_lines_only else self.rules.max_size
             work.do(step, open_files.writers, limit)
         except (OSError, Refused) as error:
             self.outcome.skips.append(skip(log.path, error))
-            self.clients.report.log("warning", self.outcome.skips[-1].message)
+            self._say("warning", self.outcome.skips[-1].message)
 
     def _delete(self, archives: Sequence[Archive], reason: str) -> None:
         for archive in archives:
             path = archive.place.path / archive.name
-            self.clients.report.log("info", f"delete {path}: {reason}")
+            self._say("info", f"delete {path}: {reason}")
             try:
                 remove_archive(archive)
             except OSError as error:
@@ -204,6 +204,10 @@ class Rotation:
 
     def _act(self, verb: str, subject: str, detail: str, *, done: bool) -> None:
         self.outcome.actions.append(Action(verb=verb, subject=subject, detail=detail, done=done))
+
+    def _say(self, level: str, message: str) -> None:
+        # Names of files are other people's: no control characters, no second line.
+        self.clients.report.log(level, str(clean_message(" ".join(message.split()))))
 
     def _is_late(self) -> bool:
         spent = self.clients.clock.monotonic() - self.began

@@ -9,7 +9,7 @@ import stat
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -18,10 +18,11 @@ from jobs.clients.errors import ClientError
 from jobs.clients.open_files import FileId, Opener
 from jobs.core.files import timestamped
 from jobs.logs.archives import Archives, Written, stem_of
-from jobs.logs.compress import begins_with
+from jobs.logs.compress import begins_with, end_of
+from jobs.logs.cut import Cut, blanks
 from jobs.logs.memory import Memory, Pending
 from jobs.logs.places import Idle, Place, Refused, identity, idle, open_place
-from jobs.logs.plan import Step, block_size, cut_of
+from jobs.logs.plan import Step, cut_of
 from jobs.logs.scan import Log
 from jobs.logs.syscalls import cut_head, first_block, rename_new
 from jobs.logs.words import How
@@ -77,7 +78,7 @@ class Work:
                 cut = cut_of(log, descriptor, left)
                 if cut is None:
                     return
-                written = self._cut_once(log, descriptor, cut.size)
+                written = self._cut_once(log, descriptor, cut)
                 self._done(Rotated(log, How.CUT, written, cut.whole_lines))
                 left -= cut.size
                 if os.fstat(descriptor).st_size <= keep_above:
@@ -87,20 +88,29 @@ class Work:
         finally:
             os.close(descriptor)
 
-    def _cut_once(self, log: Log, descriptor: int, size: int) -> Written:
-        block = first_block(descriptor)
+    def _cut_once(self, log: Log, descriptor: int, cut: Cut) -> Written:
+        filler = blanks(cut.blank, json=log.whole_lines_only)
+        pending = Pending(
+            kind="cut",
+            directory=str(log.place.path),
+            names=(log.name,),
+            inode=log.key[1],
+            size=cut.archived,
+            archive="",
+            first_block=first_block(descriptor),
+            filler=filler.decode(),
+        )
 
         def remember(name: str) -> None:
-            self._memory.remember(
-                Pending("cut", str(log.place.path), (log.name,), log.key[1], size, name, first_block=block)
-            )
+            self._memory.remember(replace(pending, archive=name))
 
-        written = self._write(log, descriptor, size, remember, archived=False)
+        written = self._write(log, descriptor, cut.archived, remember, archived=False)
         try:
-            cut_head(descriptor, size)
+            cut_head(descriptor, cut.size)
         except OSError as error:
             self._archives.withdraw(written.name)
             raise Refused("cannot_cut", f"{log.path}: {error.strerror}; its archive was taken back") from error
+        os.pwrite(descriptor, filler, 0)
         os.fsync(descriptor)
         self._memory.settle()
         return written
@@ -216,12 +226,14 @@ class Work:
 def _finish_cut(place: Place, name: str, pending: Pending, archive: int) -> str:
     descriptor = place.open(name, os.O_RDWR)
     try:
-        large_enough = os.fstat(descriptor).st_size > pending.size and pending.size % block_size(descriptor) == 0
-        if not large_enough or not begins_with(descriptor, archive, pending.size):
-            return ""  # it was cut before the run ended
-        if first_block(descriptor) != pending.first_block:
-            return f"{place.path / name} begins with what {pending.archive} holds; it may be in the archives twice"
-        cut_head(descriptor, pending.size)
+        filler = pending.filler.encode()
+        if begins_with(descriptor, archive, pending.size):
+            if first_block(descriptor) != pending.first_block:
+                return f"{place.path / name} begins with what {pending.archive} holds; it may be archived twice"
+            cut_head(descriptor, pending.size - len(filler))
+        elif not filler or os.pread(descriptor, len(filler), 0) != end_of(archive, pending.size, len(filler)):
+            return ""  # all was done before the run ended
+        os.pwrite(descriptor, filler, 0)
         os.fsync(descriptor)
     finally:
         os.close(descriptor)

@@ -19,7 +19,7 @@ import pytest
 from jobs.logs.places import idle
 from tests.services.binaries import need_root
 from tests.services.disks import tmpfs
-from tests.services.log_runs import MB, LogRuns, kinds, lines, unpacked, value, write_log
+from tests.services.log_runs import MB, LogRuns, kinds, lines, never_aligned, unpacked, value, write_log
 from tests.services.log_writers import Writer
 from tests.services.trees import tree_digest
 from tests.services.wait import wait_for
@@ -146,6 +146,18 @@ def test_two_rotations_within_a_second_write_two_archives(runs: Callable[..., Lo
     assert len(here.archives()) == 2
     first, second = sorted(here.archives(), key=lambda path: len(path.name))
     assert unpacked([first, second]) + log.read_bytes() == BIG + BIG
+
+
+def test_each_line_stays_whole_where_no_line_ends_with_a_block(runs: Callable[..., LogRuns]) -> None:
+    here = runs()
+    content = never_aligned(40_000)
+    log = write_log(here.logs / "app.log", content)
+    here.run()
+    archived = unpacked(here.archives())
+    assert archived.endswith(b"\n")
+    blank, _, live = log.read_bytes().partition(b"\n")
+    assert blank.strip() == b""
+    assert archived + live == content
 
 
 def test_a_log_without_line_ends_is_cut_at_a_block_and_the_action_says_so(runs: Callable[..., LogRuns]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import subprocess
 import sys
 from pathlib import Path
@@ -23,8 +24,10 @@ def put(data):
         data = data[os.write(log, data):]
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])
 sys.stdout.write("open\\n"); sys.stdout.flush()
+line = b"%09d one line of a log that is written at full speed %s\\n"
 for first in range(0, count, chunk):
-    put(b"".join(b"%09d one line of a log that is written at full speed %s\\n" % (n, b"." * (n % 70)) for n in range(first, min(first + chunk, count))))
+    put(b"".join(line % (n, b"." * (n % 70)) for n in range(first, min(first + chunk, count))))
+os.write(int(sys.argv[5]), b"written")
 for line in sys.stdin.buffer:
     if line == b"end\\n":
         break
@@ -34,7 +37,7 @@ for line in sys.stdin.buffer:
 
 
 class Writer:
-    """A process with the log open. It writes `first`, then `count` lines (`chunk` to a call), then what `write` gives it.
+    """A process with the log open. It writes `count` lines (`chunk` to a call), then `first` and what `write` gives it.
 
     `reopens`: SIGHUP has it open the log anew; without, it takes no notice. `appends` says how it opens the log.
     """
@@ -52,11 +55,14 @@ class Writer:
         self.count = count
         flags = os.O_WRONLY | os.O_CREAT | (os.O_APPEND if appends else 0)
         program = _PROGRAM if reopens else _PROGRAM.replace("signal.SIGHUP, reopen", "signal.SIGHUP, signal.SIG_IGN")
+        self._done, end = os.pipe()
         self._process = subprocess.Popen(
-            [sys.executable, "-c", program, str(path), str(count), str(flags), str(chunk)],
+            [sys.executable, "-c", program, str(path), str(count), str(flags), str(chunk), str(end)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            pass_fds=[end],
         )
+        os.close(end)
         self._said()
         if first:
             self.write(first)
@@ -73,6 +79,7 @@ class Writer:
         if self._process.poll() is None:
             self._process.kill()
         self._process.wait(30)
+        os.close(self._done)
 
     def write(self, content: bytes) -> None:
         """Have it write that, and wait until it has."""
@@ -80,6 +87,10 @@ class Writer:
         self._process.stdin.write(b"%d\n" % len(content) + content)
         self._process.stdin.flush()
         self._said()
+
+    def lines_are_written(self) -> bool:
+        """Whether it has written the lines that it writes by itself."""
+        return bool(select.select([self._done], [], [], 0)[0])
 
     def finish(self) -> None:
         """Let it write all its lines and end."""
