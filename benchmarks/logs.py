@@ -8,8 +8,8 @@ import random
 import shutil
 import statistics
 import subprocess
+import sys
 import tempfile
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -21,6 +21,14 @@ LOGS, LOG_BYTES = 8, 256 << 20
 """Together 2 GiB."""
 _TEMPLATE_BYTES = 32 << 20
 _MIB = 1 << 20
+
+# Small, as the kernel counts the memory of whoever starts a program as the program's own.
+_STARTER = """import resource, subprocess, sys, time
+began = time.perf_counter()
+code = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL).returncode
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(time.perf_counter() - began, used.ru_utime + used.ru_stime, used.ru_maxrss)
+sys.exit(code)"""
 
 Cost = tuple[float, float, float]
 """Wall seconds, CPU seconds, and the peak of the resident memory in MB (10^6 bytes) of the greatest process."""
@@ -104,14 +112,12 @@ def _rotated_by_logrotate(directory: Path, template: Path, program: str) -> Cost
 
 
 def _cost(argv: Sequence[str], cwd: Path, env: Mapping[str, str] | None) -> Cost:
-    began = time.perf_counter()
-    process = subprocess.Popen(argv, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    _, status, used = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - began
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise RuntimeError(f"{argv[0]} ended with {process.returncode}")
-    return seconds, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024 / 1e6
+    starter = [sys.executable, "-S", "-c", _STARTER, *argv]
+    done = subprocess.run(starter, cwd=cwd, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{argv[0]} ended with {done.returncode}: {done.stderr.strip()}")
+    seconds, cpu, resident_kib = map(float, done.stdout.split())
+    return seconds, cpu, resident_kib * 1024 / 1e6
 
 
 def _unpacked_bytes(archive: Path) -> int:

@@ -38,32 +38,56 @@ def pack(source: int, size: int, target: IO[bytes], step: Callable[[int], None])
 
     `step` is told the bytes read so far and may raise to give up.
     """
-    digest, written = hashlib.sha256(), 0
+    written = _Written(target)
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="pack") as pool:
         waiting: deque[Future[bytes]] = deque()
         try:
             for done, block in _blocks(source, size):
                 waiting.append(pool.submit(_proven_member, block))
                 if len(waiting) >= _IN_FLIGHT:
-                    written += _write(waiting.popleft().result(), target, digest)
+                    written.add(waiting.popleft().result())
                 step(done)
             while waiting:
-                written += _write(waiting.popleft().result(), target, digest)
+                written.add(waiting.popleft().result())
         finally:
             for one in waiting:
                 one.cancel()
     target.flush()
     os.fsync(target.fileno())
-    read_back = file_sha256(target.fileno(), cached=False)
-    if read_back != digest.hexdigest():
+    if _checksum_on_disk(target.fileno()) != written.checksum:
         raise Refused("io_error", "what was read back is not what was written: the disk or its memory is failing")
-    return Packed(size, written, read_back)
+    return Packed(size, written.bytes, written.sha256.hexdigest())
 
 
-def file_sha256(descriptor: int, *, cached: bool = True) -> str:
-    """The checksum of a whole file; with `cached` false it is read from the disk where the kernel can be moved to."""
-    if not cached:
-        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+class _Written:
+    """What goes into an archive, with a sum to keep and one that is quick to compare with."""
+
+    def __init__(self, target: IO[bytes]) -> None:
+        self._target, self.sha256 = target, hashlib.sha256()
+        self.bytes = self.checksum = 0
+
+    def add(self, member: bytes) -> None:
+        from isal import isal_zlib
+
+        self._target.write(member)
+        self.sha256.update(member)
+        self.checksum = isal_zlib.crc32(member, self.checksum)
+        self.bytes += len(member)
+
+
+def _checksum_on_disk(descriptor: int) -> int:
+    """The CRC-32 of a file as it is on the disk, as far as the kernel can be moved to read it from there."""
+    from isal import isal_zlib
+
+    os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+    checksum = 0
+    for _, block in _blocks(descriptor, os.fstat(descriptor).st_size):
+        checksum = isal_zlib.crc32(block, checksum)
+    return checksum
+
+
+def file_sha256(descriptor: int) -> str:
+    """The checksum of a whole file."""
     digest = hashlib.sha256()
     for _, block in _blocks(descriptor, os.fstat(descriptor).st_size):
         digest.update(block)
@@ -129,9 +153,3 @@ def _unpacks_to(member: bytes, block: bytes) -> bool:
         offset += len(piece)
         piece = b"" if unpacker.eof else unpacker.decompress(b"", _PIECE_BYTES)
     return bool(unpacker.eof) and offset == len(block)
-
-
-def _write(member: bytes, target: IO[bytes], digest: hashlib._Hash) -> int:
-    target.write(member)
-    digest.update(member)
-    return len(member)
