@@ -184,6 +184,11 @@ def stem_of(directory: Path, name: str, own_directory: Path) -> str:
         inside = directory.is_relative_to(own_directory)
         way = directory.relative_to(own_directory) if inside else directory
         stem = "-".join([*(part for part in way.parts if part != "/"), stem])
+    return safe_stem(stem)
+
+
+def safe_stem(stem: str) -> str:
+    """A first part of a name that leads nowhere else and is not too long, whoever chose it."""
     clean = re.sub(r"[^A-Za-z0-9._-]", "_", stem).lstrip(".") or "log"
     if len(clean) > _MAX_STEM:
         clean = f"{clean[-_MAX_STEM:]}-{hashlib.sha256(os.fsencode(stem)).hexdigest()[:8]}"

@@ -17,7 +17,7 @@ from jobs.clients import commands
 from jobs.clients.errors import ClientError
 from jobs.clients.open_files import FileId, Opener
 from jobs.core.files import timestamped
-from jobs.logs.archives import Archives, Written, stem_of
+from jobs.logs.archives import Archives, Written, safe_stem, stem_of
 from jobs.logs.compress import begins_with, end_of
 from jobs.logs.cut import Cut, blanks
 from jobs.logs.memory import Memory, Pending
@@ -64,10 +64,12 @@ class Work:
         """
         if step.how is How.CUT:
             self._cut(step, keep_above)
-        elif step.how is How.RETIRE:
-            self._retire(step.log, step.log.name, archived=not step.log.moved_from)
-        else:
+        elif step.how is How.MOVE:
             self._move(step.log, writers.get(step.log.key, []))
+        elif step.log.moved_from:
+            self._retire_moved(step.log, writers.get(step.log.key, []))
+        else:
+            self._retire(step.log, step.log.name, archived=True)
 
     def _cut(self, step: Step, keep_above: int) -> None:
         log, left = step.log, step.size
@@ -126,7 +128,13 @@ class Work:
                 directory = str(log.place.path)
                 self._memory.remember(Pending("remove", directory, names, before.st_ino, before.st_size, archive))
 
-            written = self._write(log, held.descriptor, before.st_size, remember, archived=archived)
+            def progress(done: int) -> None:
+                # Whoever wants to write to it waits for us.
+                if not held.undisturbed():
+                    raise Refused("in_use", f"{log.place.path / name}: a process wants to write to it again")
+                self._progress(log, done)
+
+            written = self._write(log, held.descriptor, before.st_size, remember, archived=archived, progress=progress)
             try:
                 _remove(log.place, name, aside, held, before)
             except (OSError, Refused):
@@ -154,6 +162,13 @@ class Work:
         self._await_idle(log, aside)
         self._retire(log, aside, archived=False)
 
+    def _retire_moved(self, log: Log, writers: list[Opener]) -> None:
+        """What an earlier run has put aside; perhaps it was ended before it had told the writers."""
+        if writers and log.source.reopen:
+            self._have_reopened(log, writers)
+            self._await_idle(log, log.name)
+        self._retire(log, log.name, archived=False)
+
     def _have_reopened(self, log: Log, writers: list[Opener]) -> None:
         how = log.source.reopen
         if how.signal:
@@ -179,16 +194,24 @@ class Work:
             time.sleep(0.05)
 
     def _write(
-        self, log: Log, descriptor: int, size: int, remember: Callable[[str], None], *, archived: bool
+        self,
+        log: Log,
+        descriptor: int,
+        size: int,
+        remember: Callable[[str], None],
+        *,
+        archived: bool,
+        progress: Callable[[int], None] | None = None,
     ) -> Written:
-        stem = log.stem or stem_of(log.place.path, log.moved_from or log.name, self._own_directory)
+        own_stem = stem_of(log.place.path, log.moved_from or log.name, self._own_directory)
+        stem = safe_stem(log.stem) if log.stem else own_stem
         return self._archives.write(
             f"{stem}_archived" if archived else stem,
             self._now(),
             descriptor,
             size,
             before_publishing=remember,
-            progress=lambda done: self._progress(log, done),
+            progress=progress or (lambda done: self._progress(log, done)),
         )
 
     def _aside(self, log: Log) -> str:

@@ -16,11 +16,13 @@ from typing import Any
 
 import pytest
 
+from jobs.logs.archives import Archives, Written
 from jobs.logs.places import idle
 from tests.services.binaries import need_root
 from tests.services.disks import tmpfs
-from tests.services.log_runs import MB, LogRuns, kinds, lines, never_aligned, unpacked, value, write_log
+from tests.services.log_runs import MB, LogRuns, kinds, lines, never_aligned, run_once, unpacked, value, write_log
 from tests.services.log_writers import Writer
+from tests.services.process import private_directory, remove_directory
 from tests.services.trees import tree_digest
 from tests.services.wait import wait_for
 
@@ -231,6 +233,20 @@ def test_a_writer_that_does_not_reopen_keeps_its_file_until_it_ends(
     assert unpacked(here.archives()) == BIG + b"still here\n"
 
 
+def test_a_writer_that_a_killed_run_did_not_tell_is_told_by_the_next(
+    runs: Callable[..., LogRuns], memory_disk: Path
+) -> None:
+    log = memory_disk / "app.log"
+    here = runs()
+    with Writer(log, count=0, first=BIG, reopens=True) as writer:
+        log.rename(memory_disk / "app.log.rotated_20260302_120000")
+        result = here.run(**directory_of(here, memory_disk, signal="HUP"))
+        writer.write(b"anew\n")
+        writer.finish()
+    assert kinds(result) == []
+    assert (unpacked(here.archives()), log.read_bytes()) == (BIG, b"anew\n")
+
+
 def test_a_log_that_cannot_be_cut_and_whose_writer_cannot_be_told_is_left_and_named(
     runs: Callable[..., LogRuns], memory_disk: Path
 ) -> None:
@@ -267,6 +283,62 @@ def test_a_writer_that_does_not_append_is_not_given_a_hole(runs: Callable[..., L
         writer.write(b"on\n")
         writer.finish()
     assert log.read_bytes() == BIG + b"on\n"
+
+
+def test_an_old_log_that_somebody_wants_to_write_to_again_is_given_back(
+    runs: Callable[..., LogRuns], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = runs()
+    log = write_log(here.logs / "old.log", SMALL, days_old=9)
+    late: list[subprocess.Popen[bytes]] = []
+
+    def write_meanwhile(archives: Archives, *arguments: Any, **named: Any) -> Written:
+        """A process opens the log while it is archived; the kernel has it wait for our lease."""
+        written = archive(archives, *arguments, **named)
+        late.append(subprocess.Popen([sys.executable, "-c", f"open({str(log)!r}, 'ab').write(b'late')"]))
+        wait_for(lambda: _waits_for_lease(late[0].pid), 20, "it waits")
+        return written
+
+    archive = Archives.write
+    monkeypatch.setattr(Archives, "write", write_meanwhile)
+    result = here.run()
+    assert late[0].wait(20) == 0
+    assert kinds(result) == ["changed"]
+    assert (log.read_bytes(), here.archives()) == (SMALL + b"late", [])
+    assert [path.name for path in here.logs.iterdir()] == ["old.log"]
+
+
+def _waits_for_lease(pid: int) -> bool:
+    return "break_lease" in Path(f"/proc/{pid}/wchan").read_text() or "break" in Path(f"/proc/{pid}/stack").read_text()
+
+
+def test_without_root_it_works_on_its_own_logs_and_says_what_it_cannot_see() -> None:
+    need_root("becoming somebody else")
+    directory = private_directory("logs")
+    try:
+        base = directory / "base"
+        write_log(base / "logs" / "app.log", BIG)
+        write_log(base / "logs" / "old.log", SMALL, days_old=9)
+        write_log(base / "logs" / "foreign.log", BIG)
+        for path in (directory, base, *base.rglob("*")):
+            os.chown(path, 65534, 65534)
+        os.chown(base / "logs" / "foreign.log", 1, 1)
+        pid = os.fork()
+        if pid == 0:
+            os.setgroups([])
+            os.setgid(65534)
+            os.setuid(65534)
+            said = run_once(base, {"max_log_size_mb": 1, "min_free_mb": 0, "docker_logs": False})
+            (base / "said").write_text(said)
+            os._exit(0)
+        assert os.waitpid(pid, 0)[1] == 0
+        assert (base / "said").read_text().split() == ["no_permission", "processes_unseen"]
+        archives = sorted((base / "archive" / "logs").glob("*.gz"))
+        assert [path.name.split("_")[0] for path in archives] == ["app", "old"]
+        assert unpacked(archives[:1]) + (base / "logs" / "app.log").read_bytes() == BIG
+        assert (base / "logs" / "foreign.log").read_bytes() == BIG
+    finally:
+        remove_directory(directory)
 
 
 # --- archives ---
