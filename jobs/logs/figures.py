@@ -71,10 +71,11 @@ def sample(family: Family, value: float, **labels: str) -> Sample:
 
 
 def sizes(logs: Iterable[Log], labels: Iterable[str]) -> dict[str, int]:
-    """Bytes of the logs of each label; a label without logs has none."""
+    """Bytes of the logs of each label; what was seen of a place that could not be looked at whole is no size of it."""
     total = dict.fromkeys(labels, 0)
     for log in logs:
-        total[log.source.label] = total.get(log.source.label, 0) + log.size
+        if log.source.label in total:
+            total[log.source.label] += log.size
     return total
 
 

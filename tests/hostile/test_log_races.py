@@ -18,7 +18,7 @@ from tests.services.binaries import need_root
 from tests.services.log_runs import LogRuns, kinds, lines, unpacked, value, write_log
 from tests.services.trees import tree_digest
 
-RACE_SECONDS = float(os.environ.get("LOG_RACE_SECONDS", "4"))
+RACE_SECONDS = float(os.environ.get("LOG_RACE_SECONDS", "3"))
 BIG = lines(20_000)
 SECRET = b"SECRET of somebody else\n" * 100_000
 
@@ -116,6 +116,16 @@ def test_a_directory_on_the_way_that_others_may_write_to_is_refused(here: LogRun
     (tmp_path / "open").chmod(0o777)
     assert kinds(here.run(directories=[{"directory": log.parent}])) == ["unsafe_directory"]
     assert log.read_bytes() == BIG
+
+
+def test_a_directory_that_was_seen_in_part_has_no_size(here: LogRuns) -> None:
+    write_log(here.logs / "app.log", b"a line\n")
+    write_log(here.logs / "open" / "app.log", b"a line\n")
+    (here.logs / "open").chmod(0o777)
+    result = here.run("watch", directories=[{"directory": "logs", "recursive": True}])
+    assert kinds(result) == ["unsafe_directory"]
+    assert value(result, "sutazai_log_size_bytes", directory=str(here.logs)) is None
+    assert result.verdict == 2
 
 
 def test_an_archive_directory_that_others_may_write_to_is_an_error(here: LogRuns) -> None:

@@ -20,6 +20,8 @@ from jobs.logs.archives import Archives, Written
 from jobs.logs.places import idle
 from tests.services.binaries import need_root
 from tests.services.disks import tmpfs
+from tests.services.exporter_daemon import ExporterDaemon
+from tests.services.exporter_daemon import run_cli as run_command
 from tests.services.log_runs import MB, LogRuns, kinds, lines, never_aligned, run_once, unpacked, value, write_log
 from tests.services.log_writers import Writer
 from tests.services.process import private_directory, remove_directory
@@ -567,6 +569,31 @@ def test_the_command_writes_the_report_of_the_guide(run_cli: Callable[..., Any],
     assert report["results"]["rotated"][0]["sha256"] == hashlib.sha256(archive.read_bytes()).hexdigest()
     again = run_cli("run", "log-rotation", "--dry-run", config={"jobs": {"log_rotation": {"max_log_size_mb": 1}}})
     assert "nothing would be changed" in again.stdout
+
+
+def test_a_daemon_watches_from_the_start_and_rotates_when_asked(
+    exporter_daemon: Callable[..., ExporterDaemon], tmp_path: Path
+) -> None:
+    place = tmp_path / "service"
+    log = write_log(place / "app.log", BIG)
+    settings = {"max_log_size_mb": 1, "docker_logs": False, "directories": [{"directory": place}]}
+    jobs = {"log_rotation": {**settings, "schedule": ["every 60 minutes: watch"]}, "health_check": {"enabled": False}}
+    daemon = exporter_daemon({"jobs": jobs})
+    assert daemon.wait_metric("sutazai_log_size_bytes", {"directory": str(place)}) == len(BIG)
+    assert not daemon.metrics().samples("sutazai_log_files_skipped", reason="missing")
+    daemon.wait_metric("sutazai_task_running", {"task": "log-rotation"}, lambda running: running == 0)
+    token = run_command(
+        "token", "create", "--name", "test", "--scope", "operate", base_dir=daemon.base_dir
+    ).stdout.strip()
+    headers = {"Authorization": f"Bearer {token}"}
+    daemon.post("/api/v1/tasks/log-rotation/start", json={}, headers=headers).raise_for_status()
+    daemon.wait_metric("sutazai_log_rotated_total", {"method": "cut"}, lambda count: count == 1)
+    assert daemon.metrics().value("sutazai_log_files_skipped", reason="missing") == 0
+    daemon.post("/api/v1/tasks/log-rotation/start", json={"mode": "watch"}, headers=headers).raise_for_status()
+    daemon.wait_metric("sutazai_task_runs_total", {"task": "log-rotation", "outcome": "ok"}, lambda count: count == 3)
+    assert daemon.metrics().value("sutazai_log_files_skipped", reason="missing") == 0
+    assert daemon.metrics().value("sutazai_log_rotated_total", method="cut") == 1
+    assert log.stat().st_size < MB
 
 
 def test_a_target_is_refused(run_cli: Callable[..., Any]) -> None:
