@@ -16,6 +16,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from jobs.logs.syscalls import rename_new
+
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
@@ -133,6 +135,28 @@ class Idle:
     def undisturbed(self) -> bool:
         """Whether nobody is waiting to write to it."""
         return fcntl.fcntl(self.descriptor, fcntl.F_GETLEASE) == fcntl.F_RDLCK
+
+
+def remove_idle(place: Place, name: str, aside: str, held: Idle, before: os.stat_result) -> None:
+    """Remove a file that nobody has touched since `before`; what is in doubt stays, under its name.
+
+    It is put aside first: from then on a writer makes a file of its own. One that came just before waits for our
+    lease, which then says so.
+    """
+    if name != aside:
+        rename_new(place.descriptor, name, aside)
+    after = os.fstat(held.descriptor)
+    same = (after.st_size, after.st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+    if not (same and place.holds(aside, held.descriptor) and held.undisturbed()):
+        if name != aside:
+            rename_new(place.descriptor, aside, name)
+        raise Refused("changed", f"{place.path / name}: it was written to or replaced while it was archived")
+    try:
+        os.unlink(aside, dir_fd=place.descriptor)
+    except OSError:
+        if name != aside:
+            rename_new(place.descriptor, aside, name)
+        raise
 
 
 def _lease(descriptor: int, path: Path) -> None:

@@ -22,6 +22,7 @@ from jobs.logs.containers import LABEL, ContainerLogs, read_containers
 from jobs.logs.memory import Memory, Moment, State
 from jobs.logs.places import Place, Refused, identity
 from jobs.logs.plan import Rules, Step, is_due, plan_cap, plan_logs, plan_retention
+from jobs.logs.recovery import recover
 from jobs.logs.scan import Found, Log, Reopen, Source, scan, skip
 from jobs.logs.settings import LogDirectory, Settings
 from jobs.logs.telling import Outcome, Seen, Telling
@@ -118,7 +119,7 @@ class Rotation:
             return
         try:
             self.archives.remove_leftovers(self.clients.clock.now())
-            self.outcome.recovered = self._work(0).recover()
+            self.outcome.recovered = recover(self.archives, self.memory)
         except (OSError, Refused) as error:
             raise JobError(f"nothing can be archived: {skip(self.archives.path, error).message}") from error
         if self.outcome.recovered:

@@ -8,7 +8,6 @@ import signal
 import stat
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -18,10 +17,9 @@ from jobs.clients.errors import ClientError
 from jobs.clients.open_files import FileId, Opener
 from jobs.core.files import timestamped
 from jobs.logs.archives import Archives, Written, safe_stem, stem_of
-from jobs.logs.compress import begins_with, end_of
 from jobs.logs.cut import Cut, blanks
 from jobs.logs.memory import Memory, Pending
-from jobs.logs.places import Idle, Place, Refused, identity, idle, open_place
+from jobs.logs.places import Refused, identity, idle, remove_idle
 from jobs.logs.plan import Step, cut_of
 from jobs.logs.scan import Log
 from jobs.logs.syscalls import cut_head, first_block, rename_new
@@ -136,7 +134,7 @@ class Work:
 
             written = self._write(log, held.descriptor, before.st_size, remember, archived=archived, progress=progress)
             try:
-                _remove(log.place, name, aside, held, before)
+                remove_idle(log.place, name, aside, held, before)
             except (OSError, Refused):
                 self._archives.withdraw(written.name)
                 self._memory.settle()
@@ -216,83 +214,6 @@ class Work:
 
     def _aside(self, log: Log) -> str:
         return timestamped(f"{log.name}.rotated", self._now(), "")(0)
-
-    # What a run that was cut off had yet to do
-
-    def recover(self) -> str:
-        """Finish what a run was killed in the middle of; return what was done about it, if anything."""
-        pending = self._memory.pending()
-        if pending is None:
-            return ""
-        with ExitStack() as stack:
-            try:
-                said = self._finish(pending, stack)
-            except (OSError, Refused) as error:
-                said = f"{pending.archive} may hold what {pending.names[0]} still holds: {error}"
-        self._memory.settle()
-        return said
-
-    def _finish(self, pending: Pending, stack: ExitStack) -> str:
-        archive = self._archives.open_sound(pending.archive)
-        if archive is None:
-            return ""  # it ended before the archive had its name, and the source is as it was
-        stack.callback(os.close, archive)
-        place = open_place(Path(pending.directory), stack)
-        for name in pending.names:
-            with contextlib.suppress(FileNotFoundError):
-                if place.status(name).st_ino == pending.inode:
-                    finish = _finish_cut if pending.kind == "cut" else _finish_removal
-                    return finish(place, name, pending, archive)
-        return ""
-
-
-def _finish_cut(place: Place, name: str, pending: Pending, archive: int) -> str:
-    descriptor = place.open(name, os.O_RDWR)
-    try:
-        filler = pending.filler.encode()
-        if begins_with(descriptor, archive, pending.size):
-            if first_block(descriptor) != pending.first_block:
-                return f"{place.path / name} begins with what {pending.archive} holds; it may be archived twice"
-            cut_head(descriptor, pending.size - len(filler))
-        elif not filler or os.pread(descriptor, len(filler), 0) != end_of(archive, pending.size, len(filler)):
-            return ""  # all was done before the run ended
-        os.pwrite(descriptor, filler, 0)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    return f"{place.path / name}: cut, as {pending.archive} holds its first {pending.size} bytes"
-
-
-def _finish_removal(place: Place, name: str, pending: Pending, archive: int) -> str:
-    with idle(place, name) as held:
-        status = os.fstat(held.descriptor)
-        if status.st_size != pending.size or not begins_with(held.descriptor, archive, pending.size):
-            return f"{place.path / name} was written to after {pending.archive} was made; its beginning is in both"
-        _remove(place, name, pending.names[-1], held, status)
-        place.sync()
-    return f"{place.path / name}: removed, as {pending.archive} holds all of it"
-
-
-def _remove(place: Place, name: str, aside: str, held: Idle, before: os.stat_result) -> None:
-    """Remove a file that nobody has touched since `before`; what is in doubt stays, under its name.
-
-    It is put aside first: from then on a writer makes a file of its own. One that came just before waits for our
-    lease, which then says so.
-    """
-    if name != aside:
-        rename_new(place.descriptor, name, aside)
-    after = os.fstat(held.descriptor)
-    same = (after.st_size, after.st_mtime_ns) == (before.st_size, before.st_mtime_ns)
-    if not (same and place.holds(aside, held.descriptor) and held.undisturbed()):
-        if name != aside:
-            rename_new(place.descriptor, aside, name)
-        raise Refused("changed", f"{place.path / name}: it was written to or replaced while it was archived")
-    try:
-        os.unlink(aside, dir_fd=place.descriptor)
-    except OSError:
-        if name != aside:
-            rename_new(place.descriptor, aside, name)
-        raise
 
 
 def _make_empty(log: Log) -> None:
