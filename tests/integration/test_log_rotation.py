@@ -19,10 +19,21 @@ import pytest
 from jobs.logs.archives import Archives, Written
 from jobs.logs.places import idle
 from tests.services.binaries import need_root
-from tests.services.disks import tmpfs
+from tests.services.disks import tmpfs, xfs
 from tests.services.exporter_daemon import ExporterDaemon
 from tests.services.exporter_daemon import run_cli as run_command
-from tests.services.log_runs import MB, LogRuns, kinds, lines, never_aligned, run_once, unpacked, value, write_log
+from tests.services.log_runs import (
+    MB,
+    LogRuns,
+    kinds,
+    lines,
+    never_aligned,
+    run_once,
+    unpacked,
+    value,
+    without_blanks,
+    write_log,
+)
 from tests.services.log_writers import Writer
 from tests.services.process import private_directory, remove_directory
 from tests.services.trees import tree_digest
@@ -190,6 +201,20 @@ def test_patterns_say_what_is_a_log(runs: Callable[..., LogRuns], tmp_path: Path
     here.run(**directory_of(here, place, patterns=["*.out"]))
     assert (len(here.archives()), other.read_bytes()) == (1, BIG)
     assert out.stat().st_size < MB
+
+
+def test_xfs_cuts_a_live_log_as_ext4_does() -> None:
+    with xfs() as disk:
+        here = LogRuns(disk / "base")
+        log = here.logs / "app.log"
+        with Writer(log, count=100_000) as writer:
+            while not writer.lines_are_written():
+                assert kinds(here.run()) == []
+            writer.finish()
+        here.run()
+        here.close()
+        assert len(here.archives()) > 1
+        assert without_blanks(unpacked(here.archives()) + log.read_bytes()) == writer.written()
 
 
 # --- where the file system cannot cut ---
