@@ -13,7 +13,7 @@ from rich.console import Console
 from benchmarks import machine, table
 from benchmarks.harness import Row
 
-ROWS = ("scrape", "rerender", "probes", "memory", "start", "recovery", "backup", "maintenance")
+ROWS = ("scrape", "rerender", "probes", "memory", "start", "recovery", "logs", "backup", "maintenance")
 EXIT_USAGE = 64
 
 

@@ -62,6 +62,10 @@ class DockerEngine:
         """All about one container; NoSuchContainer where it is gone."""
         return self._ask(lambda api: parse_inspection(api.inspect_container(container_id)))
 
+    def data_root(self) -> Path:
+        """The directory that the engine keeps everything in, on its own host."""
+        return Path(self._ask(lambda api: str(api.info()["DockerRootDir"])))
+
     def log_tail(self, container_id: str, lines: int) -> list[str]:
         """The last `lines` lines that the container wrote, each cut at MAX_LOG_LINE_CHARACTERS."""
         raw = self._ask(lambda api: bytes(api.logs(container_id, tail=lines)))

@@ -15,13 +15,26 @@ from tests.services.wait import wait_for
 @contextlib.contextmanager
 def ext4(megabytes: int = 48) -> Iterator[Path]:
     """A mounted ext4, thawed and unmounted in any case. Whoever uses it must have ended by then."""
+    with _on_loop(megabytes, [need("mkfs.ext4", package="e2fsprogs"), "-q", "-F"]) as mount:
+        yield mount
+
+
+@contextlib.contextmanager
+def xfs(megabytes: int = 320) -> Iterator[Path]:
+    """A mounted XFS, which is never smaller than 300 MB; its image takes only what is written to it."""
+    with _on_loop(megabytes, [need("mkfs.xfs", package="xfsprogs"), "-q"]) as mount:
+        yield mount
+
+
+@contextlib.contextmanager
+def _on_loop(megabytes: int, make: list[str]) -> Iterator[Path]:
     need_root("mounting a file system")
     directory = private_directory("disk")
     image, mount = directory / "image", directory / "mount"
     mount.mkdir()
     with image.open("wb") as file:
         file.truncate(megabytes << 20)
-    _run(need("mkfs.ext4", package="e2fsprogs"), "-q", "-F", str(image))
+    _run(*make, str(image))
     _run("mount", "-o", "loop", str(image), str(mount))
     try:
         yield mount
@@ -29,6 +42,20 @@ def ext4(megabytes: int = 48) -> Iterator[Path]:
         thaw(mount)
         wait_for(lambda: _unmounted(mount), 30, f"{mount} is unmounted")
         remove_directory(directory)
+
+
+@contextlib.contextmanager
+def tmpfs(megabytes: int, inodes: int = 0) -> Iterator[Path]:
+    """A mounted tmpfs, of so many inodes if a number is given."""
+    need_root("mounting a file system")
+    mount = private_directory("tmpfs")
+    size = f"size={megabytes}m,mode=0755" + (f",nr_inodes={inodes}" if inodes else "")
+    _run("mount", "-t", "tmpfs", "-o", size, "tmpfs", str(mount))
+    try:
+        yield mount
+    finally:
+        wait_for(lambda: _unmounted(mount), 30, f"{mount} is unmounted")
+        remove_directory(mount)
 
 
 @contextlib.contextmanager

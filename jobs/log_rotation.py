@@ -1,0 +1,51 @@
+"""Keeps logs small: what is too large or too old goes into archives, and no writer loses a line.
+
+`jobs.logs.plan` tells what is done with which log, `jobs.logs.work` does it. Exit code 0: all is well; 1: something
+needs a person's attention; 2: a log could not be rotated, or a directory not be looked at.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jobs.core.cadence import Cadence
+from jobs.core.job import Job, JobError, ReportFiles
+from jobs.core.model import Request, Result
+from jobs.logs.figures import FAMILIES
+from jobs.logs.settings import Settings
+
+if TYPE_CHECKING:
+    from jobs.clients import Clients
+
+STANDARD, FORCE, WATCH = "standard", "force", "watch"
+
+
+def run(settings: Settings, clients: Clients, request: Request) -> Result:
+    """Rotate logs and delete old archives; `force` also brings all under the cap, `watch` only looks."""
+    if request.target:
+        raise JobError(f"log-rotation looks after all logs and takes no target (given: {request.target!r})")
+    from jobs.logs.rotation import Rotation
+
+    mode = request.mode or STANDARD
+    rotation = Rotation(
+        settings,
+        clients,
+        cadences=settings.schedule or JOB.cadences,
+        mode=mode,
+        rotates=mode != WATCH,
+        enforces_cap=mode == FORCE or settings.enforce_total_cap,
+        dry_run=request.dry_run,
+    )
+    return rotation.result()
+
+
+JOB = Job(
+    name="log-rotation",
+    summary="Rotates and archives logs, and watches how they grow",
+    cadences=(Cadence.parse("every 60 minutes: watch"), Cadence.parse("daily at 02:00: standard")),
+    settings=Settings,
+    metrics=FAMILIES,
+    modes=(STANDARD, FORCE, WATCH),
+    report=ReportFiles(directory="logs", stem="log_cleanup_report", link="logs/latest_cleanup_report.json"),
+    run=run,
+)
