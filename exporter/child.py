@@ -13,6 +13,7 @@ import resource
 import signal
 import sys
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -64,7 +65,7 @@ def main(answer_descriptor: int) -> NoReturn:
         _limit_self(settings.max_memory_mb)
         world = World.model_validate_json(json.dumps(order["settings"]["world"]), strict=True)
         request = Request.model_validate(order["request"])
-        clients = _clients(world, request, Path(order["store"]), channel)
+        clients = _clients(world, request, order, channel)
         result = job.run(settings, clients, request)
         _check_samples(job, result)
         channel.send("result", result.model_dump(mode="json"))
@@ -82,11 +83,11 @@ def main(answer_descriptor: int) -> NoReturn:
     os._exit(0)
 
 
-def _clients(world: World, request: Request, store_file: Path, channel: Channel) -> Clients:
+def _clients(world: World, request: Request, order: Mapping[str, Any], channel: Channel) -> Clients:
     def open_store() -> Any:
         from exporter.store import Store
 
-        return Store(store_file, read_only=request.dry_run)
+        return Store(Path(order["store"]), read_only=request.dry_run)
 
     stores: list[Budgets | History] = []
 
@@ -95,7 +96,15 @@ def _clients(world: World, request: Request, store_file: Path, channel: Channel)
             stores.append(open_store())
         return stores[0]
 
-    return Clients(world=world, clock=SystemClock(), report=channel, open_budgets=shared, open_history=shared)
+    file = order["settings"].get("file")
+    return Clients(
+        world=world,
+        clock=SystemClock(),
+        report=channel,
+        open_budgets=shared,
+        open_history=shared,
+        config_file=Path(file) if file else None,
+    )
 
 
 def _take_standard_input() -> int:

@@ -43,11 +43,15 @@ class ConfigError(Exception):
 
 @dataclass(frozen=True)
 class Configuration:
-    """Validated settings, the plain document they came from (it has secrets: never log it) and each value's origin."""
+    """Validated settings, the plain document they came from (it has secrets: never log it) and each value's origin.
+
+    `file` is the configuration file, where there is one.
+    """
 
     settings: Settings
     document: Mapping[str, Any]
     origins: Mapping[str, str] = field(default_factory=dict)
+    file: Path | None = None
 
     @property
     def secrets(self) -> frozenset[str]:
@@ -56,10 +60,11 @@ class Configuration:
         return frozenset(form for text in texts for form in (text, *passwords_in(text)) if form)
 
     def for_run(self, job_key: str) -> dict[str, Any]:
-        """The part of the document that a run of one job needs: the world and the job's own section."""
+        """The part of the document that a run of one job needs: the world and the job's own section, and the file."""
         world = {name: self.document[name] for name in World.model_fields if name in self.document}
         world["base_dir"] = str(self.settings.base_dir)
-        return {"world": world, "job": self.document.get("jobs", {}).get(job_key, {})}
+        job = self.document.get("jobs", {}).get(job_key, {})
+        return {"world": world, "job": job, "file": str(self.file) if self.file else None}
 
 
 @dataclass
@@ -203,7 +208,8 @@ def _validate(layers: _Layers) -> Configuration:
     if settings is None or layers.problems:
         raise ConfigError(layers.problems)
     base_dir = settings.base_dir.absolute()
-    return Configuration(settings.model_copy(update={"base_dir": base_dir}), layers.document, layers.origins)
+    file = Path(layers.file).absolute() if layers.file else None
+    return Configuration(settings.model_copy(update={"base_dir": base_dir}), layers.document, layers.origins, file)
 
 
 def _at(document: Mapping[str, Any], path: tuple[str, ...]) -> Any:

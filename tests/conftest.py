@@ -57,6 +57,14 @@ def postgres_server() -> Iterator[PostgresServer]:
     server.close()
 
 
+@pytest.fixture(scope="session")
+def newest_postgres_server() -> Iterator[PostgresServer]:
+    """One PostgreSQL of the newest major version for all tests."""
+    server = PostgresServer(newest=True)
+    yield server
+    server.close()
+
+
 @pytest.fixture
 def postgres_factory() -> Iterator[Callable[..., PostgresServer]]:
     """PostgreSQL servers of the test's own, to be stopped, paused and killed."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import os
 import stat
+from collections.abc import Sequence
 from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import TypeVar
@@ -26,7 +27,7 @@ from jobs.core.backups import (
     Manifest,
     Verified,
 )
-from jobs.core.files import atomic_write, sync_directory, timestamped
+from jobs.core.files import LEFTOVER, atomic_write, sync_directory, timestamped
 from jobs.core.model import Value
 
 SECRET_MODE = 0o600
@@ -66,8 +67,12 @@ class BackupFiles:
         return next(path for path in paths if not os.path.lexists(path))
 
     def write_manifest(self, path: Path, manifest: Manifest) -> None:
-        """Write a backup's manifest beside it: from now on it counts as complete."""
+        """Write a backup's manifest beside it. Where it comes first, the backup is complete once it has its name."""
         atomic_write(_beside(path, MANIFEST_SUFFIX), _text(manifest), mode=SECRET_MODE)
+
+    def remove_manifest(self, path: Path) -> None:
+        """Take the manifest of a backup back that did not get its name after all."""
+        _beside(path, MANIFEST_SUFFIX).unlink(missing_ok=True)
 
     def write_verified(self, path: Path, verified: Verified) -> None:
         """Write beside a backup that it was proven good."""
@@ -83,6 +88,20 @@ class BackupFiles:
         for path in (_beside(backup.path, VERIFIED_SUFFIX), _beside(backup.path, MANIFEST_SUFFIX), backup.path):
             path.unlink(missing_ok=True)
         sync_directory(backup.path.parent)
+
+    def leftovers(self, kind: Kind) -> Sequence[Path]:
+        """What a run that was killed has left: parts of backups, and what stands beside a backup that never came.
+
+        Only whoever makes backups may call them that, and only before it makes one.
+        """
+        directory = self.of(kind)
+        names = {path.name for path in directory.iterdir()} if directory.is_dir() else set()
+        return sorted(directory / name for name in names if _is_part(name) or _stands_alone(name, names))
+
+    def remove_leftover(self, path: Path) -> None:
+        """Remove one of these."""
+        path.unlink(missing_ok=True)
+        sync_directory(path.parent)
 
     def _backup(self, path: Path, kind: Kind, zone: tzinfo | None) -> Backup:
         status, problem = path.lstat(), ""
@@ -112,6 +131,19 @@ def _is_backup(path: Path) -> bool:
     """Whether it is a file that has the name of one; what a killed write left begins with a dot."""
     named = path.name.endswith(tuple(Format)) and not path.name.startswith(".")
     return named and stat.S_ISREG(path.lstat().st_mode)
+
+
+def _is_part(name: str) -> bool:
+    """Whether a name is that of a backup under way; those of manifests and proofs are there for a moment only."""
+    match = LEFTOVER.fullmatch(name)
+    return match is not None and match[1].endswith(tuple(Format))
+
+
+def _stands_alone(name: str, names: set[str]) -> bool:
+    """Whether it is a manifest or proof without its backup."""
+    ends = [suffix for suffix in (MANIFEST_SUFFIX, VERIFIED_SUFFIX) if name.endswith(suffix)]
+    backup = name.removesuffix(ends[0]) if ends else ""
+    return backup.endswith(tuple(Format)) and not name.startswith(".") and backup not in names
 
 
 def _beside(path: Path, suffix: str) -> Path:

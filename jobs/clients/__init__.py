@@ -16,6 +16,7 @@ from jobs.core.settings import PostgresSettings, World
 
 if TYPE_CHECKING:
     from jobs.clients.agents import Agents
+    from jobs.clients.clock_marks import ClockMarks
     from jobs.clients.docker import DockerEngine
     from jobs.clients.host import Host
     from jobs.clients.http import HttpClient
@@ -33,6 +34,8 @@ class Clients:
     report: Reporter
     open_budgets: Callable[[], Budgets]
     open_history: Callable[[], History]
+    config_file: Path | None = None
+    """The configuration file in use, where there is one."""
 
     @property
     def base_dir(self) -> Path:
@@ -64,6 +67,13 @@ class Clients:
         return Host()
 
     @cached_property
+    def clock_marks(self) -> ClockMarks:
+        """Whether the clock was set since a task last acted."""
+        from jobs.clients.clock_marks import ClockMarks
+
+        return ClockMarks(self.base_dir)
+
+    @cached_property
     def docker(self) -> DockerEngine:
         """The Docker engine."""
         from jobs.clients.docker import DockerEngine
@@ -89,7 +99,7 @@ class Clients:
         """Every PostgreSQL server: the one above first, then those that are configured beside it."""
         from jobs.clients.postgres import Postgres
 
-        shared = {"connect_timeout_seconds": self.world.postgres.connect_timeout_seconds}
+        shared = self.world.postgres.model_dump(include={"connect_timeout_seconds", "programs"})
         others = (
             Postgres(PostgresSettings(**server.model_dump(exclude={"name"}), **shared), name=server.name)
             for server in self.world.postgres.servers

@@ -8,6 +8,7 @@ into `environment` or a file, never into its arguments, which every user of the 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import shutil
 import signal
@@ -83,7 +84,7 @@ class Child:
     """A program that is running: read its output with `chunks` or give it its input with `feed`, then `wait`.
 
     To be used in a `with`: leaving it by an exception ends the program with its whole process group, as its
-    time limit does. `user` is whom it runs as (only root may choose).
+    time limit does. `user` is whom it runs as (only root may choose), `pass_fds` what it keeps open of ours.
     """
 
     def __init__(
@@ -95,6 +96,7 @@ class Child:
         cwd: Path | None = None,
         user: str | int | None = None,
         fed: bool = False,
+        pass_fds: Sequence[int] = (),
     ) -> None:
         self.name = Path(argv[0]).name
         self._timeout_seconds = timeout_seconds
@@ -113,6 +115,7 @@ class Child:
                 group=_group_of(user),
                 extra_groups=None if user is None else [],
                 process_group=0,
+                pass_fds=pass_fds,
                 bufsize=0,
             )
         except (FileNotFoundError, NotADirectoryError):
@@ -152,6 +155,8 @@ class Child:
     def chunks(self, size: int = CHUNK_BYTES) -> Iterator[bytes]:
         """What it prints on standard output, in pieces of up to `size` bytes, until it closes it."""
         stream = _opened(self._process.stdout)
+        with contextlib.suppress(OSError):  # beyond what this user may have in pipes it stays as small as it is
+            fcntl.fcntl(stream.fileno(), fcntl.F_SETPIPE_SZ, CHUNK_BYTES)
         while chunk := stream.read(size):
             yield chunk
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -27,10 +27,14 @@ from jobs.core.settings import DockerSettings
 
 if TYPE_CHECKING:
     from jobs.clients.docker_api import BoundedAPIClient, Failed
+    from jobs.clients.docker_exec import ContainerProgram
 
 MAX_LOG_LINE_CHARACTERS = 4096
 QUIET_SECONDS = 0.5
 """An engine that has said nothing for so long has said what it remembers; `stop` follows `die` in milliseconds."""
+
+MAX_QUIET_SECONDS = 600.0
+"""A program in a container that prints nothing for so long is given up."""
 
 _T = TypeVar("_T")
 
@@ -69,6 +73,29 @@ class DockerEngine:
         seconds = math.ceil(stop_timeout_seconds)
         # Starting takes time of its own, on a loaded host more than any other call.
         self._ask(lambda api: api.restart(container_id, timeout=seconds), extra_seconds=seconds + 30)
+
+    def program(
+        self, container: str, argv: Sequence[str], *, environment: Mapping[str, str], timeout_seconds: float
+    ) -> ContainerProgram:
+        """Start a program in a container (by id or name), to be used in a `with`; NoSuchContainer where it is gone.
+
+        Of `environment` only that program knows, and whoever may ask the engine.
+        """
+        from jobs.clients.docker_exec import ContainerProgram
+
+        command, variables = list(argv), dict(environment)
+        exec_id = str(self._ask(lambda api: api.exec_create(container, command, environment=variables)["Id"]))
+        quiet_seconds = min(timeout_seconds, MAX_QUIET_SECONDS)
+        return ContainerProgram(
+            self._ask(lambda api: api.exec_output(exec_id, quiet_seconds)),
+            lambda: self._exit_code(exec_id),
+            where=f"{argv[0]} in the container {clean(container)}",
+            timeout_seconds=timeout_seconds,
+        )
+
+    def _exit_code(self, exec_id: str) -> int | None:
+        """The exit code of a program, None while it runs."""
+        return self._ask(lambda api: _code_of(api.exec_inspect(exec_id)))
 
     def events(
         self, container_id: str, since: datetime, enough: Callable[[list[ContainerEvent]], bool]
@@ -121,6 +148,10 @@ class DockerEngine:
     @property
     def _where(self) -> str:
         return f"the Docker engine at {self._url}"
+
+
+def _code_of(answer: Mapping[str, Any]) -> int | None:
+    return None if answer["Running"] else int(answer["ExitCode"])
 
 
 def local_url() -> str:

@@ -68,6 +68,17 @@ class BoundedAPIClient(docker.APIClient):
         self.trust_env = False
         return super().merge_environment_settings(*args, **kwargs)
 
+    def exec_output(self, exec_id: str, quiet_seconds: float) -> requests.Response:
+        """Start what `exec_create` prepared; the answer is its output in frames, to be read and closed by the caller.
+
+        The library's own method asks for a raw socket, and loses what came with the answer's headers.
+        """
+        url, order = f"{self.base_url}/v{self.api_version}/exec/{exec_id}/start", {"Detach": False, "Tty": False}
+        response: requests.Response = self.post(url, json=order, timeout=(self.timeout, quiet_seconds), stream=True)
+        if response.status_code != requests.codes.ok:
+            raise docker.errors.APIError("the program was refused", response, explanation=response.text[:1000])
+        return response
+
     def events_until(
         self, params: Mapping[str, str], enough: Callable[[list[Any]], bool], quiet_seconds: float
     ) -> list[Any]:

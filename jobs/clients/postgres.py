@@ -62,12 +62,19 @@ class Postgres:
         self.name = name
         self.container = settings.container
         """The container that it runs in, where that was configured."""
+        self.programs = settings.programs
+        """Directories in which its client programs may be."""
         self._settings, self._socket_directory, self._port = settings, socket_directory, port
 
     @property
     def configured(self) -> bool:
         """Whether somebody wants it to be there."""
         return self._settings.dsn is not None
+
+    @property
+    def configured_databases(self) -> Sequence[str] | None:
+        """The databases to look after that somebody named; None where all of them are meant."""
+        return self._settings.databases
 
     @property
     def where(self) -> str:

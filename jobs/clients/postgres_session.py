@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import select
 import time
 from collections.abc import Mapping, Sequence
@@ -39,6 +40,21 @@ class Session:
     def server_version(self) -> int:
         """The server's version as libpq tells it: 150018 is 15.18."""
         return self._opened.server_version
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """libpq's parameters for one more connection to this very server and database, the password included.
+
+        A DSN may name several hosts, and take user and password from elsewhere: here is what came of it.
+        """
+        info = self._opened.info
+        found = {"host": info.host, "port": str(info.port), "user": info.user, "dbname": info.dbname}
+        return {name: value for name, value in {**found, "password": info.password}.items() if value}
+
+    def cancel(self) -> None:
+        """Ask the server to end the statement that another thread waits for; where it cannot, it goes on."""
+        with contextlib.suppress(psycopg2.Error):
+            self._opened.cancel()
 
     def query(
         self,

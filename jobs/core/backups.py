@@ -117,6 +117,11 @@ class Backup:
         return self.verified.proof if proven and self.verified else None
 
 
+def database_source(server: str, database: str) -> str:
+    """The source of a database's backups: `main/sutazai`. Of a name that cannot be shown, what `stem` makes of it."""
+    return f"{server}/{database if database.isprintable() else _slug(database)}"
+
+
 def stem(kind: Kind, server: str = MAIN_SERVER, database: str = "", main_database: str = "") -> str:
     """How the names of backups of something begin: `sutazai_backup` for the database that `postgres.dsn` names.
 

@@ -14,7 +14,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO
 
-_LEFTOVER = re.compile(r"\..+\.[0-9a-f]{16}\.tmp", re.DOTALL)
+LEFTOVER = re.compile(r"\.(.+)\.[0-9a-f]{16}\.tmp", re.DOTALL)
+"""What a file is called until it is whole; the group is the name that it will have."""
 _NO_HARD_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 
 
@@ -108,7 +109,7 @@ def remove_leftovers(directory: Path, older_than: datetime) -> list[Path]:
     """Remove what writes that were killed have left below `directory`; return the files removed."""
     removed = []
     for parent, _, names in os.walk(directory):
-        for file in (Path(parent, name) for name in names if _LEFTOVER.fullmatch(name)):
+        for file in (Path(parent, name) for name in names if LEFTOVER.fullmatch(name)):
             status = file.lstat()
             if stat.S_ISDIR(status.st_mode) or status.st_mtime >= older_than.timestamp():
                 continue

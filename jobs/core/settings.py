@@ -134,6 +134,9 @@ class PostgresSettings(SettingsModel):
     container: AgentName | None = Field(
         None, description="Container that it runs in, whose own client programs are used; unset: this host's."
     )
+    programs: tuple[Path, ...] = Field(
+        (), description="Directories to look for pg_dump and pg_restore in, before the usual ones."
+    )
     servers: tuple[PostgresServer, ...] = Field((), description="Further servers, each with a name of its own.")
 
     @model_validator(mode="after")

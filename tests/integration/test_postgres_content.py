@@ -12,7 +12,7 @@ from jobs.clients.postgres import Postgres
 from jobs.clients.postgres_content import Content, read_content
 from jobs.clients.postgres_session import QueryFailed
 from jobs.core.settings import PostgresSettings
-from tests.services.postgres import PostgresServer, client_program
+from tests.services.postgres import PostgresServer
 from tests.services.process import plain_environment
 
 # Definitions that come back from a restore in other words are the point of `status`, `recent` and `state`.
@@ -52,33 +52,40 @@ def content(server: PostgresServer, database: str) -> Content:
         return read_content(session, timeout_seconds=60)
 
 
+@pytest.fixture(scope="module", params=["postgres_server", "newest_postgres_server"])
+def server(request: pytest.FixtureRequest) -> PostgresServer:
+    """The oldest and the newest major version at hand."""
+    found: PostgresServer = request.getfixturevalue(request.param)
+    return found
+
+
 @pytest.fixture(scope="module")
-def original(postgres_server: PostgresServer) -> Iterator[str]:
-    postgres_server.create_database("content")
-    postgres_server.execute(SCHEMA, database="content")
-    postgres_server.execute('DROP ROLE IF EXISTS "plain"')
-    postgres_server.execute('CREATE ROLE "plain"')
+def original(server: PostgresServer) -> Iterator[str]:
+    server.create_database("content")
+    server.execute(SCHEMA, database="content")
+    server.execute('DROP ROLE IF EXISTS "plain"')
+    server.execute('CREATE ROLE "plain"')
     yield "content"
     for name in ("content", "content_copy", "content_empty"):
-        postgres_server.execute(f'DROP DATABASE IF EXISTS "{name}"', database="postgres")
-    postgres_server.execute('DROP ROLE "plain"')
+        server.execute(f'DROP DATABASE IF EXISTS "{name}"', database="postgres")
+    server.execute('DROP ROLE "plain"')
 
 
-def test_the_rows_of_every_table_are_counted(postgres_server: PostgresServer, original: str) -> None:
+def test_the_rows_of_every_table_are_counted(server: PostgresServer, original: str) -> None:
     counts = {'"public"."owner"': 7, '"public"."odd ""table"";--"': 500, '"public"."measured_2026"': 30}
-    assert content(postgres_server, original).row_counts == counts
+    assert content(server, original).row_counts == counts
 
 
-def test_a_restored_copy_has_the_same_content_whoever_owns_it(postgres_server: PostgresServer, original: str) -> None:
-    postgres_server.create_database("content_copy")
-    environment = plain_environment(PGPASSWORD=postgres_server.password)
-    where = ["-h", postgres_server.host, "-p", str(postgres_server.port), "-U", postgres_server.user]
-    dump = [client_program("pg_dump"), *where, "-d", original, "--no-owner"]
+def test_a_restored_copy_has_the_same_content_whoever_owns_it(server: PostgresServer, original: str) -> None:
+    server.create_database("content_copy")
+    environment = plain_environment(PGPASSWORD=server.password)
+    where = ["-h", server.host, "-p", str(server.port), "-U", server.user]
+    dump = [server.program("pg_dump"), *where, "-d", original, "--no-owner"]
     text = subprocess.run(dump, env=environment, capture_output=True, check=True).stdout
-    load = [client_program("psql"), *where, "-d", "content_copy", "-q", "-v", "ON_ERROR_STOP=1"]
+    load = [server.program("psql"), *where, "-d", "content_copy", "-q", "-v", "ON_ERROR_STOP=1"]
     subprocess.run(load, env=environment, input=text, capture_output=True, check=True)
-    postgres_server.execute("ALTER TABLE owner OWNER TO plain", database="content_copy")
-    assert content(postgres_server, "content_copy") == content(postgres_server, original)
+    server.execute("ALTER TABLE owner OWNER TO plain", database="content_copy")
+    assert content(server, "content_copy") == content(server, original)
 
 
 @pytest.mark.parametrize(
@@ -99,31 +106,27 @@ def test_a_restored_copy_has_the_same_content_whoever_owns_it(postgres_server: P
         "CREATE TABLE more (id int)",
     ],
 )
-def test_any_change_of_the_schema_changes_the_fingerprint(
-    postgres_server: PostgresServer, original: str, change: str
-) -> None:
-    before = content(postgres_server, original).schema_fingerprint
-    postgres_server.execute("CREATE DATABASE content_changed TEMPLATE content", database="postgres")
-    try:
-        postgres_server.execute(change, database="content_changed")
-        assert content(postgres_server, "content_changed").schema_fingerprint != before
-    finally:
-        postgres_server.execute("DROP DATABASE content_changed", database="postgres")
+def test_any_change_of_the_schema_changes_the_fingerprint(server: PostgresServer, original: str, change: str) -> None:
+    before = content(server, original).schema_fingerprint
+    with Postgres(PostgresSettings(dsn=SecretStr(server.dsn))).session(original) as session:
+        session.query("BEGIN")  # never committed
+        session.query(change)
+        assert read_content(session, timeout_seconds=60).schema_fingerprint != before
 
 
 def test_what_a_role_may_not_see_whole_is_refused_and_not_counted_in_part(
-    postgres_server: PostgresServer, original: str
+    server: PostgresServer, original: str
 ) -> None:
-    postgres_server.execute("GRANT SELECT ON ALL TABLES IN SCHEMA public TO plain", database=original)
-    postgres = Postgres(PostgresSettings(dsn=SecretStr(postgres_server.dsn)))
+    server.execute("GRANT SELECT ON ALL TABLES IN SCHEMA public TO plain", database=original)
+    postgres = Postgres(PostgresSettings(dsn=SecretStr(server.dsn)))
     with postgres.session(original) as session, pytest.raises(QueryFailed, match="row-level security") as refusal:
         session.query("SET ROLE plain")
         read_content(session, timeout_seconds=60)
     assert refusal.value.sqlstate == "42501"
 
 
-def test_a_statement_past_its_time_is_ended_by_the_server(postgres_server: PostgresServer) -> None:
-    postgres = Postgres(PostgresSettings(dsn=SecretStr(postgres_server.dsn)))
+def test_a_statement_past_its_time_is_ended_by_the_server(server: PostgresServer) -> None:
+    postgres = Postgres(PostgresSettings(dsn=SecretStr(server.dsn)))
     with postgres.session() as session:
         with pytest.raises(QueryFailed, match=r"no result within 0\.2 s") as failure:
             session.query("SELECT pg_sleep(60)", timeout_seconds=0.2)
@@ -131,10 +134,8 @@ def test_a_statement_past_its_time_is_ended_by_the_server(postgres_server: Postg
         assert session.query("SELECT %s, %s", ("a'b", 1)) == [("a'b", 1)]
 
 
-def test_the_databases_of_a_server_are_those_that_take_connections(
-    postgres_server: PostgresServer, original: str
-) -> None:
-    dsn = SecretStr(postgres_server.dsn)
+def test_the_databases_of_a_server_are_those_that_take_connections(server: PostgresServer, original: str) -> None:
+    dsn = SecretStr(server.dsn)
     found = Postgres(PostgresSettings(dsn=dsn)).databases()
     assert {"postgres", "sutazai", original} <= set(found)
     assert "template0" not in found

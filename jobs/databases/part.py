@@ -1,0 +1,65 @@
+"""What one part of the maintenance (a PostgreSQL server, Redis, the backups) came to, and what all of them amount to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from jobs.core.model import Action, Finding, Observation, Sample, Severity
+from jobs.core.ports import Reporter
+
+STANDARD, FULL, STATISTICS = "standard", "full", "statistics"
+"""The job's modes: what is due is done, everything is done, nothing is changed."""
+
+_SHARES = 1000
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one part found and did.
+
+    `name` is stable (`redis`, `backups`, `postgres/main`). `samples` were measured in this very run. `lasting` are
+    gauges of a maintenance: they are remembered, and exported again by the runs that only take statistics, which leave
+    it empty. `failed`: it did not do its work, whatever else it found. `absent`: it is neither configured nor there.
+    """
+
+    name: str
+    report: Mapping[str, Any] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
+    actions: tuple[Action, ...] = ()
+    samples: tuple[Sample, ...] = ()
+    lasting: tuple[Sample, ...] = ()
+    observations: tuple[Observation, ...] = ()
+    failed: bool = False
+    absent: bool = False
+
+
+@dataclass(frozen=True)
+class Share:
+    """A Reporter for one of several parts: its progress is a share of the whole's."""
+
+    whole: Reporter
+    place: int
+    of: int
+
+    def progress(self, done: int, total: int, message: str) -> None:
+        """`done` of `total` steps of this part."""
+        within = min(1.0, done / total) if total > 0 else 0.0
+        self.whole.progress(round((self.place + within) * _SHARES), self.of * _SHARES, message)
+
+    def log(self, level: str, message: str) -> None:
+        """One line for the run's log."""
+        self.whole.log(level, message)
+
+
+def overall(parts: Sequence[Part], findings: Sequence[Finding]) -> tuple[str, int]:
+    """The status that all parts and findings amount to, and its exit code."""
+    if all(part.absent for part in parts):
+        return "NOT_CONFIGURED", 0
+    worst = {finding.severity for finding in findings}
+    if Severity.CRITICAL in worst:
+        return "CRITICAL", 3
+    if Severity.HIGH in worst or any(part.failed for part in parts):
+        return "DEGRADED", 2
+    return ("WARNING", 1) if Severity.MEDIUM in worst else ("HEALTHY", 0)
