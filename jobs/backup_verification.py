@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Self
 
@@ -124,7 +125,7 @@ class _Run:
 
     def _check(self, items: Sequence[Item]) -> list[Checked]:
         expired, checked = self._expiry(_FOR_FILES if self.full else 1.0), []
-        integrity = Integrity(expired, find_pg_restore, self.clients.clock.monotonic)
+        integrity = Integrity(expired, cache(partial(find_pg_restore, self.clients)), self.clients.clock.monotonic)
         for done, item in enumerate(items):
             self.clients.report.progress(done, len(items), f"checking {item.name}")
             if expired():

@@ -16,7 +16,7 @@ import signal
 import stat
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,11 +25,11 @@ from pydantic import SecretStr
 
 from jobs.clients import commands
 from jobs.clients.errors import Absent, ClientError
+from jobs.clients.pg_programs import USUAL_DIRECTORIES
 from jobs.clients.pg_scratch import Place
 from jobs.clients.postgres import Postgres
 from jobs.core.settings import PostgresSettings
 
-_PLACES = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/usr/local/pgsql/bin")
 _SYSTEM_USERS = ("postgres", "nobody")
 _ADMIN = "sutazai_drill"
 _INITDB_SECONDS = 120.0
@@ -56,10 +56,11 @@ _SETTINGS = {
 }
 
 
-def installed() -> dict[int, Path]:
-    """Where the programs of a server are, by major version."""
+def installed(directories: Sequence[Path] = ()) -> dict[int, Path]:
+    """Where the programs of a server are, by major version: in `directories`, the usual places, or PATH."""
     found: dict[int, Path] = {}
-    inside = [path for pattern in _PLACES for path in Path("/").glob(pattern.lstrip("/"))]
+    usual = (path for pattern in USUAL_DIRECTORIES for path in sorted(Path("/").glob(pattern.lstrip("/"))))
+    inside = [*directories, *usual]
     with contextlib.suppress(Absent):
         inside.append(Path(commands.find("initdb")).resolve().parent)
     for directory in dict.fromkeys(inside):

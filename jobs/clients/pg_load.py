@@ -20,9 +20,10 @@ from pathlib import Path
 from psycopg2.extensions import make_dsn
 
 from jobs.clients import commands
-from jobs.clients.commands import CommandFailed
+from jobs.clients.commands import Child, CommandFailed
 from jobs.clients.discovery import told
 from jobs.clients.errors import ClientError
+from jobs.clients.pg_programs import login
 from jobs.core.plain_dump import NOT_RESTORED, PlainDump, Unusable
 
 MAX_LISTING_SECONDS = 60.0
@@ -76,14 +77,19 @@ def load_custom(dump: Path, pg_restore: str, target: Mapping[str, str], *, jobs:
     Raises DumpRejected, Absent or LoadFailed.
     """
     _, entries = listing(dump, pg_restore)
-    with _secrets(target) as (directory, environment):
-        contents = directory / "contents"
+    with login(target) as way_in, tempfile.TemporaryDirectory(prefix="sutazai-load-") as directory:
+        contents = Path(directory, "contents")
         contents.write_text("".join(f"{entry}\n" for entry in entries if not _ENTRY.match(entry)))
         argv = [*_without_network(target), pg_restore, "--exit-on-error", "--no-owner", "--no-acl", "--no-password"]
         argv += ["--no-tablespaces", "--jobs", str(jobs), "--use-list", str(contents)]
-        argv += ["--dbname", make_dsn(**{k: v for k, v in target.items() if "password" not in k}), str(dump)]
+        argv += [f"--dbname={way_in.conninfo}", str(dump)]
         try:
-            commands.run(argv, timeout_seconds=timeout_seconds, environment=environment)
+            with Child(
+                argv, timeout_seconds=timeout_seconds, environment=way_in.environment, pass_fds=way_in.pass_fds
+            ) as child:
+                for _ in child.chunks():
+                    pass
+                child.wait()
         except CommandFailed as error:
             raise _judged(error) from None
 
@@ -135,18 +141,6 @@ def _without_network(target: Mapping[str, str]) -> list[str]:
     unshare = shutil.which("unshare")
     local = target.get("host", "").startswith("/")
     return [unshare, "--net"] if unshare and local and os.geteuid() == 0 else []
-
-
-@contextmanager
-def _secrets(target: Mapping[str, str]) -> Iterator[tuple[Path, dict[str, str]]]:
-    """A private directory with a password file, and the environment that names it."""
-    with tempfile.TemporaryDirectory(prefix="sutazai-load-") as name:
-        file = Path(name, "pgpass")
-        password = target.get("password", "").replace("\\", "\\\\").replace(":", "\\:")
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as opened:
-            opened.write(f"*:*:*:*:{password}\n")
-        yield Path(name), {"PGPASSFILE": str(file)}
 
 
 @contextmanager

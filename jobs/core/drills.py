@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
@@ -51,3 +52,9 @@ def differences(manifest: Manifest, fingerprint: str, row_counts: Mapping[str, i
         elif had != has:
             found.append(f"table {table} has {has} rows and had {had}")
     return found[:MAX_DIFFERENCES]
+
+
+def major_of(version: str) -> int | None:
+    """Given a server's version in words, return its major version: 15 for `15.18 (Debian …)`; None for no number."""
+    match = re.match(r"(\d{1,3})\b", version)
+    return int(match[1]) if match else None

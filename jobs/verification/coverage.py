@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobs.clients.errors import Absent, ClientError
-from jobs.core.backups import Kind, stem
+from jobs.core.backups import Kind, database_source, stem
 from jobs.core.settings import MAIN_SERVER
 from jobs.verification.items import Item
 
@@ -57,9 +57,10 @@ def _databases(server: Postgres) -> list[Wanted]:
     from jobs.clients.pg_scratch import PREFIX
 
     main = server.parameters().get("dbname", "") if server.configured and server.name == MAIN_SERVER else ""
-    names = [name for name in server.databases() if not name.startswith(f"{PREFIX}_")]
+    names = [name for name in (server.configured_databases or server.databases()) if not name.startswith(f"{PREFIX}_")]
     return [
-        Wanted(Kind.DATABASE, f"{server.name}/{name}", stem(Kind.DATABASE, server.name, name, main)) for name in names
+        Wanted(Kind.DATABASE, database_source(server.name, name), stem(Kind.DATABASE, server.name, name, main))
+        for name in names
     ]
 
 

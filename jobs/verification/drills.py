@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from jobs.clients.errors import ClientError
 from jobs.core.backups import Kind, Manifest
-from jobs.core.drills import Drill, DrillState, differences
+from jobs.core.drills import Drill, DrillState, differences, major_of
 from jobs.verification.integrity import Checked, State
 from jobs.verification.items import Form, Item
 from jobs.verification.places import Places, Where
@@ -106,7 +105,7 @@ class Drills:
         if self._expired():
             raise Unverifiable("the time of the run was over")
         manifest = checked.item.backup.manifest if checked.item.backup else None
-        major = _major(manifest.server_version if manifest and manifest.server_version else checked.server_version)
+        major = major_of(manifest.server_version if manifest and manifest.server_version else checked.server_version)
         where = self._places.for_dump(checked.item.source, major)
         found["where"] = where.name
         scratch = self._places.scratch(where, extensions=self._extensions, own_role_allowed=manifest is not None)
@@ -162,9 +161,3 @@ def _compare(
         raise Unverifiable(f"PostgreSQL {restored_on} spells its schema differently: only its rows could be compared")
     more = f" (and {len(different) - 1} more differences)" if len(different) > 1 else ""
     raise Damaged(f"{different[0]}{more}")
-
-
-def _major(version: str) -> int | None:
-    """15 for `15.18 (Debian …)`; 9 for 9.6, which is as good as unknown."""
-    match = re.match(r"(\d{1,3})\b", version)
-    return int(match[1]) if match else None

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from jobs.clients.errors import Absent, ClientError
 from jobs.core.backups import Kind
+from jobs.core.drills import major_of
 from jobs.core.plain_dump import HEADER, HEADER_BYTES, TRAILER, TRAILER_BYTES, is_of_a_cluster, server_version
 from jobs.verification import pem, texts
 from jobs.verification.archives import check_archive
@@ -64,11 +65,12 @@ class _Findings:
 class Integrity:
     """Checks items.
 
-    `expired` says when the time is over, `find_pg_restore` where that program is (or raises Absent).
+    `expired` says when the time is over, `find_pg_restore` where that program is, of a major version or the newest (or
+    raises Absent).
     """
 
     def __init__(
-        self, expired: Callable[[], bool], find_pg_restore: Callable[[], str], monotonic: Callable[[], float]
+        self, expired: Callable[[], bool], find_pg_restore: Callable[[int | None], str], monotonic: Callable[[], float]
     ) -> None:
         self._expired, self._find_pg_restore, self._monotonic = expired, find_pg_restore, monotonic
 
@@ -133,7 +135,8 @@ class Integrity:
         from jobs.clients.pg_load import DumpRejected, listing, read_through
 
         try:
-            pg_restore = self._find_pg_restore()
+            manifest = item.backup.manifest if item.backup else None
+            pg_restore = self._find_pg_restore(major_of(manifest.server_version) if manifest else None)
             found.server_version, entries = listing(item.path, pg_restore)
             if not item.has_manifest:
                 read_through(item.path, pg_restore, timeout_seconds=600)

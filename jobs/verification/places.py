@@ -98,7 +98,7 @@ class Places:
         if self._programs is None:
             from jobs.clients.pg_cluster import installed
 
-            self._programs = installed()
+            self._programs = installed(self._clients.world.postgres.programs)
         return self._programs
 
     def _cluster(self, major: int, programs: Path) -> Where:
@@ -122,15 +122,16 @@ class Places:
             raise NoPlace(f"{reason}, and the server cannot be used: {error}") from None
         if major is not None and found < major:
             raise NoPlace(f"it came from PostgreSQL {major}, and {server.where} is {found}")
-        return Where(server, f"PostgreSQL {found} at {server.where}", found, lambda: find_pg_restore(found), False)
+        return Where(
+            server, f"PostgreSQL {found} at {server.where}", found, lambda: find_pg_restore(self._clients, found), False
+        )
 
 
-def find_pg_restore(major: int | None = None) -> str:
-    """The pg_restore of a major version, else the newest; raise Absent."""
-    from jobs.clients import commands
+def find_pg_restore(clients: Clients, major: int | None = None) -> str:
+    """The pg_restore of a major version, else of the next newer one, else the newest; raise Absent."""
     from jobs.clients.pg_cluster import installed
+    from jobs.clients.pg_programs import find_program
 
-    programs = installed()
-    if programs and (major is None or major in programs):
-        return str(programs[major if major is not None else max(programs)] / "pg_restore")
-    return commands.find("pg_restore")
+    directories = clients.world.postgres.programs
+    wanted = major if major is not None else max(installed(directories), default=1)
+    return find_program("pg_restore", wanted, directories).path
