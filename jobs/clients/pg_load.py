@@ -39,6 +39,9 @@ _NOT_THE_DUMPS_FAULT = re.compile(
     r"|the database system is|encoding .* does not match|has no equivalent in encoding"
 )
 
+# No honest dump asks the server for programs or files.
+_HOSTILE = re.compile(r"external program|pg_(?:execute_server_program|read_server_files|write_server_files)")
+
 
 class DumpRejected(ClientError):
     """The dump itself is at fault."""
@@ -133,6 +136,8 @@ def _judged(error: CommandFailed) -> ClientError:
 
 
 def _cause(said: str) -> type[ClientError]:
+    if _HOSTILE.search(said):
+        return DumpRejected
     return LoadFailed if _NOT_THE_DUMPS_FAULT.search(said) else DumpRejected
 
 

@@ -13,7 +13,7 @@ MAX_MEMBERS = 1_000_000
 MAX_LOOKED_INTO_BYTES = 1 << 20
 _BLOCK_BYTES = 1 << 20
 _MAX_READ_BYTES = 16 << 20
-"""tarfile reads a header of any length that it is told, and no content in blocks of more than 1 MiB."""
+"""tarfile reads a header of whatever length it says, and we read content in blocks of 1 MiB."""
 
 
 def check_archive(
@@ -28,7 +28,8 @@ def check_archive(
     links: dict[PurePosixPath, str] = {}
     notes: list[str] = []
     try:
-        with tarfile.open(fileobj=_Stream(unpacked), mode="r|") as tar:  # type: ignore[call-overload]
+        # Not tarfile's own stream mode: that gathers a header of any length before anybody is asked.
+        with tarfile.TarFile(fileobj=_Stream(unpacked)) as tar:  # type: ignore[arg-type]  # it needs no more
             for count, member in enumerate(tar):
                 if count >= MAX_MEMBERS:
                     raise Damaged(f"it has more than {MAX_MEMBERS} members")
@@ -110,10 +111,24 @@ def _compare(seen: Mapping[str, str], expected: Mapping[str, str]) -> None:
 
 
 class _Stream:
-    """Pieces of bytes as a file that tarfile reads from."""
+    """Pieces of bytes as a file for tarfile, which only ever goes on, or back by the one byte that it looks at."""
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
-        self._pieces, self._buffer = pieces, b""
+        self._pieces, self._buffer, self._last, self._at = pieces, b"", b"", 0
+
+    def tell(self) -> int:
+        """How many bytes were read."""
+        return self._at
+
+    def seek(self, position: int) -> None:
+        """Go there: ahead by reading, or back by one."""
+        if position == self._at - 1 and self._last:
+            self._buffer, self._last, self._at = self._last + self._buffer, b"", position
+        while position > self._at:
+            if not self.read(min(position - self._at, _BLOCK_BYTES)):
+                return
+        if position < self._at:
+            raise ValueError("it would have to be read twice")
 
     def read(self, size: int) -> bytes:
         """The next `size` bytes, less only at the end."""
@@ -125,4 +140,6 @@ class _Stream:
             length += len(piece)
         data = b"".join(parts)
         self._buffer = data[size:]
+        self._at += len(data[:size])
+        self._last = data[:size][-1:]
         return data[:size]
