@@ -197,7 +197,7 @@ class _Run:
         samples = [
             *figures.of_files(checked),
             *figures.of_missing({(w.kind, w.source): absent for w, absent in lacking.items()}),
-            *figures.of_drills(memory),
+            *(figures.of_drills(memory) if settings.drill != "off" else ()),
             *figures.of_storage(whole.storage),
             *_limits(settings),
             sample(figures.SUCCESS, memory.success_ratio() or 0),
