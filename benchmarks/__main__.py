@@ -13,7 +13,7 @@ from rich.console import Console
 from benchmarks import machine, table
 from benchmarks.harness import Row
 
-ROWS = ("scrape", "rerender", "probes", "memory", "start", "recovery")
+ROWS = ("scrape", "rerender", "probes", "memory", "start", "recovery", "verification")
 EXIT_USAGE = 64
 
 

@@ -46,8 +46,7 @@ _SETTINGS = {
     "max_wal_size": "4GB",
     "checkpoint_timeout": "1h",
     "autovacuum": "off",
-    "shared_buffers": "64MB",
-    "maintenance_work_mem": "128MB",
+    "shared_buffers": "128MB",
     "max_connections": "16",
     "max_locks_per_transaction": "2048",
     # What is restored stays out of logs.

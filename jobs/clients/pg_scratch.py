@@ -32,6 +32,8 @@ _NAME = re.compile(rf"{PREFIX}_([0-9a-f]{{8}})_[0-9a-f]{{8}}")
 _COMMENT = re.compile(r"sutazai-exporter: restore drill of \S+ since (\S+)")
 _ABANDONED = timedelta(days=1)
 _MAKE_SECONDS = 120.0
+_FOR_LOADING = ("synchronous_commit = off", "maintenance_work_mem = '128MB'")
+"""Nobody waits for a disk for what is dropped again, and indexes are built in memory."""
 _PRIVILEGES = "SELECT rolsuper, rolcreatedb, rolcreaterole, rolname FROM pg_roles WHERE rolname = current_user"
 _SCRATCH = """
 SELECT d.datname, shobj_description(d.oid, 'pg_database'),
@@ -155,6 +157,8 @@ def _make_role(session: Session, name: str, is_superuser: bool) -> dict[str, str
         f"CREATE ROLE {quoted(name)} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION {exempt} "
         f"CONNECTION LIMIT 8 PASSWORD '{verifier}'"
     )
+    for setting in _FOR_LOADING:
+        session.query(f"ALTER ROLE {quoted(name)} SET {setting}")
     if not is_superuser:
         session.query(f"GRANT {quoted(name)} TO CURRENT_USER")
     return {"user": name, "password": password}

@@ -75,6 +75,27 @@ def test_a_good_dump_is_restored_compared_and_proven(
     assert drills(postgres_server) == []
 
 
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_dump_of_the_newest_postgres_is_restored_in_a_cluster_of_its_version(
+    newest_postgres_server: PostgresServer, tmp_path: Path, form: str
+) -> None:
+    newest_postgres_server.create_database("newest")
+    newest_postgres_server.execute(SCHEMA.replace("CREATE EXTENSION pg_trgm;", ""), database="newest")
+    runs = VerificationRuns(
+        tmp_path / "base",
+        dsn=newest_postgres_server.dsn_of("newest"),
+        postgres={"databases": ("newest",), "programs": (Path(newest_postgres_server.program("pg_dump")).parent,)},
+        backup_format=form,
+    )
+    try:
+        runs.make()
+        for where in ("cluster", "server"):
+            result = runs.verify("full", drill=where)
+            assert (result.verdict, result.findings) == (0, ()), where
+    finally:
+        newest_postgres_server.execute("DROP DATABASE newest", database="postgres")
+
+
 def test_evidence_of_a_drill_says_what_was_restored_where_and_what_was_found(stage: VerificationRuns) -> None:
     stage.make()
     stage.verify("full", drill="cluster")
