@@ -99,7 +99,7 @@ def _drill(made: VerificationRuns, item: Item, mode: DrillMode) -> Callable[[], 
     def measured() -> float:
         began = time.perf_counter()
         with Places(clients, mode, None, limit_seconds=_LIMIT_SECONDS) as places:
-            drills = Drills(clients, places, lambda: False, limit_seconds=_LIMIT_SECONDS, jobs=2, extensions=())
+            drills = Drills(clients, places, lambda: 600.0, limit_seconds=_LIMIT_SECONDS, jobs=2, extensions=())
             drill = drills.drill(checked).drill
         if drill.state is not DrillState.RESTORED:
             raise RuntimeError(f"{item.name}: {drill.reason}")

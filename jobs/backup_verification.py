@@ -5,27 +5,23 @@ Exit code 0: all are; 1: something is not known, too old, or the disk too full; 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from functools import cache, partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Self
-
-from pydantic import Field, model_validator
+from typing import TYPE_CHECKING
 
 from jobs.backups.files import BackupFiles
 from jobs.core.cadence import Cadence
 from jobs.core.checks import sample
 from jobs.core.job import Job, JobError, ReportFiles
-from jobs.core.model import Action, Finding, Observation, Request, Result, Sample, Severity
-from jobs.core.settings import JobSettings, Percent, Seconds
+from jobs.core.model import Action, Observation, Request, Result, Sample
 from jobs.verification import coverage, figures
 from jobs.verification.drills import ATTEMPTS, Drills, Evidence, candidates
 from jobs.verification.integrity import Checked, Integrity, State
 from jobs.verification.items import Item, all_items
-from jobs.verification.places import DrillMode, Places, find_pg_restore
-from jobs.verification.proofs import Proofs
-from jobs.verification.state import Memory, PastRun, StateFiles
+from jobs.verification.places import Places, find_pg_restore
+from jobs.verification.proofs import Proofs, past_run
+from jobs.verification.settings import Settings
+from jobs.verification.state import Memory, StateFiles
 from jobs.verification.verdicts import WORDS, Round
 
 if TYPE_CHECKING:
@@ -36,40 +32,6 @@ _SLACK_SECONDS = 30.0
 """Kept of the run's time for dropping scratch databases and writing down what was found."""
 _FOR_FILES = 0.6
 """Of the time of a full run, what the files may take."""
-
-
-class Settings(JobSettings):
-    """What is checked, how thoroughly, and what is asked of the backups."""
-
-    max_run_seconds: Annotated[float, Field(ge=1, le=86400)] = Field(7200, description="A run is killed after this.")
-    max_backup_age_days: float = Field(7, gt=0, le=3650, description="Age from which a source's newest is too old.")
-    max_verification_seconds: Seconds = Field(300, description="Limit of one restore in a drill.")
-    verify_all: bool = Field(False, description="Whether the full run restores every dump, not each newest.")
-    drill: DrillMode = Field(
-        "auto",
-        description="Where dumps are restored: in a private cluster, on the server, auto (a cluster where the programs "
-        "of its version are installed, else the server), or off.",
-    )
-    drill_directory: Path | None = Field(
-        None, description="Where private clusters are put; unset: where temporary files go."
-    )
-    drill_extensions: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,63}$")], ...] = Field(
-        (), description="Extensions that only a superuser may create: made before a dump is restored."
-    )
-    restore_jobs: int = Field(2, ge=1, le=64, description="Connections that restore one custom dump.")
-    storage_warn_percent: Percent = Field(80, description="Use of the backups' disk beyond which it is a warning.")
-    storage_max_percent: Percent = Field(90, description="Use of the backups' disk beyond which it is too full.")
-    history_days: int = Field(30, ge=1, le=3650, description="How far back the success ratio looks.")
-    evidence_files: int = Field(50, ge=1, le=10000, description="Files of evidence kept of each database's drills.")
-
-    @model_validator(mode="after")
-    def _limits_are_in_order(self) -> Self:
-        if self.storage_warn_percent > self.storage_max_percent:
-            raise ValueError(
-                f"storage_warn_percent: {self.storage_warn_percent:g} is above storage_max_percent "
-                f"({self.storage_max_percent:g})"
-            )
-        return self
 
 
 def run(settings: Settings, clients: Clients, request: Request) -> Result:
@@ -106,7 +68,10 @@ class _Run:
 
     def _items(self) -> list[Item]:
         try:
-            found = all_items(self.files, self.now.tzinfo)
+            try:
+                found = all_items(self.files, self.now.tzinfo)
+            except FileNotFoundError:  # retention took one away while we looked: the next look does not find it
+                found = all_items(self.files, self.now.tzinfo)
         except OSError as error:
             raise JobError(f"{error.filename or self.files.directory} cannot be read: {error.strerror}") from None
         # What was proven longest ago comes first: where the time does not suffice, no file is left out for ever.
@@ -124,7 +89,11 @@ class _Run:
         return found
 
     def _check(self, items: Sequence[Item]) -> list[Checked]:
-        expired, checked = self._expiry(_FOR_FILES if self.full else 1.0), []
+        share, checked = _FOR_FILES if self.full else 1.0, list[Checked]()
+
+        def expired() -> bool:
+            return self._left(share) <= 0
+
         integrity = Integrity(expired, cache(partial(find_pg_restore, self.clients)), self.clients.clock.monotonic)
         for done, item in enumerate(items):
             self.clients.report.progress(done, len(items), f"checking {item.name}")
@@ -140,7 +109,7 @@ class _Run:
         drills = Drills(
             self.clients,
             places,
-            self._expiry(1.0),
+            self._left,
             limit_seconds=settings.max_verification_seconds,
             jobs=settings.restore_jobs,
             extensions=settings.drill_extensions,
@@ -153,10 +122,11 @@ class _Run:
                 made.append(evidence)
         return made
 
-    def _expiry(self, share: float) -> Callable[[], bool]:
+    def _left(self, share: float = 1.0) -> float:
+        """Seconds until that share of the run's time is over, some kept for cleaning up."""
         slack_seconds = min(_SLACK_SECONDS, self.settings.max_run_seconds / 10)
         end = self.began + (self.settings.max_run_seconds - slack_seconds) * share
-        return lambda: self.clients.clock.monotonic() >= end
+        return end - self.clients.clock.monotonic()
 
     def _planned(self, items: Sequence[Item]) -> Result:
         """What would be done; which dumps are whole is known only once they were read, so the newest are named."""
@@ -179,7 +149,9 @@ class _Run:
         settings, items = self.settings, [one.item for one in checked]
         lacking = {w: coverage.newest(w, items) is None for w in expected.wanted}
         missing = [w for w, absent in lacking.items() if absent]
-        memory = self._remember(checked, drills, expected, len(missing))
+        sources = {item.source for item in items} | {wanted.source for wanted in expected.wanted}
+        past = past_run(self.now, checked, drills, missing=len(missing), unasked=len(expected.problems))
+        memory = self.proofs.remember(past, drills, sources, settings.history_days)
         old = coverage.too_old(items, self.now, settings.max_backup_age_days)
         whole = Round(
             checked=checked,
@@ -203,7 +175,6 @@ class _Run:
             sample(figures.SUCCESS, memory.success_ratio() or 0),
             sample(figures.LEFTOVERS, len(leftovers)),
         ]
-        past = memory.history[-1]
         return Result(
             status=WORDS[whole.verdict()],
             verdict=whole.verdict(),
@@ -214,35 +185,6 @@ class _Run:
             observations=(Observation(series="backup_verification/success", value=past.success_ratio()),),
             report=whole.report(self._info(memory)),
         )
-
-    def _remember(
-        self, checked: Sequence[Checked], drills: Sequence[Evidence], expected: coverage.Expected, missing: int
-    ) -> Memory:
-        memory, problem = self.state.load()
-        if problem:
-            self.proofs.findings.append(
-                Finding(kind="state_corrupt", subject="backup/state", severity=Severity.MEDIUM, message=problem)
-            )
-            with suppress(OSError):
-                self.state.set_aside(self.now)
-        bad = {id(one.item) for one in drills if one.drill.state.value == State.FAILED.value}
-        states = [State.FAILED if id(one.item) in bad else one.state for one in checked]
-        past = PastRun(
-            at=self.now,
-            verified=states.count(State.VERIFIED),
-            failed=states.count(State.FAILED) + missing,
-            unknown=states.count(State.UNKNOWN) + len(expected.problems),
-        )
-        sources = {one.item.source for one in checked} | {wanted.source for wanted in expected.wanted}
-        memory = memory.with_run(past, self.settings.history_days).with_drills((d.drill for d in drills), sources)
-        try:
-            self.state.save(memory)
-        except OSError as error:
-            message = f"what was found cannot be remembered: {error.filename}: {error.strerror}"
-            self.proofs.findings.append(
-                Finding(kind="not_written", subject="backup/state", severity=Severity.HIGH, message=message)
-            )
-        return memory
 
     def _info(self, memory: Memory) -> dict[str, object]:
         cadences = self.settings.schedule or JOB.cadences

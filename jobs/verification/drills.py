@@ -42,19 +42,19 @@ def candidates(items: Iterable[Item]) -> list[list[Item]]:
 
 
 class Drills:
-    """Makes drills, each with its own limit, until `expired`."""
+    """Makes drills, each with its own limit, as long as there are `left_seconds`."""
 
     def __init__(
         self,
         clients: Clients,
         places: Places,
-        expired: Callable[[], bool],
+        left_seconds: Callable[[], float],
         *,
         limit_seconds: float,
         jobs: int,
         extensions: tuple[str, ...],
     ) -> None:
-        self._clients, self._places, self._expired = clients, places, expired
+        self._clients, self._places, self._left_seconds = clients, places, left_seconds
         self._limit_seconds, self._jobs, self._extensions = limit_seconds, jobs, extensions
 
     def of_source(self, checked: Sequence[Checked], *, verify_all: bool) -> list[Evidence]:
@@ -102,11 +102,11 @@ class Drills:
             raise Unverifiable(f"its file could not be checked: {checked.reason}")
         if checked.cluster:
             raise Unverifiable("it is a dump of a whole cluster (pg_dumpall), which is not restored in drills")
-        if self._expired():
+        if self._left_seconds() <= 0:
             raise Unverifiable("the time of the run was over")
         manifest = checked.item.backup.manifest if checked.item.backup else None
         major = major_of(manifest.server_version if manifest and manifest.server_version else checked.server_version)
-        where = self._places.for_dump(checked.item.source, major)
+        where = self._places.for_dump(checked.item.source, major, checked.item.bytes)
         found["where"] = where.name
         scratch = self._places.scratch(where, extensions=self._extensions, own_role_allowed=manifest is not None)
         with scratch as database:
@@ -115,6 +115,9 @@ class Drills:
         found |= {"schema_fingerprint": content.schema_fingerprint, "row_counts": dict(content.row_counts)}
         _compare(manifest, content, where.major, major, found)
 
+    def _limit(self) -> float:
+        return max(1.0, min(self._limit_seconds, self._left_seconds()))
+
     def _load(self, checked: Checked, where: Where, database: Scratch, found: dict[str, Any]) -> None:
         from jobs.clients.pg_load import DumpRejected, load_custom, load_plain
 
@@ -122,13 +125,11 @@ class Drills:
         try:
             if checked.item.form is Form.CUSTOM_DUMP:
                 pg_restore, parameters = where.find_pg_restore(), database.parameters
-                load_custom(
-                    checked.item.path, pg_restore, parameters, jobs=self._jobs, timeout_seconds=self._limit_seconds
-                )
+                load_custom(checked.item.path, pg_restore, parameters, jobs=self._jobs, timeout_seconds=self._limit())
             else:
                 with Reading(checked.item.path) as reading:
                     text = unzipped(reading.chunks())
-                    load_plain(text, database.parameters, timeout_seconds=self._limit_seconds)
+                    load_plain(text, database.parameters, timeout_seconds=self._limit())
                     reading.finish()
                     if reading.sha256 != checked.sha256:
                         raise Damaged("it was changed since its file was checked")
@@ -142,7 +143,7 @@ class Drills:
 
         began = self._clients.clock.monotonic()
         with as_server(database).session() as session:
-            content = read_content(session, timeout_seconds=self._limit_seconds)
+            content = read_content(session, timeout_seconds=self._limit())
         found["compare_seconds"] = round(self._clients.clock.monotonic() - began, 3)
         return content
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
@@ -15,6 +17,9 @@ if TYPE_CHECKING:
     from jobs.clients.pg_scratch import Place, Scratch
     from jobs.clients.postgres import Postgres
 
+_RESTORED_TO_DUMP = 10
+"""A database with its indexes is seldom more than that much larger than its compressed dump."""
+_CLUSTER_BYTES = 128 << 20
 DrillMode = Literal["auto", "server", "cluster", "off"]
 
 
@@ -50,7 +55,7 @@ class Places:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def for_dump(self, source: str, major: int | None) -> Where:
+    def for_dump(self, source: str, major: int | None, dump_bytes: int = 0) -> Where:
         """Where a dump of `source`, made on a server of that major version, is restored; raise ClientError."""
         if self._mode == "off":
             raise NoPlace("drills are switched off (drill: off)")
@@ -59,6 +64,7 @@ class Places:
             programs = self._installed()
             wanted = major if major is not None else max(programs, default=0)
             if wanted in programs:
+                self._need_room(dump_bytes)
                 return self._cluster(wanted, programs[wanted])
             reason = f"no programs of a PostgreSQL {wanted or ''} server are installed here"
         if self._mode == "cluster":
@@ -100,6 +106,15 @@ class Places:
 
             self._programs = installed(self._clients.world.postgres.programs)
         return self._programs
+
+    def _need_room(self, dump_bytes: int) -> None:
+        directory = self._directory or Path(tempfile.gettempdir())
+        free, needed = shutil.disk_usage(directory).free, dump_bytes * _RESTORED_TO_DUMP + _CLUSTER_BYTES
+        if free < needed:
+            raise NoPlace(
+                f"{directory} has {free >> 20} MiB left, and restoring it may take {needed >> 20} MiB: "
+                "set drill_directory to a place with more"
+            )
 
     def _cluster(self, major: int, programs: Path) -> Where:
         if major not in self._clusters:

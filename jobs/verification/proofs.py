@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from jobs.backups.files import BackupFiles
@@ -12,7 +13,7 @@ from jobs.core.ports import Reporter
 from jobs.verification.drills import Evidence
 from jobs.verification.integrity import Checked, State
 from jobs.verification.items import Item
-from jobs.verification.state import StateFiles
+from jobs.verification.state import Memory, PastRun, StateFiles
 
 
 class Proofs:
@@ -55,6 +56,23 @@ class Proofs:
             detail = f"in {drill.where}, dropped again: {drill.state} ({file.name})"
             self.actions.append(Action(verb="restore", subject=drill.backup, detail=detail, done=True))
 
+    def remember(self, past: PastRun, drills: Sequence[Evidence], sources: Collection[str], days: int) -> Memory:
+        """Add a run to what is remembered of those before, of `days` and these sources, and return it."""
+        memory, problem = self._state.load()
+        if problem:
+            message = f"{problem}; the file is kept beside it"
+            self.findings.append(
+                Finding(kind="state_corrupt", subject="backup/state", severity=Severity.MEDIUM, message=message)
+            )
+        memory = memory.with_run(past, days).with_drills((one.drill for one in drills), sources)
+        try:
+            if problem:
+                self._state.set_aside(self._now)
+            self._state.save(memory)
+        except OSError as error:
+            self._not_written(f"what was found cannot be remembered: {error.filename}: {error.strerror}", "state")
+        return memory
+
     def _prove(self, item: Item, verified: Verified) -> None:
         try:
             if item.path.exists():  # it may have been removed meanwhile
@@ -71,6 +89,20 @@ class Proofs:
             return
         self.actions.append(Action(verb="take back the proof of", subject=item.name, detail=reason, done=True))
 
-    def _not_written(self, message: str) -> None:
-        finding = Finding(kind="not_written", subject="backup/files", severity=Severity.HIGH, message=message)
+    def _not_written(self, message: str, what: str = "files") -> None:
+        finding = Finding(kind="not_written", subject=f"backup/{what}", severity=Severity.HIGH, message=message)
         self.findings.append(finding)
+
+
+def past_run(
+    now: datetime, checked: Sequence[Checked], drills: Sequence[Evidence], *, missing: int, unasked: int
+) -> PastRun:
+    """What a run amounts to: a backup is bad whether its file is, or its restore failed; one that is missing, too."""
+    bad = {one.item.name for one in drills if one.drill.state is DrillState.FAILED}
+    states = [State.FAILED if one.item.name in bad else one.state for one in checked]
+    return PastRun(
+        at=now,
+        verified=states.count(State.VERIFIED),
+        failed=states.count(State.FAILED) + missing,
+        unknown=states.count(State.UNKNOWN) + unasked,
+    )

@@ -224,13 +224,17 @@ def test_a_server_killed_in_mid_drill_leaves_it_unknown_and_the_next_run_collect
 # --- the disk ---
 
 
-def test_a_file_system_that_takes_no_writes_is_told_and_nothing_is_claimed(
+def test_a_file_system_without_room_or_without_writes_is_told_and_nothing_is_claimed(
     postgres_server: PostgresServer, database: str
 ) -> None:
     with ext4() as mount:
         base = mount / "base"
         runs = VerificationRuns(base, dsn=postgres_server.dsn_of(database), postgres={"databases": (database,)})
         runs.make()
+        result = runs.verify("full", drill="cluster", drill_directory=mount)
+        (finding,) = result.findings
+        assert finding.kind == "drill_unknown" and "set drill_directory to a place with more" in finding.message
+        runs.backups()[0].path.with_name(f"{runs.backups()[0].path.name}.verified.json").unlink()
         make_read_only(mount)
         result = runs.verify("full", drill="cluster")
         assert result.verdict == 1

@@ -145,7 +145,7 @@ class Bench:
         clients = runs.clients()
         self._files, self._content, self._version = BackupFiles(base_dir), content, version
         self._integrity = Integrity(lambda: False, cache(partial(find_pg_restore, clients)), monotonic)
-        self._drills = Drills(clients, places, lambda: False, limit_seconds=60, jobs=2, extensions=())
+        self._drills = Drills(clients, places, lambda: 600.0, limit_seconds=60, jobs=2, extensions=())
         self._files.of(Kind.DATABASE).mkdir(parents=True)
         self.drilled = 0
 

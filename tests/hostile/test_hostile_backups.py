@@ -84,7 +84,7 @@ def test_nothing_in_a_plain_dump_is_executed_but_sql_that_its_role_may(
     good, clients, states = stage.newest().read_bytes(), stage.clients(), {}
     integrity = Integrity(lambda: False, cache(partial(find_pg_restore, clients)), monotonic)
     with Places(clients, where, None, limit_seconds=600) as places:
-        drills = Drills(clients, places, lambda: False, limit_seconds=60, jobs=2, extensions=())
+        drills = Drills(clients, places, lambda: 600.0, limit_seconds=60, jobs=2, extensions=())
         for attack in ("SELECT 1;", *ATTACKS):
             line = attack.replace("{mark}", str(mark)).encode()
             harmful = resqueezed(lambda text, line=line: text.replace(ANCHOR, ANCHOR + b"\n" + line + b"\n"))

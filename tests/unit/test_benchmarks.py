@@ -145,5 +145,5 @@ def test_list_names_every_row() -> None:
     done = benchmarks("--list")
     assert done.returncode == 0
     assert [line.split()[0] for line in done.stdout.splitlines()] == [
-        "scrape", "rerender", "probes", "memory", "start", "recovery",
+        "scrape", "rerender", "probes", "memory", "start", "recovery", "verification",
     ]  # fmt: skip
