@@ -71,7 +71,7 @@ def test_a_damaged_dump_is_rejected(
     stage.verify()
     change(stage.newest(), how, as_made=as_made)
     # A flipped bit in a custom dump of which even the manifest tells is found by restoring it.
-    result = stage.verify("full" if as_made and form == "custom" else "standard", drill="cluster")
+    result = stage.verify("full" if as_made and form == "custom" else "standard", drill="server")
     assert (result.status, result.verdict) == ("FAILED", 2), fault
     assert stage.backups()[0].proof is None
     told = [finding for finding in result.findings if finding.kind in ("backup_damaged", "drill_failed")]
@@ -99,7 +99,7 @@ def test_a_dump_of_another_schema_is_rejected(
         leftover.unlink()
     change(path, lambda _: content, as_made=True)
     assert json.loads(manifest.read_text())["schema_fingerprint"] == mine["schema_fingerprint"]
-    result = stage.verify("full", drill="cluster")
+    result = stage.verify("full", drill="server")
     assert result.verdict == 2
     (finding,) = [finding for finding in result.findings if finding.kind == "drill_failed"]
     assert "its schema is another one" in finding.message

@@ -112,7 +112,7 @@ def test_evidence_is_kept_up_to_its_number(stage: VerificationRuns) -> None:
     stage.make()
     for _ in range(3):
         stage.verify("full", drill="off", evidence_files=2)
-        stage.verify("full", drill="cluster", evidence_files=2)
+        stage.verify("full", drill="server", evidence_files=2)
     assert len(list((stage.base_dir / "data/backup-verification/evidence").iterdir())) == 2
 
 
@@ -120,7 +120,7 @@ def test_a_standard_run_proves_files_and_keeps_what_was_restored(stage: Verifica
     stage.make()
     assert stage.verify().verdict == 0
     assert stage.backups()[0].proof is Proof.INTEGRITY
-    stage.verify("full", drill="cluster")
+    stage.verify("full", drill="server")
     first = stage.backups()[0].verified
     stage.clock.advance(3600)
     result = stage.verify()
@@ -157,7 +157,7 @@ def test_where_the_newest_cannot_be_restored_the_next_is_tried(stage: Verificati
     newest = stage.newest()
     assert newest != old
     edit_manifest(newest, row_counts={'"public"."owner"': 8})
-    result = stage.verify("full", drill="cluster")
+    result = stage.verify("full", drill="server")
     assert result.verdict == 2
     assert ("drill_failed", SOURCE) in kinds(result)
     by_name = {backup.path: backup.proof for backup in stage.backups()}
@@ -170,7 +170,7 @@ def test_with_verify_all_every_dump_is_restored(stage: VerificationRuns) -> None
     stage.make()
     stage.clock.advance(3600)
     stage.make(backup_format="sql")
-    stage.verify("full", drill="cluster", verify_all=True)
+    stage.verify("full", drill="server", verify_all=True)
     assert {backup.proof for backup in stage.backups()} == {Proof.RESTORED}
 
 
@@ -360,7 +360,7 @@ def test_backups_of_the_scripts_before_are_checked_as_far_as_can_be(stage: Verif
     shutil.rmtree(backups)
     (backups / "database").mkdir(parents=True)
     (backups / "database" / "sutazai_backup_20260101_030000.sql.gz").write_bytes(gzip.compress(plain))
-    result = stage.verify("full", drill="cluster")
+    result = stage.verify("full", drill="server")
     # It is there, it is whole, and whether it holds what it should nobody can know.
     assert (result.status, result.verdict) == ("INCOMPLETE", 1)
     assert {kind for kind, _ in kinds(result)} == {"backup_without_manifest", "drill_unknown"}
