@@ -32,8 +32,8 @@ _NAME = re.compile(rf"{PREFIX}_([0-9a-f]{{8}})_[0-9a-f]{{8}}")
 _COMMENT = re.compile(r"sutazai-exporter: restore drill of \S+ since (\S+)")
 _ABANDONED = timedelta(days=1)
 _MAKE_SECONDS = 120.0
-_FOR_LOADING = ("synchronous_commit = off", "maintenance_work_mem = '128MB'")
-"""Nobody waits for a disk for what is dropped again, and indexes are built in memory."""
+_FOR_LOADING = ("synchronous_commit = off", "maintenance_work_mem = '128MB'", "max_parallel_maintenance_workers = 0")
+"""Nobody waits for a disk for what is dropped again; and a drill takes no more of a server than its connections."""
 _PRIVILEGES = "SELECT rolsuper, rolcreatedb, rolcreaterole, rolname FROM pg_roles WHERE rolname = current_user"
 _SCRATCH = """
 SELECT d.datname, shobj_description(d.oid, 'pg_database'),

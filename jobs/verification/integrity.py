@@ -196,7 +196,7 @@ def _compare_size(reading: Reading, manifest: Manifest | None) -> None:
 
 
 def _compare(reading: Reading, manifest: Manifest | None) -> None:
-    if manifest and (reading.bytes_read, reading.sha256) != (manifest.bytes, manifest.sha256):
+    if manifest and (reading.bytes_read != manifest.bytes or reading.sha256 != manifest.sha256):
         raise Damaged(f"its sha256 is {reading.sha256[:12]}… and should be {manifest.sha256[:12]}…: it was changed")
 
 

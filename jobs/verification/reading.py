@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import os
+import queue
 import stat
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-CHUNK_BYTES = 1 << 20
-MAX_UNPACKED_BYTES = 4 << 20
+CHUNK_BYTES = 128 << 10
+"""What is left of a chunk is copied at the end of each gzip member, so that larger ones are slower."""
+_MUCH_BYTES, _CHUNKS_AHEAD = 8 << 20, 32
+MAX_UNPACKED_BYTES = 1 << 20
 """Of what a chunk unpacks to, so much at a time: a few kilobytes of gzip may stand for gigabytes."""
 
 
@@ -31,6 +35,36 @@ class Vanished(Exception):
     """The backup was removed since it was listed."""
 
 
+class _Sum:
+    """The sha256 of what passes, worked out on a thread of its own where there is much of it."""
+
+    def __init__(self, much: bool) -> None:
+        self._sum = hashlib.sha256()
+        self._chunks: queue.Queue[bytes | None] = queue.Queue(_CHUNKS_AHEAD)
+        self._thread = threading.Thread(target=self._work, name="sha256", daemon=True) if much else None
+        if self._thread:
+            self._thread.start()
+
+    def update(self, chunk: bytes) -> None:
+        """Take the next bytes."""
+        if self._thread:
+            self._chunks.put(chunk)
+        else:
+            self._sum.update(chunk)
+
+    def result(self) -> str:
+        """Of all that was taken, hexadecimal; nothing more is taken after it."""
+        if self._thread:
+            self._chunks.put(None)
+            self._thread.join()
+            self._thread = None
+        return self._sum.hexdigest()
+
+    def _work(self) -> None:
+        while (chunk := self._chunks.get()) is not None:
+            self._sum.update(chunk)
+
+
 class Reading:
     """A file of ours, read from its beginning to its end.
 
@@ -39,8 +73,7 @@ class Reading:
     """
 
     def __init__(self, path: Path, expired: Callable[[], bool] = lambda: False) -> None:
-        self._expired, self._hash = expired, hashlib.sha256()
-        self.bytes_read = 0
+        self._expired, self.bytes_read = expired, 0
         try:
             self._descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except FileNotFoundError:
@@ -52,12 +85,14 @@ class Reading:
             os.close(self._descriptor)
             raise Damaged("it is not a file")
         self.size_bytes = status.st_size
+        self._sum = _Sum(much=status.st_size > _MUCH_BYTES)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         os.close(self._descriptor)
+        self._sum.result()
 
     def chunks(self) -> Iterator[bytes]:
         """Its bytes as they are, hashed on the way."""
@@ -70,7 +105,7 @@ class Reading:
                 raise Damaged(f"it cannot be read: {error.strerror}") from None
             if not chunk:
                 return
-            self._hash.update(chunk)
+            self._sum.update(chunk)
             self.bytes_read += len(chunk)
             yield chunk
 
@@ -81,8 +116,8 @@ class Reading:
 
     @property
     def sha256(self) -> str:
-        """Of what was read so far, hexadecimal."""
-        return self._hash.hexdigest()
+        """Of what was read, hexadecimal; after that no more can be read."""
+        return self._sum.result()
 
 
 def unzipped(chunks: Iterator[bytes], expired: Callable[[], bool] = lambda: False) -> Iterator[bytes]:

@@ -136,6 +136,15 @@ def test_a_custom_dump_that_nobody_can_read_through_is_unknown(shelf: Shelf) -> 
     assert (shelf.only().state, shelf.only().reason) == (State.UNKNOWN, "there is no pg_restore")
 
 
+@pytest.mark.parametrize("at", [0, 5_000_000, 11_999_999])
+def test_a_bit_of_a_big_file_is_found_wherever_it_is(shelf: Shelf, at: int) -> None:
+    content = b"PGDMP" + os.urandom(12_000_000 - 5)
+    path = shelf.put_with_manifest(Kind.DATABASE, Format.CUSTOM_DUMP, content, None)
+    assert (shelf.only().state, shelf.only().sha256) == (State.VERIFIED, hashlib.sha256(content).hexdigest())
+    path.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
+    assert shelf.only().state is State.FAILED
+
+
 def test_a_file_of_another_size_is_told_without_being_read(shelf: Shelf) -> None:
     path = shelf.put_with_manifest(Kind.DATABASE, Format.SQL, gzip.compress(DUMP), None)
     os.truncate(path, 10)
