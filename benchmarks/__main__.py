@@ -13,7 +13,10 @@ from rich.console import Console
 from benchmarks import machine, table
 from benchmarks.harness import Row
 
-ROWS = ("scrape", "rerender", "probes", "memory", "start", "recovery", "logs", "backup", "maintenance")
+ROWS = (
+    *("scrape", "rerender", "probes", "memory", "start", "recovery"),
+    *("logs", "backup", "maintenance", "verification"),
+)
 EXIT_USAGE = 64
 
 

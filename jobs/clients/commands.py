@@ -134,6 +134,11 @@ class Child:
         """Its process id, which is also its process group's."""
         return self._process.pid
 
+    @property
+    def ended(self) -> bool:
+        """Whether it has ended."""
+        return self._process.poll() is not None
+
     def __enter__(self) -> Self:
         return self
 
