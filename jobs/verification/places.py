@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Self
 
 from jobs.clients.errors import ClientError
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from jobs.clients import Clients
     from jobs.clients.pg_scratch import Place, Scratch
     from jobs.clients.postgres import Postgres
+    from jobs.verification.settings import DrillMode
 
 _RESTORED_TO_DUMP = 10
 """A database with its indexes is seldom more than that much larger than its compressed dump."""
 _CLUSTER_BYTES = 128 << 20
-DrillMode = Literal["auto", "server", "cluster", "off"]
 
 
 class NoPlace(ClientError):

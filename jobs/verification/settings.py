@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from jobs.core.settings import JobSettings, Percent, Seconds
-from jobs.verification.places import DrillMode
+
+DrillMode = Literal["auto", "server", "cluster", "off"]
 
 
 class Settings(JobSettings):
