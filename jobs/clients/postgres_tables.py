@@ -64,28 +64,33 @@ _OLDEST_SNAPSHOT = """
 SELECT max(extract(epoch FROM now() - xact_start))::float8 FROM pg_stat_activity
  WHERE datname = current_database() AND backend_xmin IS NOT NULL AND pid <> pg_backend_pid()
 """
-# Widths are known where every column has statistics; those of an expression stand under the index's own name.
+# Widths are known where every column has statistics; those of an expression stand under the index's own name. Of a view
+# of catalogs the planner expects a handful of rows, and would go through all of them for each column: hence the
+# materializing, after which it has to hash.
 _WIDTHS = """
-WITH relations AS (
+WITH relations AS MATERIALIZED (
   SELECT c.oid, n.nspname, c.relname, c.relkind, c.relpages, c.reltuples, c.reloptions, i.indrelid, i.indkey
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_index i ON i.indexrelid = c.oid
    WHERE c.relpersistence <> 't' AND c.relpages >= {least_pages}
      AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
      AND (c.relkind IN ('r', 'm') OR (c.relkind = 'i' AND i.indisvalid
           AND c.relam = (SELECT oid FROM pg_am WHERE amname = 'btree')))),
-columns AS (
+columns AS MATERIALIZED (
   SELECT r.oid, coalesce(t.relname, r.relname) AS table_name, coalesce(a.attname, own.attname) AS attname, r.nspname
     FROM relations r JOIN pg_attribute own ON own.attrelid = r.oid AND own.attnum > 0 AND NOT own.attisdropped
     LEFT JOIN pg_attribute a ON a.attrelid = r.indrelid AND a.attnum = r.indkey[own.attnum - 1] AND a.attnum > 0
-    LEFT JOIN pg_class t ON t.oid = a.attrelid)
+    LEFT JOIN pg_class t ON t.oid = a.attrelid),
+widths AS MATERIALIZED (
+  SELECT schemaname, tablename, attname, null_frac, avg_width FROM pg_stats
+   WHERE NOT inherited AND schemaname !~ '^pg_' AND schemaname <> 'information_schema')
 SELECT r.nspname, r.relname, r.relkind = 'i', r.relpages::bigint * {page}, r.reltuples::float8, w.row_bytes,
        coalesce((SELECT option_value::int FROM pg_options_to_table(r.reloptions) WHERE option_name = 'fillfactor'),
                 CASE r.relkind WHEN 'i' THEN 90 ELSE 100 END)
   FROM relations r JOIN (
     SELECT c.oid, CASE WHEN count(*) = count(s.avg_width)
                        THEN sum((1 - s.null_frac) * s.avg_width)::float8 END AS row_bytes
-      FROM columns c LEFT JOIN pg_stats s
-        ON s.schemaname = c.nspname AND s.tablename = c.table_name AND s.attname = c.attname AND NOT s.inherited
+      FROM columns c LEFT JOIN widths s
+        ON s.schemaname = c.nspname AND s.tablename = c.table_name AND s.attname = c.attname
      GROUP BY c.oid) w ON w.oid = r.oid
 """
 
