@@ -368,6 +368,22 @@ def test_backups_of_the_scripts_before_are_checked_as_far_as_can_be(stage: Verif
     assert not list(backups.rglob("*.verified.json"))
 
 
+@pytest.mark.parametrize("form", ["custom", "sql"])
+def test_the_backup_of_an_empty_database_is_good(tmp_path: Path, postgres_server: PostgresServer, form: str) -> None:
+    # Every server has one: `postgres`.
+    postgres_server.create_database("nothing")
+    try:
+        runs = VerificationRuns(
+            tmp_path, dsn=postgres_server.dsn_of("nothing"), postgres={"databases": ("nothing",)}, backup_format=form
+        )
+        runs.make()
+        result = runs.verify("full")
+    finally:
+        postgres_server.execute("DROP DATABASE nothing", database="postgres")
+    assert (result.verdict, result.findings) == (0, ())
+    assert value(result, "sutazai_restore_drill_state", source="main/nothing", state="restored") == 1
+
+
 def test_every_undamaged_kind_is_accepted(
     stage: VerificationRuns, redis_server: RedisServer, postgres_server: PostgresServer
 ) -> None:
