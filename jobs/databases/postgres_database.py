@@ -18,7 +18,7 @@ from jobs.databases import postgres_judgement as judgement
 from jobs.databases.part import Share
 from jobs.databases.postgres_connection import Connection, NotLocked
 from jobs.databases.postgres_memory import Rebuilt
-from jobs.databases.postgres_plan import Plan, Work, plan_of, table_work
+from jobs.databases.postgres_plan import Plan, Verb, Work, plan_of, table_work
 from jobs.databases.postgres_settings import PostgresMaintenance
 from jobs.databases.postgres_upkeep import Done, Outcome, Upkeep, not_done
 
@@ -128,7 +128,7 @@ class DatabaseRun:
     ) -> None:
         """Look again, and tell what was done by what is to be seen of it."""
         try:
-            later, bytes_after = _look(connection) if done else (content, bytes_before)
+            later, bytes_after = _look(connection, content, done) if done else (content, bytes_before)
         except ClientError:
             self._tell_done(database, done)  # a change that nobody could check is a change
             raise
@@ -229,11 +229,13 @@ def _read(session: Session) -> Content:
     return Content(client.read_tables(session), client.read_indexes(session), client.read_widths(session))
 
 
-def _look(connection: Connection) -> tuple[Content, int]:
-    """The database's content and size."""
+def _look(connection: Connection, before: Content, done: Sequence[Done]) -> tuple[Content, int]:
+    """The database's content and size after the work; its indexes as they were where none was touched."""
     session = connection.session()
     client.await_counters(session)
-    return _read(session), client.database_bytes(session)
+    touched = any(one.work.verb in (Verb.REINDEX, Verb.DROP_INDEX) for one in done)
+    indexes = client.read_indexes(session) if touched else before.indexes
+    return Content(client.read_tables(session), indexes, client.read_widths(session)), client.database_bytes(session)
 
 
 def _vacuums(tables: Sequence[Table]) -> dict[tuple[str, str], int]:
