@@ -17,7 +17,8 @@ from jobs.core.drills import DrillState
 from jobs.verification.drills import Drills
 from jobs.verification.integrity import Integrity, State
 from jobs.verification.items import Item, all_items
-from jobs.verification.places import DrillMode, Places, find_pg_restore
+from jobs.verification.places import Places, find_pg_restore
+from jobs.verification.settings import DrillMode
 from tests.services.postgres import PostgresServer
 from tests.services.process import plain_environment
 from tests.services.verification_runs import VerificationRuns

@@ -38,7 +38,7 @@ def clock_finding(jump: timedelta, left_undone: str) -> Finding:
     return Finding(
         kind="clock_set",
         subject="host/clock",
-        severity=Severity.HIGH,
+        severity=Severity.MEDIUM,
         message=f"the clock was set {direction} by {abs(hours):.1f} h since the last run: {left_undone} in this run",
         remedy="see whether the date is right (timedatectl); the next run goes by it",
     )

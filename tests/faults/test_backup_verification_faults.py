@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import subprocess
@@ -135,8 +136,9 @@ def test_what_a_killed_drill_has_left_is_collected_at_the_next_start(
         family = [psutil.Process(run.pid), *psutil.Process(run.pid).children(recursive=True)]
         # All at once but the servers: they outlive whoever started them.
         for process in family:
-            if "postgres" not in process.name():
-                process.kill()
+            with contextlib.suppress(psutil.NoSuchProcess):  # it has ended by itself meanwhile
+                if "postgres" not in process.name():
+                    process.kill()
     finally:
         run.kill()
         run.wait(30)
