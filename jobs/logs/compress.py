@@ -1,7 +1,7 @@
 """A part of a log becomes a gzip file, in one pass on two cores, and every byte of it is proven before it counts.
 
-Each MiB is a gzip member of its own (RFC 1952, 2.2): compressed, unpacked again and compared on one of two threads,
-while this one reads, writes and takes the checksums.
+Each MiB is a gzip member of its own (RFC 1952, 2.2): read, compressed, unpacked again and compared on one of two
+threads, while this one writes and takes the checksums.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import IO
 
 from jobs.logs.places import Refused
+from jobs.logs.syscalls import begin_write_back
 
 BLOCK_BYTES = 1 << 20
 _THREADS = 2
@@ -22,6 +23,7 @@ _IN_FLIGHT = 6
 _PIECE_BYTES = 1 << 16
 _LEVEL = 1
 _GZIP = 31
+_WRITE_BACK_BYTES = 4 << 20
 
 
 @dataclass(frozen=True)
@@ -42,11 +44,11 @@ def pack(source: int, size: int, target: IO[bytes], step: Callable[[int], None])
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="pack") as pool:
         waiting: deque[Future[bytes]] = deque()
         try:
-            for done, block in _blocks(source, size):
-                waiting.append(pool.submit(_proven_member, block))
+            for offset, length in _pieces(size):
+                waiting.append(pool.submit(_proven_member, source, offset, length))
                 if len(waiting) >= _IN_FLIGHT:
                     written.add(waiting.popleft().result())
-                step(done)
+                step(offset + length)
             while waiting:
                 written.add(waiting.popleft().result())
         finally:
@@ -60,11 +62,14 @@ def pack(source: int, size: int, target: IO[bytes], step: Callable[[int], None])
 
 
 class _Written:
-    """What goes into an archive, with a sum to keep and one that is quick to compare with."""
+    """What goes into an archive, with a sum to keep and one that is quick to compare with.
+
+    The disk is set to work early: at the end there is little left to wait for.
+    """
 
     def __init__(self, target: IO[bytes]) -> None:
         self._target, self.sha256 = target, hashlib.sha256()
-        self.bytes = self.checksum = 0
+        self.bytes = self.checksum = self._on_its_way = 0
 
     def add(self, member: bytes) -> None:
         from isal import isal_zlib
@@ -73,6 +78,10 @@ class _Written:
         self.sha256.update(member)
         self.checksum = isal_zlib.crc32(member, self.checksum)
         self.bytes += len(member)
+        if self.bytes - self._on_its_way >= _WRITE_BACK_BYTES:
+            self._target.flush()
+            begin_write_back(self._target.fileno(), self._on_its_way, self.bytes - self._on_its_way)
+            self._on_its_way = self.bytes
 
 
 def _checksum_on_disk(descriptor: int) -> int:
@@ -81,7 +90,7 @@ def _checksum_on_disk(descriptor: int) -> int:
 
     os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
     checksum = 0
-    for _, block in _blocks(descriptor, os.fstat(descriptor).st_size):
+    for block in _blocks(descriptor, os.fstat(descriptor).st_size):
         checksum = isal_zlib.crc32(block, checksum)
     return checksum
 
@@ -89,7 +98,7 @@ def _checksum_on_disk(descriptor: int) -> int:
 def file_sha256(descriptor: int) -> str:
     """The checksum of a whole file."""
     digest = hashlib.sha256()
-    for _, block in _blocks(descriptor, os.fstat(descriptor).st_size):
+    for block in _blocks(descriptor, os.fstat(descriptor).st_size):
         digest.update(block)
     return digest.hexdigest()
 
@@ -102,7 +111,7 @@ def begins_with(log: int, archive: int, size: int) -> bool:
         file.seek(0)
         unpacked: IO[bytes] = igzip.open(file, "rb")  # type: ignore[no-untyped-call]
         try:
-            for _, block in _blocks(log, size):
+            for block in _blocks(log, size):
                 if unpacked.read(len(block)) != block:
                     return False
             return not unpacked.read(1)
@@ -122,19 +131,29 @@ def end_of(archive: int, size: int, length: int) -> bytes:
         return unpacked.read(length)
 
 
-def _blocks(descriptor: int, size: int) -> Iterator[tuple[int, bytes]]:
-    offset = 0
-    while offset < size:
-        block = os.pread(descriptor, min(BLOCK_BYTES, size - offset), offset)
-        if not block:
-            raise Refused("changed", f"it ended after {offset} of {size} bytes: something else has shortened it")
-        offset += len(block)
-        yield offset, block
+def _pieces(size: int) -> Iterator[tuple[int, int]]:
+    """Where each block begins, and how long it is."""
+    return ((offset, min(BLOCK_BYTES, size - offset)) for offset in range(0, size, BLOCK_BYTES))
 
 
-def _proven_member(block: bytes) -> bytes:
+def _blocks(descriptor: int, size: int) -> Iterator[bytes]:
+    return (_block(descriptor, offset, length) for offset, length in _pieces(size))
+
+
+def _block(descriptor: int, offset: int, length: int) -> bytes:
+    block = os.pread(descriptor, length, offset)
+    while len(block) < length:
+        more = os.pread(descriptor, length - len(block), offset + len(block))
+        if not more:
+            raise Refused("changed", f"it ends after {offset + len(block)} bytes: something else has shortened it")
+        block += more
+    return block
+
+
+def _proven_member(source: int, offset: int, length: int) -> bytes:
     from isal import isal_zlib
 
+    block = _block(source, offset, length)
     member: bytes = isal_zlib.compress(block, _LEVEL, _GZIP)
     if not _unpacks_to(member, block):
         raise Refused("io_error", "a compressed block does not unpack to what it was made of: the memory is failing")
