@@ -55,7 +55,7 @@ def test_no_line_of_a_million_of_a_container_is_lost(docker_clean: DockerEngine,
         assert set(kinds(result)) == {"no_log_limit"}
         rotations += bool(result.actions)
     here.run(max_container_log_size_mb=1)
-    assert rotations > 2
+    assert rotations >= 1, "it was rotated while it was written to"
     assert all(archive.name.startswith("docker-talker_") for archive in here.archives())
     content = unpacked(here.archives()) + log.read_bytes()
     assert numbers(content) == list(range(1, LINES + 1))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import socket
 import threading
 
-from jobs.clients.redis_wire import ErrorReply, Reply, Wire
+from jobs.clients.redis_wire import BadReply, ErrorReply, Reply, Wire
 from tests.services.redis import RedisServer
 from tests.stand_ins import TcpServer
 
@@ -49,6 +49,8 @@ class DefragmentingRedis:
                     reply = self._answer(words, server)
                 except ErrorReply as error:
                     connection.sendall(f"-{error}\r\n".encode())
+                except BadReply:  # nothing: one of the two sides has gone
+                    return
                 else:
                     connection.sendall(_encoded(reply))
 
