@@ -26,9 +26,10 @@ VACUUM ANALYZE big
 SMALL_IS_ENOUGH = {"reindex_bloat_mb": 0.5}
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgresServer]:
-    own = PostgresServer(shared_preload_libraries="pg_stat_statements", max_prepared_transactions=5)
+@pytest.fixture(scope="module", params=["of Debian's packages", "newest"])
+def server(request: pytest.FixtureRequest) -> Iterator[PostgresServer]:
+    newest = request.param == "newest"
+    own = PostgresServer(newest=newest, shared_preload_libraries="pg_stat_statements", max_prepared_transactions=5)
     yield own
     own.close()
 
@@ -486,7 +487,10 @@ def test_a_missing_database_stops_no_other(server: PostgresServer, database: str
 
 def test_progress_tells_each_table(server: PostgresServer, database: str, run_cli: Callable[..., Any]) -> None:
     dirty(server, database, "dirty_a")
-    config = {"postgres": postgres_of(server, database)}
+    config = {
+        "postgres": postgres_of(server, database),
+        "jobs": {"database_maintenance": {"backup_enabled": False}},
+    }
     said = run_cli("run", "database-maintenance", config=config)
     assert said.returncode == 0, said.stderr
     assert "vacuum main/app public.dirty_a 500 dead rows beside 500" in said.stdout

@@ -8,6 +8,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import redis
+
 from jobs.clients import Clients
 from jobs.core.model import Finding, Observation, Request
 from jobs.core.settings import World
@@ -16,6 +18,7 @@ from jobs.databases.redis import redis_part
 from jobs.databases.redis_settings import RedisMaintenance
 from tests.services.clocks import FakeClock
 from tests.services.redis import RedisServer
+from tests.services.wait import wait_for
 
 Factory = Callable[..., RedisServer]
 
@@ -112,3 +115,9 @@ def fragment(server: RedisServer) -> None:
         if number % 5:
             pipe.delete(f"filler{number}")
     pipe.execute()
+    # Redis takes these figures a few times a second.
+    wait_for(lambda: _fragmentation(writer) > 1.7, 20, "the server sees its fragmentation")
+
+
+def _fragmentation(client: redis.Redis) -> float:
+    return float(client.info("memory")["allocator_frag_ratio"])  # type: ignore[index]
