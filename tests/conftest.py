@@ -35,6 +35,11 @@ def _skip_is_failure(report: pytest.TestReport | pytest.CollectReport) -> None:
         report.longrepr = f"with CI=true nothing may be skipped. {reason}"
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name bytes by their argument: they may hold the time (gzip does), and all processes must find the same names."""
+    return argname if isinstance(val, bytes) else None
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Any:
     report = yield
