@@ -71,7 +71,7 @@ def newest(wanted: Wanted, items: Sequence[Item]) -> Item | None:
 
 
 def _is_of(item: Item, wanted: Wanted) -> bool:
-    if item.has_manifest:
+    if item.backup and item.backup.manifest:
         return item.source == wanted.source
     return item.path.name.startswith(f"{wanted.stem}_")
 

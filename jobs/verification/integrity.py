@@ -15,7 +15,7 @@ from jobs.core.drills import major_of
 from jobs.core.plain_dump import HEADER, HEADER_BYTES, TRAILER, TRAILER_BYTES, is_of_a_cluster, server_version
 from jobs.verification import pem, texts
 from jobs.verification.archives import check_archive
-from jobs.verification.items import Form, Item
+from jobs.verification.items import LIST_NAME, Form, Item
 from jobs.verification.reading import Damaged, Reading, Unverifiable, Vanished, unzipped
 
 if TYPE_CHECKING:
@@ -161,6 +161,8 @@ class Integrity:
                 pem.check_pem(path.name, contents[path.name])
         if not contents:
             raise Damaged("there is no certificate or key in it")
+        if item.has_own_list:
+            pem.check_list(_whole(item.path / LIST_NAME, self._expired), contents)
         pem.check_pairs(contents)
         return ""
 

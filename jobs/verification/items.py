@@ -19,6 +19,7 @@ from jobs.core.backups import Backup, Format, Kind
 SYSTEM = "system"
 """A directory of archives that older scripts made, and nothing here does."""
 KINDS = (*Kind, SYSTEM)
+LIST_NAME = "manifest.json"
 
 
 class Form(StrEnum):
@@ -47,11 +48,13 @@ class Item:
     created: datetime
     bytes: int
     backup: Backup | None = None
+    has_own_list: bool = False
+    """Whether a directory has a list of its files with it (`manifest.json`), as certificate renewal writes it."""
 
     @property
     def has_manifest(self) -> bool:
         """Whether it is known what it must be."""
-        return bool(self.backup and self.backup.manifest)
+        return self.has_own_list or bool(self.backup and self.backup.manifest)
 
 
 def all_items(files: BackupFiles, zone: tzinfo | None) -> list[Item]:
@@ -84,7 +87,9 @@ def _loose_archives(files: BackupFiles, zone: tzinfo | None) -> Iterator[Item]:
 def _loose(files: BackupFiles, path: Path, kind: str, form: Form, zone: tzinfo | None) -> Item:
     status = path.lstat()
     created = datetime.fromtimestamp(status.st_mtime, zone).astimezone(zone)
-    return Item(path, str(path.relative_to(files.directory)), kind, form, kind, created, status.st_size)
+    listed = form is Form.PAIR and (path / LIST_NAME).is_file()
+    name = str(path.relative_to(files.directory))
+    return Item(path, name, kind, form, kind, created, status.st_size, has_own_list=listed)
 
 
 def _entries(directory: Path) -> list[Path]:

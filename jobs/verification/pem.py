@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Mapping
 from pathlib import PurePosixPath
@@ -50,6 +52,18 @@ def _belong(contents: Mapping[str, bytes], name: str, beside: str) -> bool:
     if _public(certificates[0].public_key()) != _public(key.public_key()):
         raise Damaged(f"{beside} is not the key of {name}")
     return True
+
+
+def check_list(listed: bytes, contents: Mapping[str, bytes]) -> None:
+    """Raise Damaged where the files are not those that a list (`files`, each with its sha256) names."""
+    try:
+        wanted = {str(name): str(file["sha256"]) for name, file in json.loads(listed)["files"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise Damaged("its manifest.json does not hold what it should") from None
+    found = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+    wrong = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
+    if wrong:
+        raise Damaged(f"{wrong[0]} is not what manifest.json says: it was changed, added or removed")
 
 
 def _certificates(name: str, content: bytes) -> list[Certificate]:

@@ -194,6 +194,39 @@ def test_a_pair_that_does_not_belong_together_is_told(shelf: Shelf) -> None:
     assert shelf.only().reason == "key.pem is not the key of cert.pem"
 
 
+def listed_pair(shelf: Shelf) -> None:
+    files = dict(zip(("cert.pem", "key.pem"), pem_pair(), strict=True))
+    for name, content in files.items():
+        shelf.put(f"certificates/backup_20260101_040000/{name}", content)
+    told = {name: {"sha256": hashlib.sha256(content).hexdigest()} for name, content in files.items()}
+    shelf.put("certificates/backup_20260101_040000/manifest.json", json.dumps({"files": told}).encode())
+
+
+def test_a_pair_with_a_list_of_its_files_is_checked_by_it(shelf: Shelf) -> None:
+    listed_pair(shelf)
+    checked = shelf.only()
+    assert (checked.state, checked.item.has_manifest) == (State.VERIFIED, True)
+
+
+@pytest.mark.parametrize("how", ["changed", "removed", "added", "list broken"])
+def test_a_pair_that_is_not_what_its_list_says_is_damaged(shelf: Shelf, how: str) -> None:
+    listed_pair(shelf)
+    directory = shelf.files.directory / "certificates/backup_20260101_040000"
+    if how == "changed":
+        certificate, key = pem_pair()
+        (directory / "cert.pem").write_bytes(certificate + b"\n")
+        (directory / "key.pem").write_bytes(key)
+    elif how == "removed":
+        (directory / "key.pem").unlink()
+    elif how == "added":
+        (directory / "other.pem").write_bytes(pem_pair()[0])
+    else:
+        (directory / "manifest.json").write_bytes(b'{"files": 1}')
+    checked = shelf.only()
+    assert checked.state is State.FAILED
+    assert "manifest.json" in checked.reason
+
+
 def test_a_directory_without_any_certificate_is_told(shelf: Shelf) -> None:
     shelf.put("certificates/backup_20260101_040000/readme", b"x")
     assert shelf.only().reason == "there is no certificate or key in it"
