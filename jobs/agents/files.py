@@ -11,7 +11,6 @@ import fcntl
 import json
 import os
 import re
-import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
@@ -20,7 +19,7 @@ from typing import Any
 
 from jobs.core.agents.record import AgentRecord, parse_record, render_record
 from jobs.core.containers import clean
-from jobs.core.files import atomic_create, atomic_write, sync_directory, timestamped
+from jobs.core.files import UnfitFile, atomic_create, atomic_write, read_small, set_aside, timestamped
 from jobs.core.settings import AGENT_NAME
 
 MAX_STATE_BYTES = 65536
@@ -49,9 +48,11 @@ class AgentFiles:
     def load(self, name: str) -> AgentRecord | None:
         """What is remembered of an agent, None before its first run; CorruptState where it cannot be understood."""
         try:
-            content = _read_regular(self._state(name), MAX_STATE_BYTES)
+            content = read_small(self._state(name), MAX_STATE_BYTES)
         except FileNotFoundError:
             return None
+        except UnfitFile as error:
+            raise CorruptState(str(error)) from error
         try:
             return parse_record(content, name)
         except (ValueError, RecursionError) as error:
@@ -63,12 +64,7 @@ class AgentFiles:
 
     def set_aside(self, name: str, now: datetime) -> Path:
         """Keep a corrupt state file under a name that says so, and return it."""
-        attempt, stem = 1, f"{name}{_SUFFIX}.corrupt-{now:%Y%m%d_%H%M%S}"
-        while os.path.lexists(aside := self.directory / (stem if attempt == 1 else f"{stem}_{attempt}")):
-            attempt += 1
-        self._state(name).rename(aside)
-        sync_directory(self.directory)
-        return aside
+        return set_aside(self._state(name), now)
 
     @contextmanager
     def lock(self, name: str) -> Iterator[bool]:
@@ -100,25 +96,6 @@ class AgentFiles:
 
     def _state(self, name: str) -> Path:
         return self.directory / f"{name}{_SUFFIX}"
-
-
-def _read_regular(path: Path, max_bytes: int) -> bytes:
-    """The content of a regular file; CorruptState where it is something else or longer."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
-        if path.is_symlink():
-            raise CorruptState("it is a symbolic link") from error
-        raise
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise CorruptState("it is not a regular file")
-        content = os.read(descriptor, max_bytes + 1)
-    finally:
-        os.close(descriptor)
-    if len(content) > max_bytes:
-        raise CorruptState(f"it is longer than {max_bytes} bytes")
-    return content
 
 
 def _try_lock(descriptor: int) -> bool:

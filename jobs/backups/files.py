@@ -28,7 +28,7 @@ from jobs.core.backups import (
     Manifest,
     Verified,
 )
-from jobs.core.files import LEFTOVER, atomic_write, sync_directory, timestamped
+from jobs.core.files import LEFTOVER, UnfitFile, atomic_write, read_small, sync_directory, timestamped
 from jobs.core.model import Value
 
 SECRET_MODE = 0o600
@@ -168,17 +168,13 @@ def _text(value: Value) -> bytes:
 def _load(path: Path, kind: type[_T]) -> _T | None:
     """The value in a file, None where there is no file; Unreadable where it does not hold one."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        content = read_small(path, MAX_MANIFEST_BYTES)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise Unreadable(f"{path.name} cannot be read: {error.strerror}") from None
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise Unreadable(f"{path.name} is not a file")
-        content = file.read(MAX_MANIFEST_BYTES + 1)
-    if len(content) > MAX_MANIFEST_BYTES:
-        raise Unreadable(f"{path.name} is larger than {MAX_MANIFEST_BYTES >> 20} MiB")
+    except UnfitFile as error:
+        raise Unreadable(f"{path.name} cannot be read: {error}") from None
     try:
         return kind.model_validate_json(content)
     except (ValidationError, RecursionError):

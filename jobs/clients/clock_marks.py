@@ -6,11 +6,9 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from jobs.clients.host import Host
 from jobs.core.clock_jump import ClockMark
-from jobs.core.files import atomic_write
+from jobs.core.files import atomic_write, read_small
 
 _MAX_BYTES = 4096
 
@@ -35,9 +33,9 @@ class ClockMarks:
         where the file system is to blame, `set` says so.
         """
         try:
-            mark = ClockMark.model_validate_json(self._file(task).read_bytes()[:_MAX_BYTES])
+            mark = ClockMark.model_validate_json(read_small(self._file(task), _MAX_BYTES))
             return mark.jump(self.at(now))
-        except (OSError, ValidationError, TypeError):  # TypeError: a wall time without its zone
+        except (OSError, ValueError, TypeError):  # TypeError: a wall time without its zone
             return None
 
     def set(self, task: str, now: datetime) -> None:

@@ -19,14 +19,20 @@ class ClockMark(Value):
     since_boot_seconds: FiniteFloat
     boot_id: str
 
+    def seconds_since(self, earlier: ClockMark) -> float:
+        """How long ago the other one was, by the clock that nobody sets where both are of one boot."""
+        if self.boot_id == earlier.boot_id:
+            return self.since_boot_seconds - earlier.since_boot_seconds
+        return (self.wall - earlier.wall).total_seconds()
+
     def jump(self, later: ClockMark) -> timedelta | None:
         """By how much the clock was set between this mark and a later one, where that is more than an hour; else None.
 
         Across a reboot nobody knows how long the machine was off: only a clock that went backwards is noticed.
         """
-        passed = timedelta(seconds=later.since_boot_seconds - self.since_boot_seconds)
+        passed = timedelta(seconds=later.seconds_since(self))
         if self.boot_id != later.boot_id:
-            passed = max(timedelta(0), later.wall - self.wall)
+            passed = max(timedelta(0), passed)
         jump = later.wall - self.wall - passed
         return jump if abs(jump) > TOLERANCE else None
 

@@ -105,6 +105,43 @@ def timestamped(stem: str, at: datetime, suffix: str) -> Callable[[int], str]:
     return lambda attempt: f"{base}{'' if attempt == 0 else f'_{attempt + 1}'}{suffix}"
 
 
+class UnfitFile(ValueError):
+    """A file that cannot be one of ours: a link, a pipe, a directory, too long. The message says which."""
+
+
+def read_small(path: Path, max_bytes: int) -> bytes:
+    """The content of a regular file of ours; raise UnfitFile where it is something else or longer, OSError else.
+
+    It follows no link and waits for no pipe that somebody may have put there.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if path.is_symlink():
+            raise UnfitFile("it is a symbolic link") from error
+        raise
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise UnfitFile("it is not a regular file")
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            content = file.read(max_bytes + 1)
+    finally:
+        os.close(descriptor)
+    if len(content) > max_bytes:
+        raise UnfitFile(f"it is longer than {max_bytes} bytes")
+    return content
+
+
+def set_aside(path: Path, now: datetime) -> Path:
+    """Keep a file that cannot be understood as NAME.corrupt-YYYYmmdd_HHMMSS, over no other, and return it."""
+    attempt, stem = 1, f"{path.name}.corrupt-{now:%Y%m%d_%H%M%S}"
+    while os.path.lexists(aside := path.with_name(stem if attempt == 1 else f"{stem}_{attempt}")):
+        attempt += 1
+    path.rename(aside)
+    sync_directory(aside.parent)
+    return aside
+
+
 def remove_leftovers(directory: Path, older_than: datetime) -> list[Path]:
     """Remove what writes that were killed have left below `directory`; return the files removed."""
     removed = []

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import stat
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from jobs.core.files import atomic_write, sync_directory
+from jobs.core.files import UnfitFile, atomic_write, read_small, set_aside
 
 MAX_BYTES = 16 << 20
 
@@ -28,15 +26,11 @@ class Memory:
     def load(self) -> dict[str, Any]:
         """What was remembered, nothing before the first time; raise Corrupt where it cannot be understood."""
         try:
-            descriptor = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            content = read_small(self.path, MAX_BYTES)
         except FileNotFoundError:
             return {}
-        with os.fdopen(descriptor, "rb") as file:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise Corrupt("it is not a regular file")
-            content = file.read(MAX_BYTES + 1)
-        if len(content) > MAX_BYTES:
-            raise Corrupt(f"it is longer than {MAX_BYTES >> 20} MiB")
+        except UnfitFile as error:
+            raise Corrupt(str(error)) from None
         try:
             document = json.loads(content)
         except (ValueError, RecursionError):
@@ -51,9 +45,4 @@ class Memory:
 
     def set_aside(self, now: datetime) -> Path:
         """Keep a file that cannot be understood under a name that says so, and return it."""
-        attempt, stem = 1, f"{self.path.name}.corrupt-{now:%Y%m%d_%H%M%S}"
-        while os.path.lexists(aside := self.path.with_name(stem if attempt == 1 else f"{stem}_{attempt}")):
-            attempt += 1
-        self.path.rename(aside)
-        sync_directory(aside.parent)
-        return aside
+        return set_aside(self.path, now)

@@ -9,7 +9,8 @@ from jobs.core.model import Family, MetricType, Sample
 from jobs.logs.words import REASONS, How
 
 if TYPE_CHECKING:
-    from jobs.logs.memory import Moment, State
+    from jobs.core.clock_jump import ClockMark
+    from jobs.logs.memory import State
     from jobs.logs.scan import Log
 
 MIN_GROWTH_SECONDS = 60.0
@@ -79,7 +80,7 @@ def sizes(logs: Iterable[Log], labels: Iterable[str]) -> dict[str, int]:
     return total
 
 
-def growth(state: State, now_sizes: Mapping[str, int], now: Moment) -> dict[str, float]:
+def growth(state: State, now_sizes: Mapping[str, int], now: ClockMark) -> dict[str, float]:
     """Bytes a second by which each directory's logs have grown since the state was put down.
 
     What was put down is the size after that run's own rotation, so that rotating is not shrinking. Where too little

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from jobs.core.files import atomic_write, sync_directory
+from jobs.core.clock_jump import ClockMark
+from jobs.core.files import atomic_write, read_small, sync_directory
 
 MAX_BYTES = 1 << 20
 
@@ -42,21 +43,8 @@ class State:
     skipped: dict[str, int] | None = None
     rotated_at: str = ""
     sizes: dict[str, int] = field(default_factory=dict)
-    sizes_at: Moment | None = None
+    sizes_at: ClockMark | None = None
     growth: dict[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Moment:
-    """A time on the wall clock and on the one since `boot`, which nobody sets."""
-
-    wall: float
-    uptime: float
-    boot: str
-
-    def seconds_since(self, earlier: Moment) -> float:
-        """How long ago the other one was, by the clock that nobody sets where both know it."""
-        return self.uptime - earlier.uptime if self.boot == earlier.boot else self.wall - earlier.wall
 
 
 class Memory:
@@ -101,11 +89,12 @@ class Memory:
         """What the last run put down; a new one where there is none, or it cannot be understood."""
         try:
             found = _read(self._state) or {}
+            at = found.get("sizes_at")
             return State(
                 skipped=_numbers(int, found["skipped"]) if found.get("skipped") is not None else None,
                 rotated_at=_of(str, found.get("rotated_at", "")),
                 sizes=_numbers(int, found.get("sizes", {})),
-                sizes_at=_moment(found.get("sizes_at")),
+                sizes_at=None if at is None else ClockMark.model_validate(at),
                 growth=_numbers(float, found.get("growth", {})),
             )
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
@@ -113,7 +102,9 @@ class Memory:
 
     def save(self, state: State) -> None:
         """Put the state down."""
-        _write(self._state, asdict(state))
+        at = state.sizes_at.model_dump(mode="json") if state.sizes_at else None
+        # `asdict` copies what it finds, and the zone of a local time cannot be copied.
+        _write(self._state, {**asdict(replace(state, sizes_at=None)), "sizes_at": at})
 
 
 def _write(path: Path, document: Mapping[str, Any]) -> None:
@@ -123,12 +114,9 @@ def _write(path: Path, document: Mapping[str, Any]) -> None:
 
 def _read(path: Path) -> dict[str, Any] | None:
     try:
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
+        content = read_small(path, MAX_BYTES)
     except FileNotFoundError:
         return None
-    if len(content) > MAX_BYTES:
-        raise ValueError(f"{path} is longer than {MAX_BYTES} bytes")
     document: dict[str, Any] = _of(dict, json.loads(content))
     return document
 
@@ -141,9 +129,3 @@ def _of(kind: type[Any], value: Any) -> Any:
 
 def _numbers(kind: type[Any], value: Any) -> dict[str, Any]:
     return {_of(str, name): kind(_of((int, float), number)) for name, number in _of(dict, value).items()}  # type: ignore[arg-type]
-
-
-def _moment(value: Any) -> Moment | None:
-    if value is None:
-        return None
-    return Moment(**{f.name: _of(str if f.name == "boot" else (int, float), value[f.name]) for f in fields(Moment)})  # type: ignore[arg-type]

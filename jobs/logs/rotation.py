@@ -19,7 +19,7 @@ from jobs.core.model import Action, Result, clean_message
 from jobs.logs import figures
 from jobs.logs.archives import Archive, Archives, remove_archive
 from jobs.logs.containers import LABEL, ContainerLogs, read_containers
-from jobs.logs.memory import Memory, Moment, State
+from jobs.logs.memory import Memory, State
 from jobs.logs.places import Place, Refused, identity
 from jobs.logs.plan import Rules, Step, is_due, plan_cap, plan_logs, plan_retention
 from jobs.logs.recovery import recover
@@ -216,7 +216,7 @@ class Rotation:
     # Telling
 
     def _conclude(self, seen: Seen) -> Result:
-        state, now = self.memory.state(), self._moment()
+        state, now = self.memory.state(), self.clients.clock_marks.at(self.clients.clock.now())
         sizes = figures.sizes(seen.logs, seen.labels)
         grown_from = figures.sizes([*seen.found.logs, *seen.containers.logs], seen.labels)
         growth = figures.growth(state, grown_from, now)
@@ -236,10 +236,6 @@ class Rotation:
             self.memory.save(state)
         except OSError as error:
             raise JobError(f"what was done cannot be put down: {error.filename}: {error.strerror}") from error
-
-    def _moment(self) -> Moment:
-        host = self.clients.host
-        return Moment(self.clients.clock.now().timestamp(), host.uptime_seconds(), host.boot_id())
 
     def _next(self) -> datetime:
         cadences = [cadence for cadence in self.cadences if cadence.mode != "watch"] or self.cadences

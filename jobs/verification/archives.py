@@ -7,7 +7,7 @@ import tarfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import PurePosixPath
 
-from jobs.verification.reading import Damaged, Unverifiable
+from jobs.verification.reading import Damaged, Unverifiable, told
 
 MAX_MEMBERS = 1_000_000
 MAX_LOOKED_INTO_BYTES = 1 << 20
@@ -44,7 +44,7 @@ def check_archive(
             for _ in unpacked:  # what follows the end of the archive is still in the checksum of the file
                 pass
     except (tarfile.TarError, EOFError, UnicodeError, ValueError, OverflowError) as error:
-        raise Damaged(f"it is no archive: {' '.join(str(error).split())[:100] or type(error).__name__}") from None
+        raise Damaged(f"it is no archive: {told(error)}") from None
     if expected is None and not seen:
         raise Damaged("there is no file in it")
     if expected is not None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from jobs.verification.reading import Damaged
+from jobs.verification.reading import Damaged, told
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
@@ -76,7 +76,7 @@ def _certificates(name: str, content: bytes) -> list[Certificate]:
         for certificate in found:
             certificate.public_key()
     except Exception as error:  # noqa: BLE001  # the library tells broken ones by several kinds of exceptions
-        raise Damaged(f"{name} holds a certificate that cannot be read: {_told(error)}") from None
+        raise Damaged(f"{name} holds a certificate that cannot be read: {told(error)}") from None
     return found
 
 
@@ -98,7 +98,3 @@ def _public(key: Any) -> bytes:
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
     return bytes(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
-
-
-def _told(error: Exception) -> str:
-    return " ".join(str(error).split())[:100] or type(error).__name__

@@ -140,7 +140,7 @@ def unzipped(chunks: Iterator[bytes], expired: Callable[[], bool] = lambda: Fals
             try:
                 unpacked = member.decompress(data, MAX_UNPACKED_BYTES)
             except isal_zlib.error as error:  # type: ignore[misc]  # an exception, which its types do not say
-                raise Damaged(f"it does not unpack: {_reason(error)}") from None
+                raise Damaged(f"it does not unpack: {told(error)}") from None
             if unpacked:
                 yield unpacked
             data, member = (member.unused_data, None) if member.eof else (member.unconsumed_tail, member)
@@ -150,5 +150,6 @@ def unzipped(chunks: Iterator[bytes], expired: Callable[[], bool] = lambda: Fals
         raise Damaged("it is empty")
 
 
-def _reason(error: Exception) -> str:
+def told(error: Exception) -> str:
+    """An error as one line of at most 100 characters."""
     return " ".join(str(error).split())[:100] or type(error).__name__

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from jobs.core.drills import Drill, DrillState
-from jobs.core.files import atomic_create, atomic_write, sync_directory, timestamped
+from jobs.core.files import atomic_create, atomic_write, read_small, set_aside, timestamped
 from jobs.core.model import Value
 
 MAX_STATE_BYTES = 16 << 20
@@ -84,22 +83,17 @@ class StateFiles:
     def load(self) -> tuple[Memory, str]:
         """What is remembered, and what was wrong with the file: then nothing is remembered."""
         try:
-            descriptor = os.open(self._state, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            return Memory.model_validate_json(read_small(self._state, MAX_STATE_BYTES)), ""
         except FileNotFoundError:
             return Memory(), ""
         except OSError as error:
             return Memory(), f"{self._state} cannot be read: {error.strerror}: former runs are forgotten"
-        with os.fdopen(descriptor, "rb") as file:
-            content = file.read(MAX_STATE_BYTES)
-        try:
-            return Memory.model_validate_json(content), ""
-        except (ValidationError, RecursionError):
+        except (ValueError, RecursionError):  # pydantic's ValidationError, UnfitFile
             return Memory(), f"{self._state} does not hold what it should: former runs are forgotten"
 
     def set_aside(self, now: datetime) -> None:
         """Keep a state file that cannot be read under another name."""
-        self._state.rename(self._state.with_name(f"state.json.corrupt-{now:%Y%m%d_%H%M%S}"))
-        sync_directory(self.directory)
+        set_aside(self._state, now)
 
     def save(self, memory: Memory) -> None:
         """Remember this in place of what was remembered."""

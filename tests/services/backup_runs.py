@@ -25,6 +25,7 @@ from jobs.databases.part import STANDARD, Part
 from tests.services.agent_runs import MovableClock
 from tests.services.postgres import PostgresServer
 from tests.services.process import plain_environment
+from tests.services.reporters import KeepingReporter
 
 SCHEMA = """
 CREATE TABLE people (id int PRIMARY KEY, name text NOT NULL);
@@ -35,21 +36,6 @@ INSERT INTO people SELECT i, 'name ' || i FROM generate_series(1, 2000) i;
 INSERT INTO "odd ""table"";--" SELECT i, i FROM generate_series(1, 700) i;
 """
 """A schema with names that need quoting, and 2000 and 700 rows."""
-
-
-class LoggingReporter:
-    """Keeps what a run says."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def progress(self, done: int, total: int, message: str) -> None:
-        """Keep the message."""
-        self.lines.append(message)
-
-    def log(self, level: str, message: str) -> None:
-        """Keep the line."""
-        self.lines.append(f"{level}: {message}")
 
 
 class BackupRuns:
@@ -69,7 +55,7 @@ class BackupRuns:
         config_file: Path | None = None,
         **settings: Any,
     ) -> None:
-        self.base_dir, self.clock, self.reporter = base_dir, MovableClock(), LoggingReporter()
+        self.base_dir, self.clock, self.reporter = base_dir, MovableClock(), KeepingReporter()
         self.files, self.config_file = BackupFiles(base_dir), config_file
         self.settings: dict[str, Any] = {
             "backup_min_free_mb": 1,

@@ -13,21 +13,7 @@ from jobs.clients.clock_marks import ClockMarks
 from jobs.core.model import Request, Result
 from jobs.core.settings import World
 from tests.services.agent_runs import MovableClock
-
-
-class Heard:
-    """Stands for the run's reporter: keeps what it was told."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def progress(self, done: int, total: int, message: str) -> None:
-        """One step."""
-        self.lines.append(message)
-
-    def log(self, level: str, message: str) -> None:
-        """One line."""
-        self.lines.append(f"{level}: {message}")
+from tests.services.reporters import KeepingReporter
 
 
 def _none() -> Any:
@@ -64,7 +50,7 @@ class CertificateRuns:
     def __init__(self, base_dir: Path, *, docker_url: str | None = None, **settings: Any) -> None:
         self.base_dir, self.ssl = base_dir, base_dir / "ssl"
         self.cert, self.key = self.ssl / "cert.pem", self.ssl / "key.pem"
-        self.clock, self.heard = AheadClock(), Heard()
+        self.clock, self.heard = AheadClock(), KeepingReporter()
         self.subject: dict[str, Any] = settings.pop("subject", {})
         self.settings: dict[str, Any] = {"key_type": "ecdsa", "reload_timeout_seconds": 30, **settings}
         self._docker = {"url": docker_url}

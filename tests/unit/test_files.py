@@ -18,7 +18,17 @@ from pathlib import Path
 
 import pytest
 
-from jobs.core.files import atomic_create, atomic_stream, atomic_symlink, atomic_write, remove_leftovers, timestamped
+from jobs.core.files import (
+    UnfitFile,
+    atomic_create,
+    atomic_stream,
+    atomic_symlink,
+    atomic_write,
+    read_small,
+    remove_leftovers,
+    set_aside,
+    timestamped,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 OLD, NEW = b"old\n" * 10, b"new\n" * 75_000
@@ -423,3 +433,35 @@ def test_a_stream_has_its_mode_from_the_first_byte_for_its_owner_only(tmp_path: 
         assert mode_of(Path(file.name) if isinstance(file.name, str) else next((tmp_path / "a").iterdir())) == 0o600
         file.write(NEW)
     assert mode_of(tmp_path / "a" / "backup.dump") == 0o640
+
+
+# --- small files of our own ---
+
+
+def test_a_small_file_is_read_whole_and_nothing_else_is(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"12345")
+    (tmp_path / "link").symlink_to("file")
+    (tmp_path / "directory").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    assert read_small(tmp_path / "file", 5) == b"12345"
+    for name, reason in {
+        "link": "symbolic link",
+        "directory": "not a regular file",
+        "pipe": "not a regular file",
+    }.items():
+        with pytest.raises(UnfitFile, match=reason):
+            read_small(tmp_path / name, 5)
+    with pytest.raises(UnfitFile, match="longer than 4 bytes"):
+        read_small(tmp_path / "file", 4)
+    with pytest.raises(FileNotFoundError):
+        read_small(tmp_path / "none", 5)
+
+
+def test_what_is_set_aside_takes_the_place_of_nothing(tmp_path: Path) -> None:
+    now = datetime(2026, 3, 2, 12, tzinfo=UTC)
+    for content in (b"first", b"second"):
+        (tmp_path / "state.json").write_bytes(content)
+        set_aside(tmp_path / "state.json", now)
+    found = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    stem = "state.json.corrupt-20260302_120000"
+    assert found == {stem: b"first", f"{stem}_2": b"second"}

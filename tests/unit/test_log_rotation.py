@@ -11,13 +11,14 @@ import pytest
 from pydantic import ValidationError
 
 from jobs.clients.open_files import DeletedFile, OpenFiles
+from jobs.core.clock_jump import ClockMark
 from jobs.core.model import Severity
 from jobs.log_rotation import JOB
 from jobs.logs import judge
 from jobs.logs.archives import safe_stem, stem_of
 from jobs.logs.containers import parse_log_options
 from jobs.logs.figures import growth, skipped_samples
-from jobs.logs.memory import Memory, Moment, Pending, State
+from jobs.logs.memory import Memory, Pending, State
 from jobs.logs.scan import moved_from, protected
 from jobs.logs.settings import LogDirectory, Settings
 from jobs.logs.words import REASONS
@@ -101,8 +102,9 @@ def test_what_an_engine_should_not_say_is_no_log(raw: dict[str, Any]) -> None:
 # --- growth, clocks ---
 
 
-def at(seconds: float, boot: str = "a", wall: float | None = None) -> Moment:
-    return Moment(seconds if wall is None else wall, seconds, boot)
+def at(seconds: float, boot: str = "a", wall: float | None = None) -> ClockMark:
+    reads = datetime.fromtimestamp(seconds if wall is None else wall, UTC)
+    return ClockMark(wall=reads, since_boot_seconds=seconds, boot_id=boot)
 
 
 def test_growth_is_bytes_a_second_and_never_negative() -> None:
