@@ -415,7 +415,9 @@ done = threading.Event()
 if {other_threads}:
     threading.Thread(target=done.wait).start()
 process = RunProcess({{"request": {{"task": "none"}}}}, 1, fork=True)
-print("exporter.child" in psutil.Process(process.pid).cmdline() or psutil.Process(process.pid).cmdline())
+while not (command := psutil.Process(process.pid).cmdline()):
+    pass  # the kernel shows none for a moment within exec, after it has closed what tells Popen of its success
+print("exporter.child" in command or command)
 answers = []
 process.listen(answers.append, limit_seconds=30, stop=threading.Event(), stop_grace_seconds=1)
 print(answers)
