@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from jobs.clients.postgres_session import quoted
@@ -22,6 +23,9 @@ _MAINTAINS = "has_table_privilege({relation}.oid, 'MAINTAIN')"
 _OWNS_DATABASE = """(NOT c.relisshared AND
     pg_has_role((SELECT datdba FROM pg_database WHERE datname = current_database()), 'USAGE'))"""
 
+_NAMED = "(%(names)s::name[] IS NULL OR {column} = ANY(%(names)s::name[]))"
+_RELATION_NAMED = _NAMED.format(column="c.relname")
+
 # The counters are read one by one: the view pg_stat_all_tables joins every index to its table first.
 _TABLES = """
 SELECT n.nspname, c.relname, c.relpages::bigint * {page}, c.reltuples::float8,
@@ -36,7 +40,7 @@ SELECT n.nspname, c.relname, c.relpages::bigint * {page}, c.reltuples::float8,
        pg_stat_get_vacuum_count(c.oid), pg_stat_get_analyze_count(c.oid),
        {may} OR {owns_database}
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_class t ON t.oid = c.reltoastrelid
- WHERE c.relkind IN ('r', 'm') AND c.relpersistence <> 't'
+ WHERE c.relkind IN ('r', 'm') AND c.relpersistence <> 't' AND {named}
 """
 # An index of which the table is locked so may be under construction: nobody knows of it yet whether it is valid.
 _BUSY = """
@@ -73,6 +77,7 @@ WITH relations AS MATERIALIZED (
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_index i ON i.indexrelid = c.oid
    WHERE c.relpersistence <> 't' AND c.relpages >= {least_pages}
      AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+     AND {named}
      AND (c.relkind IN ('r', 'm') OR (c.relkind = 'i' AND i.indisvalid
           AND c.relam = (SELECT oid FROM pg_am WHERE amname = 'btree')))),
 columns AS MATERIALIZED (
@@ -82,7 +87,8 @@ columns AS MATERIALIZED (
     LEFT JOIN pg_class t ON t.oid = a.attrelid),
 widths AS MATERIALIZED (
   SELECT schemaname, tablename, attname, null_frac, avg_width FROM pg_stats
-   WHERE NOT inherited AND schemaname !~ '^pg_' AND schemaname <> 'information_schema')
+   WHERE NOT inherited AND schemaname !~ '^pg_' AND schemaname <> 'information_schema'
+     AND {table_named})
 SELECT r.nspname, r.relname, r.relkind = 'i', r.relpages::bigint * {page}, r.reltuples::float8, w.row_bytes,
        coalesce((SELECT option_value::int FROM pg_options_to_table(r.reloptions) WHERE option_name = 'fillfactor'),
                 CASE r.relkind WHEN 'i' THEN 90 ELSE 100 END)
@@ -95,11 +101,13 @@ SELECT r.nspname, r.relname, r.relkind = 'i', r.relpages::bigint * {page}, r.rel
 """
 
 
-def read_tables(session: Session) -> list[Table]:
-    """Every table, materialized view and catalog of the database; raise QueryFailed."""
+def read_tables(session: Session, names: Collection[str] | None = None) -> list[Table]:
+    """Every table, materialized view and catalog of the database, or those of these names; raise QueryFailed."""
     # A table that was never analyzed has -1 rows, until version 13 it had 0.
-    query = _TABLES.format(page=PAGE_BYTES, may=_may_vacuum(session), owns_database=_OWNS_DATABASE)
-    return [Table(*row) for row in session.query(query, timeout_seconds=_READ_SECONDS)]
+    query = _TABLES.format(
+        page=PAGE_BYTES, may=_may_vacuum(session), owns_database=_OWNS_DATABASE, named=_RELATION_NAMED
+    )
+    return [Table(*row) for row in session.query(query, _named(names), timeout_seconds=_READ_SECONDS)]
 
 
 def read_indexes(session: Session) -> list[Index]:
@@ -108,13 +116,15 @@ def read_indexes(session: Session) -> list[Index]:
     return [Index(*row) for row in session.query(query, timeout_seconds=_READ_SECONDS)]
 
 
-def read_widths(session: Session) -> list[Width]:
+def read_widths(session: Session, names: Collection[str] | None = None) -> list[Width]:
     """What the bloat of tables and B-trees of a megabyte or more is estimated from; raise QueryFailed.
 
-    It is the slowest of these queries, and what is smaller wastes little.
+    It is the slowest of these queries, and what is smaller wastes little. Of `names` both an index and its table are
+    needed for what the index indexes.
     """
-    query = _WIDTHS.format(page=PAGE_BYTES, least_pages=LEAST_BLOATED_BYTES // PAGE_BYTES)
-    return [Width(*row) for row in session.query(query, timeout_seconds=_READ_SECONDS)]
+    least_pages, table_named = LEAST_BLOATED_BYTES // PAGE_BYTES, _NAMED.format(column="tablename")
+    query = _WIDTHS.format(page=PAGE_BYTES, least_pages=least_pages, named=_RELATION_NAMED, table_named=table_named)
+    return [Width(*row) for row in session.query(query, _named(names), timeout_seconds=_READ_SECONDS)]
 
 
 def database_bytes(session: Session) -> int:
@@ -166,6 +176,10 @@ def reindex(session: Session, schema: str, name: str, *, timeout_seconds: float)
 def drop_index(session: Session, schema: str, name: str, *, timeout_seconds: float) -> None:
     """Drop an index beside all other work on its table; raise QueryFailed."""
     session.query(f"DROP INDEX CONCURRENTLY {quoted(schema, name)}", timeout_seconds=timeout_seconds)
+
+
+def _named(names: Collection[str] | None) -> dict[str, list[str] | None]:
+    return {"names": None if names is None else sorted(names)}
 
 
 def _may_vacuum(session: Session) -> str:

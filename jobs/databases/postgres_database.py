@@ -40,6 +40,12 @@ class Content:
     indexes: Sequence[Index]
     widths: Sequence[Width]
 
+    def names_touched(self, done: Sequence[Done]) -> frozenset[str]:
+        """What the work may have changed: tables and indexes that were worked on, and the indexes of these tables."""
+        names = {one.work.name for one in done}
+        tables = names | {index.table for index in self.indexes if index.name in names}
+        return frozenset(tables | {index.name for index in self.indexes if index.table in tables})
+
     def bloat_bytes(self, *, indexes: bool) -> int:
         """What its tables or its B-trees waste, as far as that can be told."""
         return sum(wasted_bytes(width) or 0 for width in self.widths if width.is_index is indexes)
@@ -95,7 +101,7 @@ class DatabaseRun:
             if dry_run:
                 self._gathered.actions += [self._action(database, work, done=False) for work in plan.work]
                 return self._tell(database, content.tables, content.indexes)
-            before = client.database_bytes(session)
+            before = database.bytes if database.bytes is not None else client.database_bytes(session)
             statements = self._statements(session)
             done = upkeep.carry_out(plan, connection)
             self._conclude(database, content, done, connection, before, began, statements)
@@ -230,12 +236,17 @@ def _read(session: Session) -> Content:
 
 
 def _look(connection: Connection, before: Content, done: Sequence[Done]) -> tuple[Content, int]:
-    """The database's content and size after the work; its indexes as they were where none was touched."""
+    """The database's content and size after the work: what that did not touch is as it was."""
     session = connection.session()
     client.await_counters(session)
-    touched = any(one.work.verb in (Verb.REINDEX, Verb.DROP_INDEX) for one in done)
-    indexes = client.read_indexes(session) if touched else before.indexes
-    return Content(client.read_tables(session), indexes, client.read_widths(session)), client.database_bytes(session)
+    rebuilt = any(one.work.verb in (Verb.REINDEX, Verb.DROP_INDEX) for one in done)
+    names = before.names_touched(done)
+    later = Content(
+        [*(t for t in before.tables if t.name not in names), *client.read_tables(session, names)],
+        client.read_indexes(session) if rebuilt else before.indexes,
+        [*(w for w in before.widths if w.name not in names), *client.read_widths(session, names)],
+    )
+    return later, client.database_bytes(session)
 
 
 def _vacuums(tables: Sequence[Table]) -> dict[tuple[str, str], int]:
