@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping
+from html import escape
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -21,11 +23,25 @@ def passwords_in(text: str) -> list[str]:
     return [form for password in found for form in dict.fromkeys((password, unquote(password))) if form]
 
 
+def _jinja_escaped(text: str) -> str:
+    """As MarkupSafe writes it into a page; it has other numbers for the quotes than Python."""
+    return escape(text).replace("&quot;", "&#34;").replace("&#x27;", "&#39;")
+
+
+def _json_escaped(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)[1:-1]
+
+
 class Redactor:
     """Replaces known secrets, and passwords in URLs, by `***`."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        forms = {form for text in secrets if len(text) >= _SHORTEST for form in (text, quote(text, safe=""))}
+        forms = {
+            form
+            for text in secrets
+            if len(text) >= _SHORTEST
+            for form in (text, quote(text, safe=""), escape(text), _jinja_escaped(text), _json_escaped(text))
+        }
         ordered = sorted(forms, key=len, reverse=True)
         self._known = re.compile("|".join(map(re.escape, ordered))) if ordered else None
 

@@ -1,11 +1,11 @@
-"""Reports and run logs on disk: a file of its own for each run, a link to the newest, and an end to old ones."""
+"""Reports and run logs on disk: files of its own for each run, a link to the newest, and an end to old ones."""
 
 from __future__ import annotations
 
 import json
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -13,39 +13,60 @@ from pathlib import Path
 from exporter.record import Record
 from exporter.settings import ReportsSettings
 from jobs.core.files import atomic_create, atomic_symlink, timestamped
-from jobs.core.job import Job
+from jobs.core.job import Job, ReportFiles
+from jobs.core.model import Result
 
 logger = logging.getLogger(__name__)
+_MODE = "{mode}"
+JSON = ".json"
 
 
 def write_report(record: Record, job: Job, base_dir: Path, log_lines: Sequence[str]) -> str:
-    """Write a run's report and log, if it has them; return the report's path relative to the base directory.
+    """Write a run's report, in each form that it has, and its log; return the first file's path below `base_dir`.
 
-    The file is new under all circumstances, the link changes in one step; raise OSError if either fails.
+    The files are new under all circumstances, each link changes in one step; raise OSError if any of it fails.
     """
+    forms = _forms(record.result) if record.result else {}
     files = job.report
-    if files is None or record.result is None or record.result.report is None:
+    if files is None or not forms:
         return ""
-    started = record.started
-    text = json.dumps(record.result.report, indent=2, ensure_ascii=False)
-    name = timestamped(files.stem, started, ".json")
-    report = atomic_create(base_dir / files.directory, name, text.encode() + b"\n")
-    link = base_dir / files.link
-    link.parent.mkdir(parents=True, exist_ok=True)
-    atomic_symlink(link, str(Path(*[".."] * len(Path(files.link).parent.parts), files.directory, report.name)))
+    stem = files.stem.replace(_MODE, record.request.mode)
+    written = []
+    for suffix, content in forms.items():
+        report = atomic_create(base_dir / files.directory, timestamped(stem, record.started, suffix), content)
+        _link(files, base_dir, report)
+        written.append(report)
     if files.log_stem:
         log = "".join(f"{line}\n" for line in log_lines).encode()
-        atomic_create(base_dir / "logs", timestamped(files.log_stem, started, ".log"), log)
-    return str(report.relative_to(base_dir))
+        atomic_create(base_dir / "logs", timestamped(files.log_stem, record.started, ".log"), log)
+    return str(written[0].relative_to(base_dir))
+
+
+def _forms(result: Result) -> Mapping[str, bytes]:
+    forms = {suffix: text.encode() for suffix, text in result.renderings.items()}
+    if result.report is None:
+        return forms
+    return {JSON: json.dumps(result.report, indent=2, ensure_ascii=False).encode() + b"\n", **forms}
+
+
+def _link(files: ReportFiles, base_dir: Path, report: Path) -> None:
+    link = (base_dir / files.link).with_suffix(report.suffix)
+    link.parent.mkdir(parents=True, exist_ok=True)
+    atomic_symlink(link, str(Path(*[".."] * len(Path(files.link).parent.parts), files.directory, report.name)))
 
 
 def prune_reports(job: Job, base_dir: Path, settings: ReportsSettings, now: datetime) -> list[Path]:
-    """Remove a job's reports and run logs beyond their number or age; the newest of each stays. Return them."""
-    if job.report is None:
+    """Remove a job's reports and run logs beyond their number or age; the newest of each stays. Return them.
+
+    Reports of each mode that the stem names are counted by themselves, and so is each form of the report.
+    """
+    files = job.report
+    if files is None:
         return []
-    kinds = [(base_dir / job.report.directory, job.report.stem, ".json")]
-    if job.report.log_stem:
-        kinds.append((base_dir / "logs", job.report.log_stem, ".log"))
+    stems = dict.fromkeys(files.stem.replace(_MODE, mode) for mode in job.modes)
+    kinds = [(base_dir / files.directory, stem, suffix) for stem in stems for suffix in (JSON, *files.renderings)]
+    if files.log_stem:
+        kinds.append((base_dir / "logs", files.log_stem, ".log"))
     removed = []
     for directory, stem, suffix in kinds:
         for file in _outdated(directory, stem, suffix, settings, now):

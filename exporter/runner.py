@@ -242,7 +242,8 @@ class Runner:
         except OSError as error:
             reason = f"the report could not be written: {error.filename}: {error.strerror}"
             return record.model_copy(update={"outcome": Outcome.ERROR, "error": reason})
-        return record.model_copy(update={"report": report})
+        kept = record.result and record.result.model_copy(update={"renderings": {}})
+        return record.model_copy(update={"report": report, "result": kept})
 
 
 def _judge(ended: Exit, answer: _Answer, limit_seconds: float, pid: int) -> tuple[Outcome, str]:

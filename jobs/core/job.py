@@ -19,13 +19,15 @@ class ReportFiles:
     """Where a job's report goes, relative to the base directory.
 
     A report is `DIRECTORY/STEM_TIMESTAMP.json`, the newest is linked as `LINK`, and where `log_stem` is
-    set the log of the run stands in `logs/LOG_STEM_TIMESTAMP.log`.
+    set the log of the run stands in `logs/LOG_STEM_TIMESTAMP.log`. A `{mode}` in the stem stands for the run's mode.
+    `renderings` are the suffixes of the other forms in which the report may be written beside it (`.html`).
     """
 
     directory: str
     stem: str
     link: str
     log_stem: str = ""
+    renderings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

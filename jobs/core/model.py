@@ -11,6 +11,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 MAX_TEXT = 4096
 MAX_LABEL = 256
+MAX_DOCUMENT_TEXT = 16 << 20
+"""One text within a document; a rendered report is one text."""
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
@@ -38,13 +40,14 @@ def clean_document(value: Any) -> Any:
         return {clean_text(str(key)): clean_document(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
         return [clean_document(inner) for inner in value]
-    return clean_text(value, limit=1 << 16)
+    return clean_text(value, MAX_DOCUMENT_TEXT)
 
 
 FiniteFloat = Annotated[float, Field(allow_inf_nan=False)]
 Text = Annotated[str, BeforeValidator(clean_message)]
 LabelValue = Annotated[str, BeforeValidator(lambda text: clean_text(text, MAX_LABEL))]
 Document = Annotated[Mapping[str, Any], BeforeValidator(clean_document)]
+Rendering = Annotated[str, BeforeValidator(lambda text: clean_text(text, MAX_DOCUMENT_TEXT))]
 
 
 class Value(BaseModel):
@@ -148,7 +151,8 @@ class Result(Value):
     `status` is the job's word for it (`HEALTHY`), `verdict` its exit code (0 good, 1-4 as the job documents).
     `scope` names the labels that this run was narrowed to: only series with these labels are replaced by
     `samples`; an empty scope replaces everything the job exported before. `run_again_seconds` asks for
-    another run of the same target after that time.
+    another run of the same target after that time. `renderings` are other forms of the report, by the suffix of their
+    files (`.html`); they go to disk only, the ledger does not keep them.
     """
 
     status: Text
@@ -162,6 +166,7 @@ class Result(Value):
     observations: tuple[Observation, ...] = ()
     scope: Mapping[str, LabelValue] = {}
     report: Document | None = None
+    renderings: Mapping[str, Rendering] = {}
     run_again_seconds: Annotated[float, Field(ge=0)] | None = None
 
 

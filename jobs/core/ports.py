@@ -6,8 +6,27 @@ The protocols stand here so that a job can use them without knowing the store be
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a series was within a span of time: mean by time, extremes, and percentiles of its observations.
+
+    `seconds` is how much of the span the observations speak for, `count` how many there were. A percentile is right to
+    one hundredth of its value.
+    """
+
+    mean: float
+    minimum: float
+    maximum: float
+    p50: float
+    p95: float
+    p99: float
+    seconds: float
+    count: int
 
 
 class Clock(Protocol):
@@ -43,6 +62,15 @@ class History(Protocol):
         """Time-weighted means, by whole hours, of every series whose name starts with `prefix`.
 
         Time that nobody observed counts for nothing.
+        """
+
+    def summaries(self, prefix: str, since: datetime, until: datetime) -> Mapping[str, Summary]:
+        """What every series whose name starts with `prefix` was between two times, by whole hours."""
+
+    def trend(self, series: str, since: datetime, until: datetime, seconds: float) -> Sequence[tuple[float, float]]:
+        """The means of one series over steps of `seconds` (whole hours) as (Unix time of the step, mean), oldest first.
+
+        A step that nobody observed is left out.
         """
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -52,6 +53,42 @@ def test_the_link_leads_to_the_newest_from_wherever_it_is(tmp_path: Path, files:
     later = write_report(record(NOON + timedelta(seconds=1)), job(files), tmp_path, [])
     assert link.resolve() == (tmp_path / later).resolve()
     assert len(list((tmp_path / files.directory).glob("t_report_*.json"))) == 2
+
+
+def test_each_form_of_a_report_has_a_file_and_a_link_of_its_own(tmp_path: Path) -> None:
+    files = ReportFiles("reports/t", "t_{mode}", "reports/t/latest_t.json", renderings=(".html", ".sarif"))
+    result = Result(status="X", report={"a": 1}, renderings={".html": "<p>ü" * 30_000, ".sarif": "{}"})
+    weekly = record(result=result).model_copy(update={"request": Request(task="t", mode="weekly")})
+    assert write_report(weekly, job(files), tmp_path, []) == "reports/t/t_weekly_20260302_120000.json"
+    for suffix, text in ((".json", '{\n  "a": 1\n}\n'), (".html", "<p>ü" * 30_000), (".sarif", "{}")):
+        assert (tmp_path / f"reports/t/latest_t{suffix}").read_text() == text
+        assert (tmp_path / f"reports/t/t_weekly_20260302_120000{suffix}").stat().st_mode & 0o777 == 0o640
+
+
+def test_a_report_may_be_a_page_alone(tmp_path: Path) -> None:
+    files = ReportFiles("reports", "t", "reports/latest_t.json", renderings=(".html",))
+    page = record(result=Result(status="X", renderings={".html": "<p>"}))
+    assert write_report(page, job(files), tmp_path, []) == "reports/t_20260302_120000.html"
+    assert sorted(file.name for file in (tmp_path / "reports").iterdir()) == ["latest_t.html", "t_20260302_120000.html"]
+
+
+def test_forms_and_modes_of_a_report_grow_old_each_by_themselves(tmp_path: Path) -> None:
+    files = ReportFiles("reports", "t_{mode}", "reports/latest_t.json", renderings=(".html",))
+    kinds = replace(job(files), modes=("daily", "weekly"))
+    for day in range(1, 4):
+        for name in ("t_daily", "t_weekly"):
+            for suffix in (".json", ".html"):
+                file = tmp_path / "reports" / f"{name}_2026010{day}_000000{suffix}"
+                file.parent.mkdir(exist_ok=True)
+                file.write_text("")
+    (tmp_path / "reports" / "t_daily_20260101_000000.sarif").write_text("")
+    assert len(prune_reports(kinds, tmp_path, ReportsSettings(keep_per_task=1), NOON)) == 2 * 4
+    kept = sorted(file.name for file in (tmp_path / "reports").iterdir())
+    assert kept == [
+        "t_daily_20260101_000000.sarif",
+        "t_daily_20260103_000000.html", "t_daily_20260103_000000.json",
+        "t_weekly_20260103_000000.html", "t_weekly_20260103_000000.json",
+    ]  # fmt: skip
 
 
 def test_a_link_target_may_be_moved_with_its_tree(tmp_path: Path) -> None:

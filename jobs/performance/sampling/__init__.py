@@ -1,0 +1,1 @@
+"""One sample of everything that the performance report tells of."""

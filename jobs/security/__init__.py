@@ -1,0 +1,1 @@
+"""The security scan: its scanners by area, and what their findings amount to."""

@@ -1,0 +1,1 @@
+"""Scanners of containers and of the images that they are made from."""

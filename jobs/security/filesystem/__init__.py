@@ -1,0 +1,1 @@
+"""Scanners of files: their modes and owners, and secrets within them."""

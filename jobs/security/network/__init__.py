@@ -1,0 +1,1 @@
+"""The scanner of what can be reached over the network."""
