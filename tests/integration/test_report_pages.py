@@ -179,6 +179,17 @@ def test_every_chart_is_drawn_as_its_table_says(chromium: Chromium, tmp_path: Pa
     assert heights == [pytest.approx(heights[0] - (value - 0.1) * 10 * tenth, abs=0.5) for value in known]
 
 
+@pytest.mark.parametrize(
+    "name", ["a-container-with-a-long-name", "PRODUCTION DATABASE MAIN", "本番データベースの複製サーバー", "x"]
+)
+def test_the_names_of_bars_have_room(chromium: Chromium, tmp_path: Path, name: str) -> None:
+    file = written(tmp_path, page_of(BarChart("Memory", "bytes", ((name, 1), ("short", 2)))))
+    lefts = "[...document.querySelectorAll('%s')].map(it => it.getBoundingClientRect().left)"
+    with chromium.opened(file, width=360) as opened:
+        (card,) = opened.ask(lefts % "figure")
+        assert min(opened.ask(lefts % ".axis.left text")) > card
+
+
 def test_the_outline_is_in_order_and_the_contents_lead_to_every_section(chromium: Chromium, example: Path) -> None:
     with chromium.opened(example) as opened:
         levels = opened.ask("[...document.querySelectorAll('h1, h2, h3, h4')].map(heading => +heading.tagName[1])")
