@@ -44,11 +44,6 @@ def drawing(chart: LineChart | BarChart) -> str:
     return _line_chart(chart) if isinstance(chart, LineChart) else _bar_chart(chart)
 
 
-def drawable(value: float | None) -> float | None:
-    """The value, or None where it cannot be placed."""
-    return value if value is not None and math.isfinite(value) and abs(value) <= _LARGEST else None
-
-
 def _line_chart(chart: LineChart) -> str:
     lines = [_points(line) for line in chart.lines]
     known = [value for points in lines for _, value in points if value is not None]
@@ -69,7 +64,12 @@ def _line_chart(chart: LineChart) -> str:
 
 
 def _points(line: Line) -> list[tuple[float, float | None]]:
-    return sorted(((at.timestamp(), drawable(value)) for at, value in line.points), key=lambda point: point[0])
+    return sorted(((at.timestamp(), _drawable(value)) for at, value in line.points), key=lambda point: point[0])
+
+
+def _drawable(value: float | None) -> float | None:
+    """The value, or None where it cannot be placed."""
+    return value if value is not None and math.isfinite(value) and abs(value) <= _LARGEST else None
 
 
 def _add_line(drawn: leather.Chart, number: int, points: Sequence[tuple[float, float | None]]) -> None:
@@ -92,7 +92,7 @@ def _neighbours(
 
 
 def _bar_chart(chart: BarChart) -> str:
-    values = [drawable(value) for _, value in chart.bars]
+    values = [_drawable(value) for _, value in chart.bars]
     known = [value for value in values if value is not None]
     if not known:
         return ""
