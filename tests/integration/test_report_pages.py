@@ -139,6 +139,12 @@ def test_on_paper_the_tables_behind_the_charts_are_shown(chromium: Chromium, tmp
         )
 
 
+def test_everything_fits_on_paper(chromium: Chromium, example: Path) -> None:
+    with chromium.opened(example, width=688) as opened:  # A4 within its margins
+        opened.page.emulate_media(media="print")
+        assert opened.ask("document.documentElement.scrollWidth") == 688
+
+
 def test_a_gap_is_a_gap_and_what_stands_alone_is_a_dot(chromium: Chromium, tmp_path: Path) -> None:
     boxes = (
         "[...document.querySelectorAll('%s')].map(it => it.getBoundingClientRect()).map(box => [box.left, box.right])"
