@@ -7,6 +7,7 @@ network: not for its databases, its checks, word of a newer version, or statisti
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,6 +24,7 @@ MAX_REPORT_BYTES = 64 << 20
 """The report on an image of ten thousand packages is about 20 MB."""
 VERSION_SECONDS = 30.0
 VULNERABILITIES, SECRETS, MISCONFIGURATIONS = "vuln", "secret", "misconfig"
+_TIME_OF_LOG = re.compile(r"\S+Z FATAL (Fatal error )?")
 _QUIET_ENVIRONMENT = {
     # As variables, since a Trivy that is too old for one of them would refuse it as an option.
     "TRIVY_SKIP_CHECK_UPDATE": "true",
@@ -95,15 +97,18 @@ class Trivy:
 
     def _output(self, argv: Sequence[str], timeout_seconds: float) -> bytes:
         kept = bytearray()
-        # In / no trivy.yaml, .trivyignore or trivy-secret.yaml of somebody else's lies in its way.
-        with commands.Child(
-            argv, timeout_seconds=timeout_seconds, environment=self._environment, cwd=Path("/")
-        ) as child:
-            for chunk in child.chunks():
-                kept += chunk
-                if len(kept) > MAX_REPORT_BYTES:
-                    raise ClientError(f"trivy's report does not end ({MAX_REPORT_BYTES >> 20} MiB read)")
-            child.wait()
+        try:
+            # In / no trivy.yaml, .trivyignore or trivy-secret.yaml of somebody else's lies in its way.
+            with commands.Child(
+                argv, timeout_seconds=timeout_seconds, environment=self._environment, cwd=Path("/")
+            ) as child:
+                for chunk in child.chunks():
+                    kept += chunk
+                    if len(kept) > MAX_REPORT_BYTES:
+                        raise ClientError(f"trivy's report does not end ({MAX_REPORT_BYTES >> 20} MiB read)")
+                child.wait()
+        except commands.CommandFailed as error:
+            raise ClientError(clean(_TIME_OF_LOG.sub("", str(error)), 400)) from None
         return bytes(kept)
 
 
@@ -112,3 +117,6 @@ def _document(output: bytes) -> dict[str, Any]:
         return mapping(json.loads(output))
     except (ValueError, RecursionError) as error:
         raise ClientError(f"trivy printed no JSON document: {clean(str(error), 100)}") from None
+    except MemoryError:
+        # Under the cap, and yet more than a run may allocate once it is parsed: that image is lost, not the scan.
+        raise ClientError("trivy's report needs more memory than jobs.security_scan.max_memory_mb allows") from None

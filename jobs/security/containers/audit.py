@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Sequence
 
 from jobs.clients.docker import NoSuchContainer
-from jobs.clients.errors import ClientError
+from jobs.clients.errors import ClientError, Refused
 from jobs.core.containers import Container
 from jobs.core.model import Severity
 from jobs.security.containers import exposure, isolation, secrets, upkeep
@@ -23,7 +23,7 @@ _NAMES_SHOWN = 3
 def scan(look: Look) -> None:
     """Audit the containers that run, in a full scan also those that are stopped; replicas are told as one."""
     docker = look.clients.docker
-    engine = _engine(docker.security_options())
+    engine = _engine(look)
     listed = docker.containers()
     chosen = [container for container in listed if look.full or container.state not in STOPPED]
     look.detail("stopped_containers_left_out", len(listed) - len(chosen))
@@ -77,7 +77,13 @@ def judged(subject: str, replicas: Sequence[Audited], engine: Engine) -> list[We
     return [_weakness(subject, flaw, list(dict.fromkeys(names[key]))) for key, flaw in worst.items()]
 
 
-def _engine(options: Set[str]) -> Engine:
+def _engine(look: Look) -> Engine:
+    """What the engine does for all containers; where a proxy keeps that from us, nothing."""
+    try:
+        options = look.clients.docker.security_options()
+    except Refused as error:
+        look.detail("engine_defaults", f"unknown, judged as if there were none: {error}")
+        return Engine()
     remaps_root = not options.isdisjoint(("userns", "rootless"))
     return Engine(remaps_root=remaps_root, no_new_privileges="no-new-privileges" in options)
 

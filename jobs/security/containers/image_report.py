@@ -19,6 +19,7 @@ from jobs.security.scanner import Weakness
 SCHEMA = 2
 MAX_TITLE_CHARACTERS = 160
 END_OF_LIFE = "end_of_life_system"
+IMAGE_CONFIGURATION = "(configuration: ENV, history)"
 _RULE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{1,99}")
 _URL = re.compile(r"https?://[!#-;=?-\[\]_a-z~]{1,500}")
 _ORDER = list(Severity)
@@ -37,7 +38,8 @@ def parse_report(answer: Mapping[str, Any], image: str) -> ImageReport:
     if answer.get("SchemaVersion") != SCHEMA:
         raise ValueError(f"schema {SCHEMA} expected, found {str(answer.get('SchemaVersion'))[:20]!r}")
     results = [mapping(result) for result in items(answer.get("Results") or [])]
-    found = [*_end_of_life(answer, image), *(weakness for result in results for weakness in _weaknesses(result, image))]
+    itself = clean(text(answer.get("ArtifactName") or ""))
+    found = [*_end_of_life(answer, image), *(one for result in results for one in _weaknesses(result, image, itself))]
     worst: dict[tuple[str, str], Weakness] = {}
     for weakness in found:
         key = weakness.rule, weakness.subject
@@ -57,8 +59,10 @@ def _end_of_life(answer: Mapping[str, Any], image: str) -> Iterator[Weakness]:
         )  # fmt: skip
 
 
-def _weaknesses(result: Mapping[str, Any], image: str) -> Iterator[Weakness]:
+def _weaknesses(result: Mapping[str, Any], image: str, itself: str) -> Iterator[Weakness]:
     target = _short(result, "Target")
+    # What is found in the image's configuration has the image's id for a file, which changes with every build.
+    target = IMAGE_CONFIGURATION if target == itself else target.removeprefix("/")
     for raw in map(mapping, items(result.get("Vulnerabilities") or [])):
         yield _vulnerability(raw, image)
     for raw in map(mapping, items(result.get("Secrets") or [])):
@@ -83,11 +87,12 @@ def _vulnerability(raw: Mapping[str, Any], image: str) -> Weakness:
 
 
 def _secret(raw: Mapping[str, Any], image: str, target: str) -> Weakness:
+    line = "" if target == IMAGE_CONFIGURATION else f" line {number(raw.get('StartLine') or 1)}"
     return Weakness(
         rule=_rule(raw, "RuleID"),
-        subject=f"{image}{target if target.startswith('/') else f'/{target}'}",
+        subject=f"{image}/{target}",
         severity=_severity(raw),
-        message=f"a secret in image {image}, {target} line {number(raw.get('StartLine') or 1)}: {_short(raw, 'Title')}",
+        message=f"image {image} holds a secret in {target}{line}: {_short(raw, 'Title')}",
         remedy="replace it, build the image without it, and hand the new one over when the container starts",
     )
 

@@ -5,6 +5,7 @@ What is told is where and what kind. A value is looked at here and goes nowhere.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 
@@ -89,7 +90,7 @@ def _flaw(where: str, kind: str, place: str, thing: str) -> Flaw:
 
 def _options(arguments: tuple[str, ...]) -> Iterator[tuple[str, str]]:
     """Options with their values: `--name=value`, `--name value`, and what stands alone, without a name."""
-    for argument, following in zip(arguments, (*arguments[1:], ""), strict=True):
+    for argument, following in itertools.pairwise((*arguments, "")):
         match = _OPTION.fullmatch(argument)
         if match is None:
             yield "", argument
