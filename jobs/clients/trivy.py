@@ -7,7 +7,6 @@ network: not for its databases, its checks, word of a newer version, or statisti
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,9 +21,10 @@ from jobs.core.images import IMAGE_ID
 
 MAX_REPORT_BYTES = 64 << 20
 """The report on an image of ten thousand packages is about 20 MB."""
+MAX_REASON_CHARACTERS = 200
 VERSION_SECONDS = 30.0
+DOWNLOAD_JAVA = "trivy image --download-java-db-only"
 VULNERABILITIES, SECRETS, MISCONFIGURATIONS = "vuln", "secret", "misconfig"
-_TIME_OF_LOG = re.compile(r"\S+Z FATAL (Fatal error )?")
 _QUIET_ENVIRONMENT = {
     # As variables, since a Trivy that is too old for one of them would refuse it as an option.
     "TRIVY_SKIP_CHECK_UPDATE": "true",
@@ -108,8 +108,17 @@ class Trivy:
                         raise ClientError(f"trivy's report does not end ({MAX_REPORT_BYTES >> 20} MiB read)")
                 child.wait()
         except commands.CommandFailed as error:
-            raise ClientError(clean(_TIME_OF_LOG.sub("", str(error)), 400)) from None
+            raise ClientError(_explained(error)) from None
         return bytes(kept)
+
+
+def _explained(error: commands.CommandFailed) -> str:
+    """What became of it; of what Trivy said last the end, as its chain of reasons ends with the cause."""
+    if not error.code or not error.output:
+        return str(error)
+    said = " ".join(error.output.splitlines()[-1].split()).rpartition("FATAL Fatal error ")[2]
+    remedy = f"; run '{DOWNLOAD_JAVA}'" if "--skip-java-db-update" in said else ""
+    return clean(f"trivy ended with {error.code}: {said[-MAX_REASON_CHARACTERS:]}{remedy}", 2 * MAX_REASON_CHARACTERS)
 
 
 def _document(output: bytes) -> dict[str, Any]:

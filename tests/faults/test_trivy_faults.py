@@ -76,6 +76,10 @@ BAD = {
         "echo '2026-01-01T00:00:00Z\tFATAL\tFatal error\trun error: no' >&2; exit 1",
         "with 1: run error: no",
     ),
+    "a long chain of reasons": (
+        f"echo 'FATAL Fatal error {'why: ' * 100}--skip-java-db-update cannot be specified on the first run' >&2; exit 1",
+        "cannot be specified on the first run; run 'trivy image --download-java-db-only'",
+    ),
     "an exit code after a good report": ("echo '{\"SchemaVersion\": 2}'; exit 2", "trivy ended with 2"),
     "a signal": ("kill -9 $$", "was ended by signal 9"),
     "nothing": ("exit 0", "no JSON document"),

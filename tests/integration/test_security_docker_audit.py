@@ -193,3 +193,8 @@ def test_a_standard_scan_leaves_out_what_is_stopped_and_says_so(planted: RealEng
         running.remove(force=True)
     assert (seen.scanned, [(w.rule, w.subject) for w in seen.weaknesses]) == (1, [("root_user", "runs")])
     assert seen.details["stopped_containers_left_out"] == len(PLANTED) + len(TWINS)
+
+
+def test_every_rule_is_documented() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "security-containers.md").read_text()
+    assert [rule for rule, *_ in PLANTED.values() if f"`{rule}`" not in page] == []
