@@ -47,15 +47,14 @@ class Trivy:
 
     def __init__(self, name: str, docker_url: str, *, cache_dir: Path | None = None, keeps_cache: bool = True) -> None:
         self._program = commands.find(name)
-        self._environment = {**_QUIET_ENVIRONMENT, "DOCKER_HOST": docker_url}
+        # To Docker's own clients a plain connection is tcp, whatever ours calls it.
+        self._environment = {**_QUIET_ENVIRONMENT, "DOCKER_HOST": docker_url.replace("http://", "tcp://", 1)}
         self._cache = ("--cache-dir", str(cache_dir)) if cache_dir is not None else ()
         self._keeps_cache = keeps_cache
 
     def version(self) -> TrivyVersion:
         """Its version, and its database's age; ClientError where it answers nonsense."""
-        argv = (self._program, "version", "--format", "json", *self._cache)
-        done = commands.run(argv, timeout_seconds=VERSION_SECONDS, environment=self._environment, cwd=Path("/"))
-        answer = _document(done.stdout)
+        answer = _document(self._output((self._program, "version", "--format", "json", *self._cache), VERSION_SECONDS))
         try:
             database = mapping(answer.get("VulnerabilityDB") or {})
             return TrivyVersion(clean(text(answer["Version"]), 64), parse_time(text(database.get("UpdatedAt", ""))))
@@ -65,8 +64,7 @@ class Trivy:
     def update(self, timeout_seconds: float) -> None:
         """Bring its databases of vulnerabilities and of Java archives up to date, over the network."""
         for what in ("--download-db-only", "--download-java-db-only"):
-            argv = (self._program, "image", what, "--quiet", *self._cache)
-            commands.run(argv, timeout_seconds=timeout_seconds, environment=self._environment, cwd=Path("/"))
+            self._output((self._program, "image", what, "--quiet", *self._cache), timeout_seconds)
 
     def report(
         self,
@@ -114,11 +112,12 @@ class Trivy:
 
 def _explained(error: commands.CommandFailed) -> str:
     """What became of it; of what Trivy said last the end, as its chain of reasons ends with the cause."""
-    if not error.code or not error.output:
+    if not error.output or error.code is None or error.code < 0:
         return str(error)
     said = " ".join(error.output.splitlines()[-1].split()).rpartition("FATAL Fatal error ")[2]
+    end = said if len(said) <= MAX_REASON_CHARACTERS else f"... {said[-MAX_REASON_CHARACTERS:]}"
     remedy = f"; run '{DOWNLOAD_JAVA}'" if "--skip-java-db-update" in said else ""
-    return clean(f"trivy ended with {error.code}: {said[-MAX_REASON_CHARACTERS:]}{remedy}", 2 * MAX_REASON_CHARACTERS)
+    return clean(f"trivy ended with {error.code}: {end}{remedy}", 2 * MAX_REASON_CHARACTERS)
 
 
 def _document(output: bytes) -> dict[str, Any]:

@@ -29,10 +29,10 @@ BELOW = {
     "/etc/sudoers": (_C, _L), "/etc/sudoers.d": (_C, _L), "/etc/ssh": (_C, _H), "/etc/pam.d": (_C, _L),
     "/etc/cron.d": (_C, _L), "/etc/cron.daily": (_C, _L), "/etc/crontab": (_C, _L), "/etc/systemd": (_C, _L),
     "/etc/ld.so.preload": (_C, _L), "/etc/kubernetes": (_C, _H), "/etc/docker": (_C, _M), "/root/.ssh": (_C, _H),
-    "/usr/bin": (_C, _L), "/usr/sbin": (_C, _L), "/usr/lib": (_C, _L), "/usr/local/bin": (_C, _L), "/boot": (_C, _M),
+    "/usr/bin": (_C, _L), "/usr/sbin": (_C, _L), "/usr/local/bin": (_C, _L), "/boot": (_C, _M),
+    "/var/lib/docker": (_C, _M), "/var/lib/containerd": (_C, _M), "/var/lib/kubelet": (_C, _M),
 }  # fmt: skip
 """The same, with everything below them."""
-_KEPT_FROM_BELOW = re.compile(r"/usr/lib/(locale|ssl|x86_64-linux-gnu|aarch64-linux-gnu)\b.*")
 
 HARMLESS_DEVICES = re.compile(r"/dev/(null|zero|full|u?random|tty|nvidia.*|dri(/.*)?|kfd|snd(/.*)?)")
 """Graphics cards are what a stack like this is for."""
@@ -111,7 +111,7 @@ def _severity(path: str, mount: Mount) -> Severity | None:
     parents = [path]
     while parents[-1] != "/":
         parents.append(posixpath.dirname(parents[-1]))
-    if (grades := DIRECTORIES.get(path)) is None and not _KEPT_FROM_BELOW.fullmatch(path):
+    if (grades := DIRECTORIES.get(path)) is None:
         grades = next((BELOW[parent] for parent in parents if parent in BELOW), None)
     return None if grades is None else grades[0 if mount.writable else 1]
 

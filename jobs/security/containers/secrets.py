@@ -42,11 +42,11 @@ DEFAULT_PASSWORDS = frozenset((
 ))  # fmt: skip
 """What is tried first, everywhere."""
 _NO_VALUE = re.compile(
-    r"|\$\{[^}]*\}|\$[a-z_]\w*|\$\(.*\)|<.*>|\{\{.*\}\}|\*+|x{3,}|none|null|true|false|yes|no|on|off|disabled?|"
+    r"|\$\{[^}]*\}|\$[a-z_]\w*|\$\(.*\)|<.*>|\[.*\]|\{\{.*\}\}|\*+|x{3,}|none|null|true|false|yes|no|on|off|disabled?|"
     r"enabled?|\.{0,2}(/[\w.@-]+)+/?|(file|vault|op|ref\+\w+|arn:aws):.*",
     re.IGNORECASE | re.DOTALL,
 )
-"""Nothing, a reference to where the secret is, a placeholder, a switch."""
+"""Nothing, a reference to where the secret is, a placeholder, a token of a language model (`[PAD]`), a switch."""
 KNOWN_TO_ALL = "a password that everybody knows"
 _MAX_CHARACTERS = 16_384
 _OPTION = re.compile(r"--?([A-Za-z][\w.-]{1,60})(?:=(.*))?", re.DOTALL)
