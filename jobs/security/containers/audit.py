@@ -11,13 +11,15 @@ from jobs.core.containers import Container
 from jobs.core.model import Severity
 from jobs.security.containers import exposure, isolation, secrets, upkeep
 from jobs.security.containers.container import Audited, parse_audited
-from jobs.security.containers.flaw import Engine, Flaw
+from jobs.security.containers.flaw import Engine, Flaw, Judge
 from jobs.security.scanner import Area, Look, Scanner, Weakness
 
-JUDGES = (*isolation.JUDGES, *exposure.JUDGES, *upkeep.JUDGES, *secrets.JUDGES)
+JUDGES: tuple[Judge, ...] = (*isolation.JUDGES, *exposure.JUDGES, *upkeep.JUDGES, *secrets.JUDGES)
 STOPPED = ("created", "exited", "dead", "removing")
 _ORDER = list(Severity)
 _NAMES_SHOWN = 3
+_NUMBERED = re.compile(r"(.+?)[-_](?:run[-_][0-9a-f]+|\d+)")
+"""How compose calls a replica, and what it ran once: project-service-1 (project_service_1 before its version 2)."""
 
 
 def scan(look: Look) -> None:
@@ -54,14 +56,14 @@ def grouped(containers: Iterable[Container]) -> dict[str, list[Container]]:
 
 def stable_name(container: Container) -> str:
     """The service's name where a swarm or compose has numbered its replicas, else the container's."""
-    labels = container.labels
-    if service := labels.get("com.docker.swarm.service.name"):
-        return _named(service, container)
-    project, service = labels.get("com.docker.compose.project"), labels.get("com.docker.compose.service")
-    if not project or not service:
-        return container.name
-    numbered = re.compile(rf"{re.escape(project)}[-_]{re.escape(service)}[-_](run[-_][0-9a-f]+|\d+)")
-    return _named(f"{project}-{service}", container) if numbered.fullmatch(container.name) else container.name
+    name, labels = container.name, container.labels
+    # A label may come from the image and say anything: it is believed as far as the name agrees.
+    service = labels.get("com.docker.swarm.service.name", "")
+    if service and name.startswith(f"{service}."):
+        return service
+    service = f"{labels.get('com.docker.compose.project', '')}-{labels.get('com.docker.compose.service', '')}"
+    numbered = _NUMBERED.fullmatch(name)
+    return service if numbered and numbered[1].replace("_", "-") == service.replace("_", "-") else name
 
 
 def judged(subject: str, replicas: Sequence[Audited], engine: Engine) -> list[Weakness]:
@@ -113,8 +115,3 @@ def _weakness(subject: str, flaw: Flaw, names: Sequence[str]) -> Weakness:
         message=f"container {', '.join(names[:_NAMES_SHOWN])}{more} {flaw.says}",
         remedy=flaw.remedy,
     )
-
-
-def _named(name: str, container: Container) -> str:
-    """A label may hold anything; what is no name is not believed."""
-    return name if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}", name) else container.name

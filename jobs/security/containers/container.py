@@ -144,8 +144,8 @@ def _published(inspection: Mapping[str, Any], host: Mapping[str, Any]) -> Iterat
     asked = mapping(host.get("PortBindings") or {})
     now = mapping(mapping(inspection.get("NetworkSettings") or {}).get("Ports") or {})
     for port in dict.fromkeys((*asked, *now)):
-        found = re.fullmatch(r"([0-9]{1,5})/(tcp|udp|sctp)", port)
+        found = re.fullmatch(r"([0-9]{1,5})(?:/(tcp|udp|sctp))?", port)
         if not found:
             raise ValueError("a port looks like 5432/tcp")
         for binding in map(mapping, items(now.get(port) or asked.get(port) or [])):
-            yield Published(int(found[1]), found[2], clean(_text(binding, "HostIp"), 64))
+            yield Published(int(found[1]), found[2] or "tcp", clean(_text(binding, "HostIp"), 64))

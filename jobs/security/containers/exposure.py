@@ -91,14 +91,13 @@ def judge_devices(container: Audited, engine: Engine) -> Iterator[Flaw]:
 
 def judge_ports(container: Audited, engine: Engine) -> Iterator[Flaw]:
     """Ports that answer on every address of the host: what the engine publishes goes past most firewalls' rules."""
-    for port in sorted({one.port: one for one in container.published if _everywhere(one)}.items()):
-        number, published = port
-        severity, what = _reach(number)
+    for port, protocol in sorted({(one.port, one.protocol) for one in container.published if _everywhere(one)}):
+        severity, what = _reach(port)
         yield Flaw(
             "port_published_everywhere", severity,
-            f"publishes port {number}/{published.protocol}{what} on every address of the host, past its firewall",
-            f"publish it on loopback, 127.0.0.1:{number}:{number}, or on the one address that needs it",
-            thing=f"{number}/{published.protocol}",
+            f"publishes port {port}/{protocol}{what} on every address of the host, past its firewall",
+            f"publish it on loopback, 127.0.0.1:{port}:{port}, or on the one address that needs it",
+            thing=f"{port}/{protocol}",
         )  # fmt: skip
 
 
@@ -108,11 +107,8 @@ def _plain(path: str) -> str:
 
 
 def _severity(path: str, mount: Mount) -> Severity | None:
-    parents = [path]
-    while parents[-1] != "/":
-        parents.append(posixpath.dirname(parents[-1]))
-    if (grades := DIRECTORIES.get(path)) is None:
-        grades = next((BELOW[parent] for parent in parents if parent in BELOW), None)
+    below = (grades for parent, grades in BELOW.items() if f"{path}/".startswith(f"{parent}/"))
+    grades = DIRECTORIES.get(path) or next(below, None)
     return None if grades is None else grades[0 if mount.writable else 1]
 
 

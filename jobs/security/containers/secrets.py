@@ -55,10 +55,8 @@ _OPTION = re.compile(r"--?([A-Za-z][\w.-]{1,60})(?:=(.*))?", re.DOTALL)
 def kind_of_secret(name: str, value: str) -> str:
     """What kind of secret the variable or option `name` holds; empty where it holds none."""
     name, value = name[:256], value.strip()[:_MAX_CHARACTERS]
-    if _NO_VALUE.fullmatch(value):
-        return ""
     found = next((kind for kind, pattern in SECRET_VALUES.items() if pattern.search(value)), "")
-    if found:
+    if found or _NO_VALUE.fullmatch(value):
         return found
     is_password = PASSWORD_NAME.fullmatch(name) is not None
     if not is_password and (value.isdecimal() or not TOKEN_NAME.fullmatch(name)):  # MAX_TOKEN=4096 counts something
