@@ -7,6 +7,7 @@ network: not for its databases, its checks, word of a newer version, or statisti
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -94,20 +95,35 @@ class Trivy:
         return _document(self._output(argv, timeout_seconds))
 
     def _output(self, argv: Sequence[str], timeout_seconds: float) -> bytes:
-        kept = bytearray()
-        try:
-            # In / no trivy.yaml, .trivyignore or trivy-secret.yaml of somebody else's lies in its way.
-            with commands.Child(
-                argv, timeout_seconds=timeout_seconds, environment=self._environment, cwd=Path("/")
-            ) as child:
-                for chunk in child.chunks():
-                    kept += chunk
-                    if len(kept) > MAX_REPORT_BYTES:
-                        raise ClientError(f"trivy's report does not end ({MAX_REPORT_BYTES >> 20} MiB read)")
-                child.wait()
-        except commands.CommandFailed as error:
-            raise ClientError(_explained(error)) from None
-        return bytes(kept)
+        with _temporary_directory() as directory:
+            environment = {**self._environment, "TMPDIR": directory}
+            try:
+                # In / no trivy.yaml, .trivyignore or trivy-secret.yaml of somebody else's lies in its way.
+                with commands.Child(
+                    argv, timeout_seconds=timeout_seconds, environment=environment, cwd=Path("/")
+                ) as child:
+                    kept = _read(child)
+                    child.wait()
+            except commands.CommandFailed as error:
+                raise ClientError(_explained(error)) from None
+        return kept
+
+
+def _temporary_directory() -> tempfile.TemporaryDirectory[str]:
+    """It puts whole images into temporary files, and leaves them behind when it is killed: so they get their own place."""
+    try:
+        return tempfile.TemporaryDirectory(prefix="sutazai-trivy-", ignore_cleanup_errors=True)
+    except OSError as error:
+        raise ClientError(f"there is no temporary directory for trivy: {error.strerror}") from None
+
+
+def _read(child: commands.Child) -> bytes:
+    kept = bytearray()
+    for chunk in child.chunks():
+        kept += chunk
+        if len(kept) > MAX_REPORT_BYTES:
+            raise ClientError(f"trivy's report does not end ({MAX_REPORT_BYTES >> 20} MiB read)")
+    return bytes(kept)
 
 
 def _explained(error: commands.CommandFailed) -> str:
