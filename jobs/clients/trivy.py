@@ -110,7 +110,7 @@ class Trivy:
 
 
 def _temporary_directory() -> tempfile.TemporaryDirectory[str]:
-    """It puts whole images into temporary files, and leaves them behind when it is killed: so they get their own place."""
+    """A place for the files that Trivy puts whole images into, and leaves behind when it is killed."""
     try:
         return tempfile.TemporaryDirectory(prefix="sutazai-trivy-", ignore_cleanup_errors=True)
     except OSError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -129,14 +130,16 @@ TWINS: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture(scope="module")
-def planted(docker_engine: RealEngine) -> RealEngine:
+def planted(docker_engine: RealEngine) -> Iterator[RealEngine]:
     docker_engine.clean()
     docker_engine.client.images.get(AGENT_IMAGE).tag(*PINNED.split(":"))
     for name, (_, _, _, options) in PLANTED.items():
         create(docker_engine, f"bad-{name}", options)
     for name, options in TWINS.items():
         create(docker_engine, f"good-{name}", options)
-    return docker_engine
+    yield docker_engine
+    docker_engine.clean()
+    docker_engine.client.images.remove(PINNED)
 
 
 @pytest.fixture(scope="module")
