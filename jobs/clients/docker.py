@@ -22,7 +22,9 @@ from jobs.core.containers import (
     parse_containers,
     parse_event,
     parse_inspection,
+    parse_security_options,
 )
+from jobs.core.images import Image, parse_images
 from jobs.core.settings import DockerSettings
 
 if TYPE_CHECKING:
@@ -61,6 +63,17 @@ class DockerEngine:
     def inspect(self, container_id: str) -> Inspection:
         """All about one container; NoSuchContainer where it is gone."""
         return self._ask(lambda api: parse_inspection(api.inspect_container(container_id)))
+
+    def images(self) -> list[Image]:
+        """Every image but those that only others are built upon, in one call."""
+        return self._ask(lambda api: parse_images(api.images()))
+
+    def security_options(self) -> frozenset[str]:
+        """What protects every container by default: `apparmor`, `seccomp`, `userns`, `rootless`, …
+
+        Names as in `GET /info`; of `name=seccomp,profile=unconfined` it is `seccomp,profile=unconfined`.
+        """
+        return self._ask(lambda api: parse_security_options(api.info()))
 
     def data_root(self) -> Path:
         """The directory that the engine keeps everything in, on its own host."""
@@ -149,16 +162,17 @@ class DockerEngine:
     def _api(self, kind: type[BoundedAPIClient]) -> BoundedAPIClient:
         if self._opened is None:
             # With no version given, the library asks the engine for the newest that both know.
-            self._opened = kind(base_url=self._url, timeout=math.ceil(self._settings.timeout_seconds))
+            self._opened = kind(base_url=self.url, timeout=math.ceil(self._settings.timeout_seconds))
         return self._opened
 
     @property
-    def _url(self) -> str:
+    def url(self) -> str:
+        """Where it is; Absent where it is not configured and not at its usual place."""
         return self._settings.url or local_url()
 
     @property
     def _where(self) -> str:
-        return f"the Docker engine at {self._url}"
+        return f"the Docker engine at {self.url}"
 
 
 def _code_of(answer: Mapping[str, Any]) -> int | None:

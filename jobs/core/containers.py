@@ -7,10 +7,15 @@ labels and log lines. Each field is checked for its type; what is not as documen
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
+
+from jobs.core.answers import items as _list
+from jobs.core.answers import mapping as _mapping
+from jobs.core.answers import number as _number
+from jobs.core.answers import text as _text
 
 MAX_NAME_CHARACTERS = 255
 NEVER = "0001-01-01T00:00:00Z"
@@ -49,6 +54,7 @@ class Container:
     ports: tuple[PublishedPort, ...]
     network_mode: str
     addresses: tuple[str, ...]
+    image_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -135,6 +141,12 @@ def parse_inspection(answer: object) -> Inspection:
     )
 
 
+def parse_security_options(answer: object) -> frozenset[str]:
+    """Given the answer of `GET /info`, return its security options without the `name=` before each."""
+    options = _list(_mapping(answer).get("SecurityOptions") or [])
+    return frozenset(clean(_text(option)).removeprefix("name=") for option in options)
+
+
 def parse_event(answer: object) -> ContainerEvent:
     """Given one object of `GET /events`, return it; ValueError where it is not one."""
     raw = _mapping(answer)
@@ -184,6 +196,7 @@ def _container(raw: Mapping[str, Any]) -> Container:
         ports=tuple(_unique(_port(_mapping(entry)) for entry in _list(raw.get("Ports") or []))),
         network_mode=clean(_text(host.get("NetworkMode", ""))),
         addresses=tuple(_unique(_addresses(networks.values()))),
+        image_id=clean(_text(raw.get("ImageID", ""))),
     )
 
 
@@ -237,18 +250,3 @@ def _id(value: object) -> str:
     if not re.fullmatch(r"[0-9a-f]{12,128}", text):
         raise ValueError("a container id is 64 hexadecimal digits")
     return text
-
-
-def _checked(kind: type[_T], word: str) -> Callable[[object], _T]:
-    def check(value: object) -> _T:
-        if not isinstance(value, kind) or isinstance(value, bool):
-            raise ValueError(f"{word} expected, found {type(value).__name__}")
-        return value
-
-    return check
-
-
-_text: Callable[[object], str] = _checked(str, "text")
-_number: Callable[[object], int] = _checked(int, "a number")
-_list: Callable[[object], list[Any]] = _checked(list, "a list")
-_mapping: Callable[[object], dict[str, Any]] = _checked(dict, "an object")

@@ -17,6 +17,20 @@ NOSHELL_IMAGE = "sutazai-test-noshell"
 HEALTH_FILE = "/www/health"
 """The file behind /health of both images; without it /health answers 404."""
 
+IMAGE_SECRET = "AKIA" + "Q3EGRXYFKE7CANRY"
+"""The secret in the weak image of `packages_image`. It never was one, nor looks like one in this file."""
+
+_DPKG_STATUS = """Package: {}
+Status: install ok installed
+Maintainer: Nobody <nobody@example.org>
+Architecture: amd64
+Version: {}
+Description: for tests
+
+"""
+_WEAK_DOCKERFILE = 'FROM debian:latest\nUSER root\nCMD ["/bin/true"]\n'
+_CLEAN_DOCKERFILE = 'FROM debian:12.5\nHEALTHCHECK CMD /bin/true\nUSER 1000\nCMD ["/bin/true"]\n'
+
 _APPLETS = ("sh", "httpd", "rm", "touch", "cat", "echo", "kill", "sleep", "test", "ps", "dd", "yes", "seq", "tail")
 
 # As process 1 a program is not ended by a signal that it does not handle, so the shell handles it.
@@ -52,6 +66,26 @@ def command_of(image: str, port: int) -> list[str] | None:
     if image == NOSHELL_IMAGE:
         return ["/httpd", "-f", "-p", f"127.0.0.1:{port}", "-h", "/www"]
     return ["/bin/sh", "/serve"] if image == AGENT_IMAGE else None
+
+
+def packages_image(*, weak: bool) -> bytes:
+    """The file system of a Debian with a few packages, as far as a scanner of images looks; or its clean twin.
+
+    The one program in it is /bin/sleep.
+    """
+    openssl, werkzeug = ("3.0.11-1~deb12u1", "0.15.2") if weak else ("3.0.15-1~deb12u1", "0.15.3")
+    archive = _Archive()
+    archive.file("bin/sleep", _busybox(), 0o755)
+    archive.file("etc/os-release", b'ID=debian\nVERSION_ID="12"\n', 0o644)
+    archive.file("etc/debian_version", b"12.5\n", 0o644)
+    packages = {"openssl": openssl, **({"oldlib": "1.0-1"} if weak else {})}
+    status = "".join(_DPKG_STATUS.format(name, version) for name, version in packages.items())
+    archive.file("var/lib/dpkg/status", status.encode(), 0o644)
+    metadata = f"Metadata-Version: 2.1\nName: Werkzeug\nVersion: {werkzeug}\n".encode()
+    archive.file(f"usr/lib/python3/dist-packages/Werkzeug-{werkzeug}.dist-info/METADATA", metadata, 0o644)
+    archive.file("app/Dockerfile", (_WEAK_DOCKERFILE if weak else _CLEAN_DOCKERFILE).encode(), 0o644)
+    archive.file("app/.env", f"AWS_ACCESS_KEY_ID={IMAGE_SECRET if weak else ''}\n".encode(), 0o644)
+    return archive.finish()
 
 
 def _busybox() -> bytes:
