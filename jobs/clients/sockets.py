@@ -13,7 +13,8 @@ import re
 import socket
 import struct
 import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -130,7 +131,7 @@ def _address(text: str) -> str:
     return str(mapped or address)
 
 
-def _owners(proc: Path, inodes: Collection[int]) -> tuple[Mapping[int, Owner], int]:
+def _owners(proc: Path, inodes: AbstractSet[int]) -> tuple[Mapping[int, Owner], int]:
     """The processes of these sockets, by inode, and how many processes could not be looked at."""
     owners: dict[int, Owner] = {}
     unseen = 0

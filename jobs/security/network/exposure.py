@@ -81,10 +81,10 @@ def exposures(listing: Listing, containers: Sequence[Container]) -> list[Exposur
     for listener in listing.listeners:
         if not is_client(listener, listing.ephemeral):
             found[_exposure(listener, names, published)].add(listener.address)
-    bound = {(one.protocol, one.port) for one in found}
+    bound = {(one.protocol, one.port, address) for one, addresses in found.items() for address in addresses}
     for (protocol, port, address), (name, inner) in published.items():
         # Docker may publish a port in the packet filter alone (userland-proxy: false): nothing listens.
-        if (protocol, port) not in bound:
+        if (protocol, port, address) not in bound:
             found[Exposure(protocol, port, "", "", "", name, inner, ())].add(address)
     complete = [replace(one, addresses=tuple(sorted(addresses, key=_order))) for one, addresses in found.items()]
     return sorted(complete, key=lambda one: (one.protocol, one.port, one.owner, one.user))
