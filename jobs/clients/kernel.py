@@ -11,7 +11,7 @@ NET = Path("/proc/sys/net")
 
 
 def interfaces(version: int, *, net: Path = NET) -> list[str]:
-    """The interfaces with settings of IPv4 (4) or IPv6 (6), and `all` and `default`; none where that is switched off."""
+    """The interfaces with settings of IPv4 (4) or IPv6 (6), `all` and `default` among them; none where it is off."""
     try:
         return sorted(entry.name for entry in (net / f"ipv{version}/conf").iterdir())
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Who may connect to a PostgreSQL server, and how: its settings and the rules of pg_hba.conf, as it has them in force."""
+"""Who may connect to a PostgreSQL server, and how: its settings and the rules of its pg_hba.conf."""
 
 from __future__ import annotations
 

@@ -35,7 +35,8 @@ CIPHERS = (
         ciphers=(0x0001, 0x0002, 0x003B, 0xC001, 0xC006, 0xC00B, 0xC010),
     ),
     Weak(
-        "anonymous_cipher", "ciphers without a certificate (anonymous)", Severity.HIGH, "anybody can pose as the server",
+        "anonymous_cipher", "ciphers without a certificate (anonymous)", Severity.HIGH,
+        "anybody can pose as the server",
         ciphers=(
             *range(0x0017, 0x001C), 0x0034, 0x003A, 0x0046, 0x006C, 0x006D, 0x0089, 0x009B, 0x00A6, 0x00A7, 0x00BF,
             0x00C5, *range(0xC015, 0xC01A),

@@ -18,9 +18,11 @@ Values = Mapping[str, int]
 
 @dataclass(frozen=True)
 class Hint:
-    """A setting of every interface: `weak` says of its own value, that of `all` and whether it forwards."""
+    """A setting that is best at `wanted`. `weak` is given an interface's own value, that of `all`, and whether
 
-    version: int
+    the interface passes on packets of others.
+    """
+
     name: str
     wanted: int
     severity: Severity
@@ -28,29 +30,44 @@ class Hint:
     weak: Callable[[int, int, bool], bool]
 
 
-HINTS = (
-    Hint(4, "accept_source_route", 0, Severity.LOW, "senders choose the way of packets", lambda own, all_, _: own > 0 < all_),
-    Hint(6, "accept_source_route", 0, Severity.LOW, "senders choose the way of packets", lambda own, all_, _: min(own, all_) > 0),
-    Hint(
-        4, "accept_redirects", 0, Severity.LOW, "whoever is on the network can lead its traffic over himself",
-        lambda own, all_, forwards: (own > 0 < all_) if forwards else (own > 0 or all_ > 0),
+def _either(own: int, of_all: int, forwards: bool) -> bool:
+    # A host takes a redirect where either lets it, a router where both do (IN_DEV_RX_REDIRECTS).
+    return min(own, of_all) > 0 if forwards else max(own, of_all) > 0
+
+
+def _both(own: int, of_all: int, forwards: bool) -> bool:
+    return min(own, of_all) > 0
+
+
+def _own_unless_forwarding(own: int, of_all: int, forwards: bool) -> bool:
+    return own > 0 and not forwards
+
+
+def _neither(own: int, of_all: int, forwards: bool) -> bool:
+    return max(own, of_all) == 0
+
+
+_LED_ASTRAY = "whoever is on its network can lead its traffic over himself"
+_ROUTED = "senders choose the way of their packets"
+_PASSES_ON = "it passes on packets of others; containers and VPNs need that"
+HINTS = {
+    4: (
+        Hint("accept_redirects", 0, Severity.LOW, _LED_ASTRAY, _either),
+        Hint("accept_source_route", 0, Severity.LOW, _ROUTED, _both),
+        Hint("rp_filter", 2, Severity.LOW, "packets with forged senders come in", _neither),
     ),
-    Hint(
-        6, "accept_redirects", 0, Severity.LOW, "whoever is on the network can lead its traffic over himself",
-        lambda own, _, forwards: own > 0 and not forwards,
+    6: (
+        Hint("accept_redirects", 0, Severity.LOW, _LED_ASTRAY, _own_unless_forwarding),
+        Hint("accept_source_route", 0, Severity.LOW, _ROUTED, _both),
     ),
-    Hint(4, "rp_filter", 2, Severity.LOW, "packets with forged senders come in", lambda own, all_, _: max(own, all_) == 0),
-)  # fmt: skip
-_SINGLE = {
-    "ipv4/tcp_syncookies": (lambda value: value == 0, 1, Severity.LOW, "a flood of SYN packets keeps others out"),
-    "ipv4/icmp_echo_ignore_broadcasts": (lambda value: value == 0, 1, Severity.LOW, "it takes part in floods of ICMP"),
-    "ipv4/ip_forward": (
-        lambda value: value == 1, 0, Severity.INFO, "it passes on packets of others; containers and VPNs need that",
-    ),
-    "ipv6/conf/all/forwarding": (
-        lambda value: value == 1, 0, Severity.INFO, "it passes on packets of others; containers and VPNs need that",
-    ),
-}  # fmt: skip
+}
+"""Settings of each interface, by version of IP."""
+_SINGLE = (
+    Hint("ipv4/tcp_syncookies", 1, Severity.LOW, "a flood of SYN packets keeps others out", _neither),
+    Hint("ipv4/icmp_echo_ignore_broadcasts", 1, Severity.LOW, "it takes part in floods of ICMP", _neither),
+    Hint("ipv4/ip_forward", 0, Severity.INFO, _PASSES_ON, _both),
+    Hint("ipv6/conf/all/forwarding", 0, Severity.INFO, _PASSES_ON, _both),
+)
 
 
 def scan(look: Look) -> None:
@@ -63,49 +80,48 @@ def scan(look: Look) -> None:
 
 
 def _names() -> Iterator[str]:
-    yield from _SINGLE
-    for version in (4, 6):
+    yield from (hint.name for hint in _SINGLE)
+    for version, hints in HINTS.items():
         for interface in kernel.interfaces(version):
-            yield f"ipv{version}/conf/{interface}/forwarding"
-            yield from (f"ipv{version}/conf/{interface}/{hint.name}" for hint in HINTS if hint.version == version)
+            yield from (f"ipv{version}/conf/{interface}/{name}" for name in ("forwarding", *(h.name for h in hints)))
 
 
 def judge(found: Values) -> list[Weakness]:
     """Given the values by name (`ipv4/conf/all/rp_filter`), return what is weak."""
-    weaknesses = []
-    for name, (weak, wanted, severity, why) in _SINGLE.items():
-        if name in found and weak(found[name]):
-            weaknesses.append(_weakness(name.replace("/", "."), severity, f"{why}", wanted))
-    for hint in HINTS:
-        weak_ones = list(_weak_interfaces(hint, found))
-        if weak_ones:
-            subject = f"ipv{hint.version}.conf.*.{hint.name}"
-            on = f"{', '.join(weak_ones[:5])}{' and others' if len(weak_ones) > 5 else ''}"
-            weaknesses.append(_weakness(subject, hint.severity, f"{hint.why} ({on})", hint.wanted))
+    weaknesses = [
+        _weakness(hint, hint.name, hint.why)
+        for hint in _SINGLE
+        if hint.name in found and hint.weak(found[hint.name], found[hint.name], False)
+    ]
+    for version, hints in HINTS.items():
+        for hint in hints:
+            weak = list(_weak_interfaces(version, hint, found))
+            if weak:
+                on = f"{', '.join(weak[:5])}{' and others' if len(weak) > 5 else ''}"
+                weaknesses.append(_weakness(hint, f"ipv{version}/conf/*/{hint.name}", f"{hint.why} ({on})"))
     return weaknesses
 
 
-def _weak_interfaces(hint: Hint, found: Values) -> Iterator[str]:
-    start, end = f"ipv{hint.version}/conf/", f"/{hint.name}"
-    of_all = found.get(f"{start}all{end}", 0)
-    for name, own in found.items():
-        interface = name.removeprefix(start).removesuffix(end)
-        if name == f"{start}{interface}{end}" and interface not in ("all", "lo"):
-            forwards = found.get(f"{start}{interface}/forwarding", 0) > 0
-            if hint.weak(own, of_all, forwards):
-                yield interface
+def _weak_interfaces(version: int, hint: Hint, found: Values) -> Iterator[str]:
+    start = f"ipv{version}/conf/"
+    of_all = found.get(f"{start}all/{hint.name}", 0)
+    interfaces = {name.split("/")[2] for name in found if name.startswith(start)} - {"all", "lo"}
+    for interface in sorted(interfaces):
+        own = found.get(f"{start}{interface}/{hint.name}")
+        forwards = found.get(f"{start}{interface}/forwarding", 0) > 0
+        if own is not None and hint.weak(own, of_all, forwards):
+            yield interface
 
 
-def _weakness(name: str, severity: Severity, why: str, wanted: int) -> Weakness:
-    setting = f"net.{name}"
+def _weakness(hint: Hint, name: str, why: str) -> Weakness:
+    setting = f"net.{name.replace('/', '.')}"
+    every = " (and the same for default)" if "*" in setting else ""
     return Weakness(
         rule="kernel_setting",
         subject=setting,
-        severity=severity,
+        severity=hint.severity,
         message=f"{setting}: {why}",
-        remedy=f"write {setting.replace('*', 'all')} = {wanted} (and the same for default) in /etc/sysctl.d"
-        if "*" in setting
-        else f"write {setting} = {wanted} in /etc/sysctl.d",
+        remedy=f"write {setting.replace('*', 'all')} = {hint.wanted}{every} in /etc/sysctl.d",
     )
 
 

@@ -1,4 +1,4 @@
-"""PostgreSQL: whether it lets people in without a password, and whether passwords and data cross a network in the clear.
+"""PostgreSQL: whether it lets people in without a password, and whether what crosses a network can be read.
 
 A configured server is asked for its settings and the rules of pg_hba.conf. One that may not be asked, or that only
 listens here, is asked to let a stranger in.

@@ -15,8 +15,8 @@ from jobs.security.network import connections, open_apis, postgres, redis, web
 from jobs.security.network.catalogue import POSTGRES, REDIS
 from jobs.security.network.exposure import Exposure
 from jobs.security.network.places import Places, places
-from jobs.security.network.reading import listening
 from jobs.security.network.question import Question
+from jobs.security.network.reading import listening
 from jobs.security.scanner import Area, Look, Scanner
 
 _AT_ONCE = 32

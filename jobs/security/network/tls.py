@@ -61,15 +61,15 @@ def _endpoints(look: Look) -> Iterator[Endpoint]:
     for exposure in found:
         where = places(exposure, own)
         host = where.inside or where.outside
-        if exposure.protocol == "tcp" and exposure.port in settings.tls_ports and host:
-            if exposure.port not in configured:
-                yield Endpoint(exposure.subject, host, exposure.port, "tls", "")
+        on_port = exposure.protocol == "tcp" and exposure.port in settings.tls_ports
+        if on_port and host and exposure.port not in configured:
+            yield Endpoint(exposure.subject, host, exposure.port, "tls", "")
 
 
 def _look_at(look: Look, endpoint: Endpoint) -> None:
     """Tell what one server takes that it should not; ClientError where it cannot be asked."""
-    modern = [version for version in (TLS_1_2, TLS_1_3) if _takes(look, endpoint, version, ALL)]
-    old = [weak for weak in VERSIONS if _takes(look, endpoint, weak.offer, ALL)]
+    modern = [version for version in (TLS_1_2, TLS_1_3) if _takes_version(look, endpoint, version)]
+    old = [weak for weak in VERSIONS if _takes_version(look, endpoint, weak.offer)]
     if not modern and not old:
         raise ClientError(f"{at(endpoint.host, endpoint.port)} turns down every version of TLS")
     for weak in old:
@@ -78,11 +78,16 @@ def _look_at(look: Look, endpoint: Endpoint) -> None:
         look.found(_only_old(endpoint))
     for weak in CIPHERS:
         look.go_on()
-        if _takes(look, endpoint, TLS_1_2, weak.ciphers):
+        if _chosen(look, endpoint, TLS_1_2, weak.ciphers):
             look.found(_weakness(endpoint, weak))
 
 
-def _takes(look: Look, endpoint: Endpoint, version: int, ciphers: tuple[int, ...]) -> bool:
+def _takes_version(look: Look, endpoint: Endpoint, version: int) -> bool:
+    chosen = _chosen(look, endpoint, version, ALL)
+    return chosen is not None and chosen.version == version  # a server may choose a lower one
+
+
+def _chosen(look: Look, endpoint: Endpoint, version: int, ciphers: tuple[int, ...]) -> tls_hello.Chosen | None:
     chosen = tls_hello.choose(
         endpoint.host,
         endpoint.port,
@@ -92,10 +97,8 @@ def _takes(look: Look, endpoint: Endpoint, version: int, ciphers: tuple[int, ...
         server_name=endpoint.server_name,
         timeout_seconds=look.settings.network.probe_timeout_seconds,
     )
-    if chosen is None:
-        return False
-    # What was offered with all ciphers is asked for the version, which a server may choose lower.
-    return chosen.version == version if ciphers is ALL else chosen.cipher in ciphers
+    # One that chooses what was not offered is no server of TLS, and tells nothing.
+    return chosen if chosen and chosen.cipher in ciphers else None
 
 
 def _weakness(endpoint: Endpoint, weak: Weak) -> Weakness:
