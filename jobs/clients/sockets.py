@@ -103,6 +103,8 @@ def parse_table(table: str, text: str) -> Iterator[tuple[str, str, int, int, int
         if number >= MAX_SOCKETS:
             raise ValueError(f"more than {MAX_SOCKETS} sockets")
         fields = line.split()
+        if len(fields) < 10:
+            raise ValueError("it is no table of sockets")
         if fields[3] != _WAITING[protocol]:
             continue
         address, _, port = fields[1].partition(":")
