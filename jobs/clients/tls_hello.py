@@ -24,6 +24,7 @@ _ALERT, _HANDSHAKE = 21, 22
 _SERVER_HELLO = 2
 _MAX_RECORD_BYTES = (1 << 14) + 2048
 _MAX_HELLO_BYTES = 1 << 14
+_MAX_WARNINGS = 4
 _SECURE_RENEGOTIATION = 0x00FF
 # x25519, x448, P-256, P-384, P-521, ffdhe2048 to ffdhe4096
 _GROUPS = (0x001D, 0x001E, 0x0017, 0x0018, 0x0019, 0x0100, 0x0101, 0x0102)
@@ -87,14 +88,15 @@ def _answer(wire: Wire, hello: bytes) -> Chosen | None:
 
 
 def _server_hello(wire: Wire) -> Chosen | None:
-    message = bytearray()
+    message, warnings = bytearray(), 0
     while len(message) < 4 or len(message) < 4 + int.from_bytes(message[1:4], "big"):
         first = wire.receive(1)
         if not first and not message:
             return None  # so do others
         kind, content = _record(first, wire)
         if kind == _ALERT and not message:
-            if content[:1] == b"\x01":  # a warning, of a name that it does not know for instance
+            warnings += 1
+            if content[:1] == b"\x01" and warnings <= _MAX_WARNINGS:  # of a name that it does not know, for instance
                 continue
             return None
         if kind != _HANDSHAKE:

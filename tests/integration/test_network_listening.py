@@ -88,7 +88,10 @@ def test_the_clean_twin_gives_nothing(world: NetworkWorld, seen: Looks) -> None:
 
 
 def test_a_client_that_waits_for_an_answer_over_udp_does_not_listen(world: NetworkWorld, seen: Looks) -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as ipv4, socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as ipv6:
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as ipv4,
+        socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as ipv6,
+    ):
         ipv4.sendto(b"?", ("127.0.0.1", 9))  # the kernel gives it a port on all addresses
         ipv6.sendto(b"?", ("::1", 9))
         told = seen()

@@ -59,7 +59,7 @@ class NetworkWorld:
     def entered(self) -> Iterator[None]:
         """Be in it; /proc/net is what the main thread sees, so nowhere else."""
         assert threading.current_thread() is threading.main_thread()
-        with open("/proc/self/ns/net") as home, open(f"/run/netns/{self.name}") as here:
+        with Path("/proc/self/ns/net").open() as home, Path("/run/netns", self.name).open() as here:
             _enter(here.fileno())
             try:
                 yield
