@@ -43,7 +43,9 @@ def openssl_server(tmp_path: Path) -> Iterator[Callable[..., int]]:
         argv = [need("openssl", package="openssl"), "s_server", "-accept", f"{host}:{port}", "-quiet", "-www"]
         files = ["-cert", str(tmp_path / "cert.pem"), "-key", str(tmp_path / "key.pem")]
         started.append(Process([*argv, *files, *arguments], log_file=tmp_path / f"{port}.log"))
-        started[-1].wait_ready(lambda: socket.create_connection((host.strip("[]"), port), 5).close() or True, "openssl listens")
+        started[-1].wait_ready(
+            lambda: socket.create_connection((host.strip("[]"), port), 5).close() is None, "openssl listens"
+        )
         return port
 
     yield start

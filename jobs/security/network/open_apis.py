@@ -58,11 +58,11 @@ def question(look: Look, exposure: Exposure, where: Places) -> Question:
     def ask() -> list[Weakness]:
         plain = look.clients.http.fetch(Ask(f"http://{place}{api.path}", limit))
         replies = [plain] if _is_it(plain, api) else [plain, _over_tls(f"https://{place}{api.path}", limit)]
-        if not any(_is_it(reply, api) for reply in replies):
-            if all(reply.status is None for reply in replies) and not replies[-1].error.startswith("TLS:"):
-                raise ClientError(f"{place}: {plain.error}")
-            return []
-        return [_open(name, api, exposure, place)]
+        if any(_is_it(reply, api) for reply in replies):
+            return [_open(name, api, exposure, place)]
+        if all(reply.status is None for reply in replies) and not _wants_certificate(replies[-1]):
+            raise ClientError(f"{place}: {plain.error}")
+        return []
 
     return Question(exposure.subject, ask)
 
@@ -71,6 +71,15 @@ def _over_tls(url: str, limit_seconds: float) -> Reply:
     client = HttpClient()
     client.tls = lenient()
     return client.fetch(Ask(url, limit_seconds))
+
+
+def _wants_certificate(reply: Reply) -> bool:
+    """Whether a server of TLS sent us away, as one does that asks for a certificate of ours.
+
+    With TLS 1.3 it does so after the handshake, by hanging up (RFC 8446, 4.4.2.4).
+    """
+    turned_down = reply.error.startswith("TLS:") and "alert" in reply.error
+    return turned_down or reply.error.startswith(("connection closed", "connection lost"))
 
 
 def _is_it(reply: Reply, api: Api) -> bool:
