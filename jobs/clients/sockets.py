@@ -16,6 +16,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from jobs.clients.errors import ClientError
@@ -23,7 +24,7 @@ from jobs.core.containers import clean
 
 PROC = Path("/proc")
 TABLES = ("tcp", "tcp6", "udp", "udp6")
-MAX_SOCKETS = 100_000
+MAX_LISTENERS = 100_000
 _USUAL_EPHEMERAL = (32768, 60999)
 # include/net/tcp_states.h: a TCP socket that listens is in LISTEN, a UDP socket without a peer in CLOSE.
 _WAITING = {"tcp": "0A", "udp": "07"}
@@ -75,7 +76,8 @@ def listening(proc: Path = PROC) -> Listing:
     failures = []
     for table in TABLES:
         try:
-            found += parse_table(table, (proc / "net" / table).read_text("ascii", "replace"))
+            with (proc / "net" / table).open(encoding="ascii", errors="replace") as lines:
+                found += parse_table(table, lines)
         except FileNotFoundError:
             # Without IPv6 there is no table of it. Without one of IPv4 this is no /proc at all.
             if not table.endswith("6"):
@@ -93,20 +95,22 @@ def listening(proc: Path = PROC) -> Listing:
     return Listing(tuple(ordered), _ephemeral(proc), unseen, tuple(failures))
 
 
-def parse_table(table: str, text: str) -> Iterator[tuple[str, str, int, int, int]]:
-    """Given a table of sockets, yield protocol, address, port, user id and inode of those that listen.
+def parse_table(table: str, lines: Iterable[str]) -> Iterator[tuple[str, str, int, int, int]]:
+    """Given the lines of a table of sockets, yield protocol, address, port, user id and inode of those that listen.
 
     Raise ValueError where it is not such a table.
     """
     protocol = table.removesuffix("6")
-    for number, line in enumerate(text.splitlines()[1:]):
-        if number >= MAX_SOCKETS:
-            raise ValueError(f"more than {MAX_SOCKETS} sockets")
+    count = 0
+    for line in islice(lines, 1, None):
         fields = line.split()
         if len(fields) < 10:
             raise ValueError("it is no table of sockets")
         if fields[3] != _WAITING[protocol]:
             continue
+        count += 1
+        if count > MAX_LISTENERS:
+            raise ValueError(f"more than {MAX_LISTENERS} sockets listen")
         address, _, port = fields[1].partition(":")
         yield protocol, _address(address), int(port, 16), int(fields[7]), int(fields[9])
 

@@ -153,7 +153,7 @@ def test_addresses_are_read_as_the_kernel_prints_them() -> None:
     mapped = f"   0: 0000000000000000FFFF00000100007F:0050 {'0' * 32}:0000 0A {rest}\n"
     loopback = f"   1: 00000000000000000000000001000000:0051 {'0' * 32}:0000 0A {rest}\n"
     connected = f"   2: {'0' * 32}:0052 {'0' * 32}:0000 01 {rest}\n"
-    found = [(address, port) for _, address, port, _, _ in parse_table("tcp6", head + mapped + loopback + connected)]
+    found = [(address, port) for _, address, port, _, _ in parse_table("tcp6", [head, mapped, loopback, connected])]
     assert found == [("127.0.0.1", 80), ("::1", 81)]
 
 
