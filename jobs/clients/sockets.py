@@ -60,13 +60,13 @@ class Listener:
 class Listing:
     """What listens, in the order of protocol, port and address.
 
-    `ephemeral` are the first and last port that the kernel gives to sockets that ask for none, `unseen` the number of
-    processes that could not be looked at, `failures` say what could not be read.
+    `ephemeral` are the first and last port that the kernel gives to sockets that ask for none, `all_seen` is whether
+    every process could be looked at, `failures` say what could not be read.
     """
 
     listeners: tuple[Listener, ...]
     ephemeral: tuple[int, int]
-    unseen: int
+    all_seen: bool
     failures: tuple[str, ...]
 
 
@@ -86,13 +86,13 @@ def listening(proc: Path = PROC) -> Listing:
             failures.append(f"{proc}/net/{table}: {getattr(error, 'strerror', None) or error}")
     if len(failures) >= 2 and not found:
         raise ClientError(f"the sockets of this host cannot be read: {'; '.join(failures)}")
-    owners, unseen = _owners(proc, {inode for *_, inode in found if inode})
+    owners, all_seen = _owners(proc, {inode for *_, inode in found if inode})
     listeners = {
         Listener(protocol, address, port, _user(uid), owners.get(inode)): None
         for protocol, address, port, uid, inode in found
     }
     ordered = sorted(listeners, key=lambda one: (one.protocol, one.port, one.address, one.user))
-    return Listing(tuple(ordered), _ephemeral(proc), unseen, tuple(failures))
+    return Listing(tuple(ordered), _ephemeral(proc), all_seen, tuple(failures))
 
 
 def parse_table(table: str, lines: Iterable[str]) -> Iterator[tuple[str, str, int, int, int]]:
@@ -116,13 +116,22 @@ def parse_table(table: str, lines: Iterable[str]) -> Iterator[tuple[str, str, in
 
 
 def own_addresses() -> list[str]:
-    """The addresses of this host in its network namespace, link-local ones of IPv6 with their scope left out."""
+    """The addresses of this host in its network namespace, link-local ones of IPv6 with their scope left out.
+
+    ClientError where the kernel does not tell them.
+    """
     import psutil
 
+    try:
+        interfaces = psutil.net_if_addrs()
+    except OSError as error:
+        raise ClientError(
+            f"the addresses of this host cannot be read: {error.strerror} (AF_NETLINK is needed)"
+        ) from None
     families = (socket.AF_INET, socket.AF_INET6)
     return [
         entry.address.partition("%")[0]
-        for entries in psutil.net_if_addrs().values()
+        for entries in interfaces.values()
         for entry in entries
         if entry.family in families
     ]
@@ -137,15 +146,16 @@ def _address(text: str) -> str:
     return str(mapped or address)
 
 
-def _owners(proc: Path, inodes: AbstractSet[int]) -> tuple[Mapping[int, Owner], int]:
-    """The processes of these sockets, by inode, and how many processes could not be looked at."""
+def _owners(proc: Path, inodes: AbstractSet[int]) -> tuple[Mapping[int, Owner], bool]:
+    """The processes of these sockets, by inode, and whether every process could be looked at."""
     owners: dict[int, Owner] = {}
-    unseen = 0
-    for pid in _pids(proc):
+    pids = _pids(proc)
+    all_seen = pids[:1] == [1]  # mounted with hidepid, /proc shows a user only his own
+    for pid in pids:
         try:
             held = inodes & _sockets_of(proc, pid)
         except PermissionError:
-            unseen += 1
+            all_seen = False
             continue
         except OSError:  # it has ended meanwhile
             continue
@@ -155,7 +165,7 @@ def _owners(proc: Path, inodes: AbstractSet[int]) -> tuple[Mapping[int, Owner], 
                 # systemd keeps sockets that it opened for a service: the service is whom they are about.
                 if inode not in owners or owners[inode].pid == 1:
                     owners[inode] = owner
-    return owners, unseen
+    return owners, all_seen
 
 
 def _pids(proc: Path) -> list[int]:

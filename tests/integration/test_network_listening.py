@@ -170,7 +170,7 @@ def test_without_privileges_sockets_are_seen_and_their_processes_are_missed(worl
     }
     assert told.scanned == 2
     [missed] = told.missed
-    assert missed.startswith("the processes of 2 sockets: ")
+    assert missed.startswith("the processes of 2 sockets, which this user may not look at")
     # Whether it is the one that is allowed is not known: neither an alarm nor good news.
     assert unsaid.weaknesses == []
     assert "tcp/0.0.0.0:8080 (process not seen): whether its process is one that is allowed" in unsaid.missed

@@ -201,6 +201,17 @@ def test_a_postgres_that_only_this_host_reaches_is_judged_less(
     assert ours == {"postgres_trust": Severity.MEDIUM, "postgres_md5_passwords": Severity.MEDIUM}
 
 
+def test_a_postgres_that_listens_nowhere_is_asked_over_its_socket(
+    postgres_factory: Callable[..., PostgresServer], tmp_path: Path
+) -> None:
+    server = postgres_factory()
+    trust(server, "host all all 0.0.0.0/0 trust")
+    over_socket = f"host={server.directory} port={server.port} user=sutazai dbname=sutazai password={server.password}"
+    told = seen(tmp_path, postgres=PostgresSettings(dsn=over_socket))
+    ours = [one for one in told.weaknesses if one.subject.startswith("postgresql/main")]
+    assert [(one.rule, one.severity) for one in ours] == [("postgres_trust", Severity.MEDIUM)]
+
+
 def test_what_an_account_may_not_read_is_missed_and_asked_for_otherwise(
     world: NetworkWorld, postgres_factory: Callable[..., PostgresServer], tmp_path: Path
 ) -> None:
@@ -226,8 +237,19 @@ def test_what_an_account_may_not_read_is_missed_and_asked_for_otherwise(
 
 def docker_api(request: BaseHTTPRequestHandler) -> None:
     """Stands for a Docker engine on TCP, whose answer to `/version` has these fields (Engine API 1.41)."""
-    body = {"Version": "28.2.2", "ApiVersion": "1.50", "Os": "linux"}
-    reply(request, 200, json.dumps(body).encode(), {"Content-Type": "application/json"})
+    if request.path == "/version":
+        body = {"Version": "28.2.2", "ApiVersion": "1.50", "Os": "linux"}
+        reply(request, 200, json.dumps(body).encode(), {"Content-Type": "application/json"})
+    else:
+        reply(request, 404, b'{"message": "No such exec instance: none"}', {"Content-Type": "application/json"})
+
+
+def filtered_docker_api(request: BaseHTTPRequestHandler) -> None:
+    """Stands for a filtering proxy before an engine, which refuses all but a few kinds of questions."""
+    if request.path == "/version":
+        docker_api(request)
+    else:
+        reply(request, 403, b"<h1>403 Forbidden</h1>", {})
 
 
 def test_interfaces_without_a_password_are_found_where_others_reach_them(world: NetworkWorld, tmp_path: Path) -> None:
@@ -239,13 +261,23 @@ def test_interfaces_without_a_password_are_found_where_others_reach_them(world: 
     engine.close()
 
 
-def test_interfaces_on_loopback_or_with_a_password_are_fine(world: NetworkWorld, tmp_path: Path) -> None:
-    closed = [HttpServer(docker_api, 2375), OllamaStub(11434)]
-    locked = HttpServer(lambda request: reply(request, 401, b"{}", {}), 2376, EVERYWHERE)
+def test_interfaces_that_few_get_to_or_that_ask_for_more_are_fine(world: NetworkWorld, tmp_path: Path) -> None:
+    servers = [
+        OllamaStub(11434),
+        HttpServer(filtered_docker_api, 2375, EVERYWHERE),
+        HttpServer(lambda request: reply(request, 401, b"{}", {}), 2376, EVERYWHERE),
+    ]
     told = seen(tmp_path)
     assert (told.weaknesses, told.missed) == ([], [])
-    for server in (*closed, locked):
+    assert told.scanned == len(servers)
+    for server in servers:
         server.close()
+
+
+def test_docker_on_loopback_makes_every_process_of_this_host_root(world: NetworkWorld, tmp_path: Path) -> None:
+    engine = HttpServer(docker_api, 2375)
+    assert rated(seen(tmp_path)) == {"docker_api_open": Severity.HIGH}
+    engine.close()
 
 
 @pytest.mark.parametrize(

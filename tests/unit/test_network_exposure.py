@@ -27,7 +27,7 @@ def container(name: str, *ports: PublishedPort) -> Container:
 
 
 def listing(*listeners: Listener) -> Listing:
-    return Listing(listeners, (32768, 60999), 0, ())
+    return Listing(listeners, (32768, 60999), True, ())
 
 
 def listener(address: str, port: int, process: str = "", protocol: str = "tcp") -> Listener:

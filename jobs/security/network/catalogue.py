@@ -111,11 +111,11 @@ _BY_PORT = {
     **{("tcp", port): known for known in KNOWN for port in known.tcp},
     **{("udp", port): known for known in KNOWN for port in known.udp},
 }
-# It only passes on what others serve: the port says more than its name.
-_PASSES_ON = frozenset({"", "docker-proxy", "rootlessport", "slirp4netns", "systemd"})
+PASSES_ON = frozenset({"", "docker-proxy", "rootlessport", "slirp4netns", "systemd"})
+"""Processes that pass on what others serve: the port says more than their name."""
 
 
 def known(protocol: str, port: int, process: str) -> Known | None:
     """The service that this is, going by its process before its port; None for one that is not known."""
-    by_process = None if process in _PASSES_ON else _BY_PROCESS.get(process)
+    by_process = None if process in PASSES_ON else _BY_PROCESS.get(process)
     return by_process or _BY_PORT.get((protocol, port))

@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from jobs.clients.sockets import Listener, Listing
 from jobs.core.containers import Container
 from jobs.core.model import Severity
-from jobs.security.network.catalogue import DOCKER, OLLAMA, POSTGRES, REDIS, Known, known
+from jobs.security.network.catalogue import DOCKER, OLLAMA, PASSES_ON, POSTGRES, REDIS, Known, known
 from jobs.security.network.settings import ANY, LOOPBACK, AllowedListener
 from jobs.security.scanner import Weakness
 
@@ -55,7 +55,8 @@ class Exposure:
     @property
     def subject(self) -> str:
         """What it is called from run to run: `tcp/0.0.0.0:8080 nginx`."""
-        first = next((address for address in WILDCARDS if address in self.addresses), self.addresses[0])
+        open_first = (*WILDCARDS, *(address for address in self.addresses if not is_loopback(address)))
+        first = next((address for address in open_first if address in self.addresses), self.addresses[0])
         return f"{self.protocol}/{at(first, self.port)} {self.owner or UNSEEN}"
 
 
@@ -180,9 +181,9 @@ def _is_called(exposure: Exposure, pattern: str) -> bool:
 def _weakness(exposure: Exposure) -> Weakness:
     service = exposure.known
     remedy = _REMEDIES.get(service.name if service else "", "bind it to 127.0.0.1, or filter the port")
-    if exposure.container:
+    if exposure.container and exposure.process in PASSES_ON:
         # Docker's rules come before those of ufw and firewalld.
-        remedy += "; publish its port as 127.0.0.1:PORT:PORT (a packet filter's INPUT rules do not hold for it)"
+        remedy = "publish its port as 127.0.0.1:PORT:PORT, or not at all; a packet filter's INPUT rules do not stop it"
     return Weakness(
         rule="exposed_service" if service else "unexpected_listener",
         subject=exposure.subject,
@@ -213,11 +214,7 @@ def _where(exposure: Exposure) -> str:
     places = ", ".join(at(address, exposure.port) for address in exposure.addresses[:5])
     more = f" and {len(exposure.addresses) - 5} more" if len(exposure.addresses) > 5 else ""
     # Unless the program asks for IPv6 only, such a socket takes IPv4 as well (ipv6(7): IPV6_V6ONLY).
-    both = (
-        " (which may take IPv4 as well)"
-        if "::" in exposure.addresses and WILDCARDS[0] not in exposure.addresses
-        else ""
-    )
+    both = " (which may take IPv4 as well)" if set(WILDCARDS) & set(exposure.addresses) == {"::"} else ""
     return f"{exposure.protocol.upper()} {places}{more}{both}"
 
 

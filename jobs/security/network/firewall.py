@@ -63,12 +63,12 @@ def judge(states: dict[str, Filtering | None], found: Sequence[Exposure], addres
 
 
 def _unfiltered(everywhere: Sequence[Exposure], ipv6: Filtering | None) -> Weakness:
-    both = " and IPv6" if ipv6 is Filtering.NONE else ""
+    both = " or IPv6" if ipv6 is Filtering.NONE else ""
     return Weakness(
         rule="no_packet_filter",
         subject="host",
         severity=Severity.MEDIUM,
-        message=f"No packet filter: IPv4{both} has no rule for what comes in, and {_listeners(everywhere)}",
+        message=f"No packet filter: nothing turns away what comes in over IPv4{both} to {_ports(everywhere)}",
         remedy="let in only what is meant for others (ufw default deny incoming; ufw allow OpenSSH; ufw enable)",
     )
 
@@ -94,15 +94,16 @@ def _ipv6_open(state: Filtering, found: Sequence[Exposure], addresses: Sequence[
             rule="ipv6_unfiltered",
             subject=IPV6,
             severity=Severity.HIGH if routed else Severity.MEDIUM,
-            message=f"IPv4 is filtered and IPv6 {state.value}: {_listeners(open_ipv6)} there",
+            message=f"IPv4 is filtered, IPv6 is not ({state.value}), which lets others in to {_ports(open_ipv6)}",
             remedy=f"filter both alike, with a table of the family inet, or IPV6=yes in /etc/default/ufw; {_SHOW}",
         )
     ]
 
 
-def _listeners(found: Sequence[Exposure]) -> str:
+def _ports(found: Sequence[Exposure]) -> str:
+    """How many services listen, and the first of their ports."""
     names = ", ".join(sorted({f"{one.protocol}/{one.port}" for one in found})[:5])
-    return f"{len(found)} {'service listens' if len(found) == 1 else 'services listen'} on all addresses ({names})"
+    return f"{len(found)} listening service{'' if len(found) == 1 else 's'} ({names})"
 
 
 FIREWALL = Scanner("firewall", Area.NETWORK, "Whether what comes in is filtered", "address families", scan)

@@ -15,9 +15,9 @@ def scan(look: Look) -> None:
     look.detail("udp_client_sockets", clients)
     look.detail("listeners", [_line(exposure) for exposure in found])
     nameless = sum(listener.owner is None for listener in listing.listeners)
-    if nameless and listing.unseen:
+    if nameless and not listing.all_seen:
         look.missed(
-            f"the processes of {nameless} sockets: {listing.unseen} processes may not be looked at "
+            f"the processes of {nameless} sockets, which this user may not look at "
             "(run the scan as root, or with CAP_SYS_PTRACE)"
         )
     for exposure in found:

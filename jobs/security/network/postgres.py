@@ -30,13 +30,13 @@ _NO_RULES = (
 
 @dataclass(frozen=True)
 class Server:
-    """A configured server, and what of it listens on this host where it is here."""
+    """A configured server, whether it is on this host, and what of it listens here."""
 
     look: Look
     postgres: Postgres
-    host: str
     port: int
     user: str
+    here: bool
     exposure: Exposure | None
     where: Places
 
@@ -49,7 +49,7 @@ class Server:
     def reached(self) -> bool:
         """Whether others than this host reach it."""
         if self.exposure is None:
-            return bool(self.host) and not self.host.startswith("/") and not self.where.inside
+            return not self.here
         return any(not is_loopback(address) for address in self.exposure.addresses)
 
     def question(self) -> Question:
@@ -64,7 +64,7 @@ class Server:
         except ClientError as error:
             self.look.missed(f"{self.subject}: {error}")
             return self._knock()
-        found = judge(self.subject, access, reached=self.reached, remote=not self.where.inside)
+        found = judge(self.subject, access, reached=self.reached, remote=not self.here)
         if access.rules is None:
             self.look.missed(_NO_RULES.format(subject=self.subject))
             found += [weakness for weakness in self._knock() if weakness.rule == "postgres_without_password"]
@@ -96,15 +96,10 @@ def _server(
     # A DSN may name several hosts; the first is the one that is meant unless it is down.
     host = (parameters.get("host") or parameters.get("hostaddr") or "").split(",")[0]
     port = int(parameters.get("port", "").split(",")[0] or PORT)
-    here = [one for one in tcp if one.port == port] if is_local(host, own) else []
-    exposure = here[0] if here else None
-    if exposure:
-        where = places(exposure, own)
-    elif is_local(host, own):
-        where = Places("" if host.startswith("/") or not host else host, "")
-    else:
-        where = Places("", host)
-    return Server(look, postgres, host, port, parameters.get("user", _STRANGER), exposure, where)
+    here = is_local(host, own)
+    exposure = next((one for one in tcp if here and one.port == port), None)
+    where = places(exposure, own) if exposure else Places("", "" if here else host)
+    return Server(look, postgres, port, parameters.get("user", _STRANGER), here, exposure, where)
 
 
 def question(look: Look, exposure: Exposure, where: Places) -> Question:

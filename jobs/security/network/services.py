@@ -51,7 +51,7 @@ def _about(look: Look, exposure: Exposure, where: Places) -> Question | None:
         return redis.question(look, exposure, where)
     if name == POSTGRES:
         return postgres.question(look, exposure, where)
-    return open_apis.question(look, exposure, where) if name in open_apis.APIS and where.outside else None
+    return open_apis.question(look, exposure, where) if name in open_apis.APIS else None
 
 
 def _ask(look: Look, questions: Sequence[Question]) -> None:
