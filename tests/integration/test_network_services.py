@@ -18,7 +18,8 @@ from jobs.core.model import Severity
 from jobs.core.settings import DockerSettings, Endpoint, OllamaSettings, PostgresSettings, RedisSettings, World
 from jobs.security.network.connections import judge
 from jobs.security.network.services import SERVICES
-from jobs.security.scanner import Seen
+from jobs.security.scanner import Look, OutOfTime, Seen
+from jobs.security.settings import Settings
 from tests.services.binaries import need
 from tests.services.certificates import make
 from tests.services.http_agent import HttpServer, reply
@@ -375,6 +376,19 @@ def test_a_silent_service_keeps_no_other_from_being_asked(
         told = seen(tmp_path, {"probe_timeout_seconds": 0.3})
     assert rated(told) == {"redis_without_password": Severity.CRITICAL}
     assert len(told.missed) == 1
+    redis.close()
+
+
+def test_what_was_reached_when_the_time_is_over_is_kept(
+    world: NetworkWorld, redis_factory: Callable[..., RedisServer], tmp_path: Path
+) -> None:
+    redis = redis_factory(password=None, bind=EVERYWHERE, protected_mode="no")
+    clients = clients_of(tmp_path, docker=DockerSettings(url=f"unix://{tmp_path}/no.sock"))
+    deadline = clients.clock.monotonic() + 2
+    told = Look(Settings(), clients, full=False, unit="services", deadline=deadline)
+    with TcpServer(silent, 11434, EVERYWHERE), pytest.raises(OutOfTime):
+        SERVICES.scan(told)
+    assert rated(told.so_far()) == {"redis_without_password": Severity.CRITICAL}
     redis.close()
 
 

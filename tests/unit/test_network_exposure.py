@@ -75,6 +75,8 @@ def test_a_container_is_allowed_by_its_name() -> None:
         ("", 2375, "the Docker API"),
         ("python3", 11434, "Ollama"),
         ("python3", 8000, None),
+        ("dockerd", 4243, "the Docker API"),
+        ("dockerd", 7946, "Docker Swarm"),
     ],
 )
 def test_a_service_is_known_by_its_process_before_its_port(process: str, port: int, name: str | None) -> None:
@@ -82,8 +84,15 @@ def test_a_service_is_known_by_its_process_before_its_port(process: str, port: i
     assert (found.name if found else None) == name
 
 
-def test_no_port_or_process_is_two_services() -> None:
-    for kind in ("tcp", "udp", "processes"):
+def test_without_its_process_a_service_is_known_by_its_user() -> None:
+    [unseen] = exposures(listing(Listener("tcp", "0.0.0.0", 7000, "redis", None)), [])
+    assert unseen.known and unseen.known.name == "Redis"
+    [seen] = exposures(listing(Listener("tcp", "0.0.0.0", 7000, "redis", Owner(9, "python3", "", ""))), [])
+    assert seen.known is None
+
+
+def test_no_port_is_two_services() -> None:
+    for kind in ("tcp", "udp"):
         every = [one for service in KNOWN for one in getattr(service, kind)]
         assert len(every) == len(set(every))
     # The kernel keeps fifteen characters of a name.

@@ -42,7 +42,7 @@ def _known(severity: Severity, *lines: str) -> Iterator[Known]:
 KNOWN: tuple[Known, ...] = (
     *_known(
         Severity.CRITICAL,
-        f"{DOCKER} | dockerd | 2375 2376 2377",
+        f"{DOCKER} | dockerd | 2375 2376",
         "Telnet | telnetd in.telnetd | 23",
         "the Kubernetes kubelet | kubelet | 10250 10255",
         "containerd's API | containerd",
@@ -60,7 +60,7 @@ KNOWN: tuple[Known, ...] = (
         "etcd | etcd | 2379 2380",
         "Consul | consul | 8500",
         "CouchDB | | 5984",
-        "Cassandra | | 9042 7000",
+        "Cassandra | | 9042",
         "ClickHouse | clickhouse-serv | 8123 9000",
         "InfluxDB | influxd | 8086",
         "Neo4j | | 7474 7687",
@@ -90,6 +90,7 @@ KNOWN: tuple[Known, ...] = (
     ),
     *_known(
         Severity.MEDIUM,
+        "Docker Swarm | dockerd | 2377 7946 | 4789 7946",
         "Grafana | grafana | 3000",
         "a Prometheus exporter | node_exporter prometheus-node | 9100 9115 9121 9187",
         "a DNS server | named dnsmasq unbound | 53 | 53",
@@ -106,16 +107,23 @@ KNOWN: tuple[Known, ...] = (
         "NetBIOS names | nmbd | | 137 138",
     ),
 )
-_BY_PROCESS = {process: known for known in KNOWN for process in known.processes}
 _BY_PORT = {
     **{("tcp", port): known for known in KNOWN for port in known.tcp},
     **{("udp", port): known for known in KNOWN for port in known.udp},
 }
+_BY_USER = {"redis": REDIS, "postgres": POSTGRES, "ollama": OLLAMA, "mysql": "MySQL", "mongodb": "MongoDB"}
 PASSES_ON = frozenset({"", "docker-proxy", "rootlessport", "slirp4netns", "systemd"})
 """Processes that pass on what others serve: the port says more than their name."""
 
 
-def known(protocol: str, port: int, process: str) -> Known | None:
-    """The service that this is, going by its process before its port; None for one that is not known."""
-    by_process = None if process in PASSES_ON else _BY_PROCESS.get(process)
-    return by_process or _BY_PORT.get((protocol, port))
+def known(protocol: str, port: int, process: str, user: str = "") -> Known | None:
+    """The service that this is, going by its process before its port; None for one that is not known.
+
+    Where its process cannot be seen, its user may tell as much.
+    """
+    by_port = _BY_PORT.get((protocol, port))
+    by_process = [] if process in PASSES_ON else [known for known in KNOWN if process in known.processes]
+    if by_process:
+        return by_port if by_port in by_process else by_process[0]
+    by_user = None if process else next((known for known in KNOWN if known.name == _BY_USER.get(user)), None)
+    return by_user or by_port

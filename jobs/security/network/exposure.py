@@ -45,7 +45,7 @@ class Exposure:
     @property
     def known(self) -> Known | None:
         """The service that this is, as far as it can be told from outside."""
-        return known(self.protocol, self.inner_port, self.process)
+        return known(self.protocol, self.inner_port, self.process, self.user)
 
     @property
     def owner(self) -> str:

@@ -39,6 +39,7 @@ def scan(look: Look) -> None:
         for exposure in tcp
         if exposure not in theirs and (question := _about(look, exposure, places(exposure, own)))
     ]
+    look.detail("asked", [question.subject for question in questions])
     _ask(look, questions)
 
 
