@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import socket
 import threading
 import time
@@ -27,6 +26,7 @@ from tests.services.looks import by_rule, clients_of, look
 from tests.services.network_world import IPV4, NetworkWorld
 from tests.services.ollama_stub import OllamaStub
 from tests.services.postgres import PostgresServer
+from tests.services.postgres_access import allow, serve_tls
 from tests.services.process import Process
 from tests.services.redis import RedisServer
 from tests.services.tls_server import TlsServer
@@ -109,40 +109,21 @@ def _pong(connection: socket.socket, closing: threading.Event) -> None:
     connection.sendall(b"+PONG\r\n")
 
 
-def trust(server: PostgresServer, *lines: str) -> None:
-    """Put lines before those of pg_hba.conf."""
-    path = server.data_dir / "pg_hba.conf"
-    path.write_text("\n".join([*lines, path.read_text()]))
-    server.execute("SELECT pg_reload_conf()")
-
-
-def with_tls(server: PostgresServer) -> None:
-    """Give it a certificate, and have it use it."""
-    made = make(rsa_bits=2048)
-    for name, content in (("server.crt", made.cert_pem), ("server.key", made.key_pem)):
-        path = server.data_dir / name
-        path.write_bytes(content)
-        path.chmod(0o600)
-        shutil.chown(path, "postgres", "postgres")
-    server.execute("ALTER SYSTEM SET ssl = on")
-    server.execute("SELECT pg_reload_conf()")
-
-
 def test_postgres_that_nobody_configured_is_asked_to_let_a_stranger_in(
     world: NetworkWorld, postgres_factory: Callable[..., PostgresServer], tmp_path: Path
 ) -> None:
     server = postgres_factory(listen_addresses="*")
     subject = f"tcp/{EVERYWHERE}:{server.port} postgres"
-    trust(server, "host all all 0.0.0.0/0 scram-sha-256")
+    allow(server, "host all all 0.0.0.0/0 scram-sha-256")
     [one] = seen(tmp_path).weaknesses
     assert (one.rule, one.subject, one.severity) == ("postgres_without_tls", subject, Severity.MEDIUM)
-    trust(server, "host all all 127.0.0.1/32 trust")
+    allow(server, "host all all 127.0.0.1/32 trust")
     told = seen(tmp_path)
     assert rated(told) == {"postgres_without_tls": Severity.MEDIUM}  # the worse is told; the other below
-    with_tls(server)
+    serve_tls(server)
     [one] = seen(tmp_path).weaknesses
     assert (one.rule, one.subject, one.severity) == ("postgres_without_password", subject, Severity.MEDIUM)
-    trust(server, "hostssl all postgres 198.51.100.0/24 trust")
+    allow(server, "hostssl all postgres 198.51.100.0/24 trust")
     [one] = seen(tmp_path).weaknesses
     assert (one.rule, one.subject, one.severity) == ("postgres_without_password", subject, Severity.CRITICAL)
     server.close()
@@ -152,8 +133,8 @@ def test_the_twin_of_postgres_gives_nothing(
     world: NetworkWorld, postgres_factory: Callable[..., PostgresServer], tmp_path: Path
 ) -> None:
     server = postgres_factory(listen_addresses="*")
-    with_tls(server)
-    trust(server, "hostssl all all 0.0.0.0/0 scram-sha-256")
+    serve_tls(server)
+    allow(server, "hostssl all all 0.0.0.0/0 scram-sha-256")
     assert seen(tmp_path).weaknesses == []
     told = seen(tmp_path, postgres=PostgresSettings(dsn=server.dsn))
     assert (told.weaknesses, told.missed) == ([], [])
@@ -180,11 +161,11 @@ def test_a_configured_postgres_is_judged_by_its_rules(
     world: NetworkWorld, postgres_factory: Callable[..., PostgresServer], tmp_path: Path
 ) -> None:
     server = postgres_factory(listen_addresses="*")
-    with_tls(server)
+    serve_tls(server)
     original = (server.data_dir / "pg_hba.conf").read_text()
     for what, line, expected in RULES:
         (server.data_dir / "pg_hba.conf").write_text(original)
-        trust(server, "hostssl all sutazai 127.0.0.1/32 scram-sha-256", line)
+        allow(server, "hostssl all sutazai 127.0.0.1/32 scram-sha-256", line)
         told = seen(tmp_path, postgres=PostgresSettings(dsn=server.dsn))
         assert rated(told) == expected, what
         assert all(one.subject.startswith("postgresql/main") for one in told.weaknesses)
@@ -196,7 +177,7 @@ def test_a_postgres_that_only_this_host_reaches_is_judged_less(
     postgres_factory: Callable[..., PostgresServer], tmp_path: Path
 ) -> None:
     server = postgres_factory(password_encryption="md5")
-    trust(server, "host all all 0.0.0.0/0 trust")
+    allow(server, "host all all 0.0.0.0/0 trust")
     told = seen(tmp_path, postgres=PostgresSettings(dsn=server.dsn))
     ours = {one.rule: one.severity for one in told.weaknesses if one.subject.startswith("postgresql/main")}
     assert ours == {"postgres_trust": Severity.MEDIUM, "postgres_md5_passwords": Severity.MEDIUM}
@@ -206,7 +187,7 @@ def test_a_postgres_that_listens_nowhere_is_asked_over_its_socket(
     postgres_factory: Callable[..., PostgresServer], tmp_path: Path
 ) -> None:
     server = postgres_factory()
-    trust(server, "host all all 0.0.0.0/0 trust")
+    allow(server, "host all all 0.0.0.0/0 trust")
     over_socket = f"host={server.directory} port={server.port} user=sutazai dbname=sutazai password={server.password}"
     told = seen(tmp_path, postgres=PostgresSettings(dsn=over_socket))
     ours = [one for one in told.weaknesses if one.subject.startswith("postgresql/main")]
@@ -223,7 +204,7 @@ def test_what_an_account_may_not_read_is_missed_and_asked_for_otherwise(
     assert told.weaknesses == []
     [missed] = told.missed
     assert missed.startswith("postgresql/main: the rules of pg_hba.conf")
-    trust(server, "host all little 0.0.0.0/0 trust")
+    allow(server, "host all little 0.0.0.0/0 trust")
     told = seen(tmp_path, postgres=PostgresSettings(dsn=dsn))
     assert rated(told) == {"postgres_without_password": Severity.CRITICAL}
     assert "canary" not in repr(told)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 import struct
 import threading
@@ -25,6 +24,7 @@ from tests.services.looks import by_rule, clients_of, look
 from tests.services.network_world import NetworkWorld
 from tests.services.ports import free_port
 from tests.services.postgres import PostgresServer
+from tests.services.postgres_access import serve_tls
 from tests.services.process import Process
 from tests.services.tls_server import TlsServer
 from tests.stand_ins import Handler, TcpServer, always, answer, endless, silent
@@ -149,25 +149,14 @@ def test_a_server_that_chooses_what_was_not_offered_tells_nothing(tmp_path: Path
 
 
 def test_tls_within_other_protocols_is_seen(tmp_path: Path, postgres_factory: Callable[..., PostgresServer]) -> None:
-    pair = make(rsa_bits=2048).write(tmp_path)
+    make(rsa_bits=2048).write(tmp_path)
     with TlsServer(tmp_path / "cert.pem", tmp_path / "key.pem", tmp_path, smtp=True) as mail:
         told = seen(tmp_path, mail.port, protocol="smtp")
     assert (told.scanned, told.missed) == (1, [])
     server = postgres_factory(ssl_min_protocol_version="TLSv1", ssl_ciphers="ALL:@SECLEVEL=0")
-    with_tls(server, pair.cert_pem, pair.key_pem)
+    serve_tls(server)
     told = seen(tmp_path, server.port, protocol="postgres")
     assert {"tls_1_0", "tls_1_1"} <= set(by_rule(told))
-
-
-def with_tls(server: PostgresServer, cert: bytes, key: bytes) -> None:
-    """Give a PostgreSQL server a certificate, and have it use it."""
-    for name, content in (("server.crt", cert), ("server.key", key)):
-        path = server.data_dir / name
-        path.write_bytes(content)
-        path.chmod(0o600)
-        shutil.chown(path, "postgres", "postgres")
-    server.execute("ALTER SYSTEM SET ssl = on")
-    server.execute("SELECT pg_reload_conf()")
 
 
 def test_what_listens_on_a_port_of_tls_is_found_without_being_named(

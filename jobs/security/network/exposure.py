@@ -188,7 +188,7 @@ def _weakness(exposure: Exposure) -> Weakness:
         rule="exposed_service" if service else "unexpected_listener",
         subject=exposure.subject,
         severity=_severity(exposure, service),
-        message=f"{_who(exposure)} listens on {_where(exposure)}{_what(service)}, and is not among what is allowed",
+        message=f"{_what(service)}{_who(exposure)} listens on {_where(exposure)}, which is not among what is allowed",
         remedy=f"{remedy}; if it is meant, add it to network.allowed",
     )
 
@@ -202,7 +202,7 @@ def _severity(exposure: Exposure, service: Known | None) -> Severity:
 
 def _who(exposure: Exposure) -> str:
     if not exposure.process and not exposure.container:
-        return f"A process of {exposure.user} that cannot be seen (or the kernel)"
+        return f"a process of {exposure.user} that cannot be seen (or the kernel)"
     process = exposure.process or "the packet filter"
     details = [f"user {exposure.user}"] if exposure.user else []
     details += [f"container {exposure.container}"] if exposure.container else []
@@ -219,4 +219,4 @@ def _where(exposure: Exposure) -> str:
 
 
 def _what(service: Known | None) -> str:
-    return f", which is {service.name}'s" if service else ""
+    return f"{service.name[0].upper()}{service.name[1:]}: " if service else ""

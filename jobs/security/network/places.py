@@ -6,9 +6,9 @@ import ipaddress
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from jobs.security.network.exposure import Exposure
+from jobs.security.network.exposure import WILDCARDS, Exposure, is_loopback
 
-ANY_IPV4, ANY_IPV6 = "0.0.0.0", "::"  # noqa: S104 (only compared with)
+ANY_IPV4, ANY_IPV6 = WILDCARDS
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ def places(exposure: Exposure, own: Sequence[str]) -> Places:
     still keep others out: what it lets through is the scanner `firewall`'s question.
     """
     bound = exposure.addresses
-    loopback = [address for address in bound if ipaddress.ip_address(address).is_loopback]
+    loopback = [address for address in bound if is_loopback(address)]
     chosen = [address for address in bound if _is_reached(address)]
     every = _ours(own, 4) + _ours(own, 6) if ANY_IPV4 in bound else _ours(own, 6) + _ours(own, 4)
     wild = {ANY_IPV4, ANY_IPV6} & set(bound)
