@@ -112,7 +112,7 @@ _BY_PORT = {
     **{("udp", port): known for known in KNOWN for port in known.udp},
 }
 _BY_USER = {"redis": REDIS, "postgres": POSTGRES, "ollama": OLLAMA, "mysql": "MySQL", "mongodb": "MongoDB"}
-PASSES_ON = frozenset({"", "docker-proxy", "rootlessport", "slirp4netns", "systemd"})
+_PASSES_ON = frozenset({"", "docker-proxy", "rootlessport", "slirp4netns", "systemd"})
 """Processes that pass on what others serve: the port says more than their name."""
 
 
@@ -122,7 +122,7 @@ def known(protocol: str, port: int, process: str, user: str = "") -> Known | Non
     Where its process cannot be seen, its user may tell as much.
     """
     by_port = _BY_PORT.get((protocol, port))
-    by_process = [] if process in PASSES_ON else [known for known in KNOWN if process in known.processes]
+    by_process = [] if process in _PASSES_ON else [known for known in KNOWN if process in known.processes]
     if by_process:
         return by_port if by_port in by_process else by_process[0]
     by_user = None if process else next((known for known in KNOWN if known.name == _BY_USER.get(user)), None)

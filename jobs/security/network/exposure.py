@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from jobs.clients.sockets import Listener, Listing
 from jobs.core.containers import Container
 from jobs.core.model import Severity
-from jobs.security.network.catalogue import DOCKER, OLLAMA, PASSES_ON, POSTGRES, REDIS, Known, known
+from jobs.security.network.catalogue import DOCKER, OLLAMA, POSTGRES, REDIS, Known, known
 from jobs.security.network.settings import ANY, LOOPBACK, AllowedListener
 from jobs.security.scanner import Weakness
 
@@ -30,7 +30,7 @@ _REMEDIES = {
 class Exposure:
     """One service on one port, with every address that it listens on. `process` is empty where it cannot be seen.
 
-    `inner_port` is the port within its container for one that a container publishes.
+    `inner_port` is the port within its container for one that a container publishes, else 0.
     """
 
     protocol: str
@@ -45,7 +45,9 @@ class Exposure:
     @property
     def known(self) -> Known | None:
         """The service that this is, as far as it can be told from outside."""
-        return known(self.protocol, self.inner_port, self.process, self.user)
+        if self.inner_port:  # its process only passes on what the container serves
+            return known(self.protocol, self.inner_port, "")
+        return known(self.protocol, self.port, self.process, self.user)
 
     @property
     def owner(self) -> str:
@@ -84,7 +86,7 @@ def exposures(listing: Listing, containers: Sequence[Container]) -> list[Exposur
             found[_exposure(listener, names, published)].add(listener.address)
     bound = {(one.protocol, one.port, address) for one, addresses in found.items() for address in addresses}
     for (protocol, port, address), (name, inner) in published.items():
-        # Docker may publish a port in the packet filter alone (userland-proxy: false): nothing listens.
+        # A port may be published in the packet filter alone, with nothing that listens.
         if (protocol, port, address) not in bound:
             found[Exposure(protocol, port, "", "", "", name, inner, ())].add(address)
     complete = [replace(one, addresses=tuple(sorted(addresses, key=_order))) for one, addresses in found.items()]
@@ -111,7 +113,7 @@ def _exposure(
     listener: Listener, names: Mapping[str, str], published: Mapping[tuple[str, int, str], tuple[str, int]]
 ) -> Exposure:
     owner, port = listener.owner, listener.port
-    container, inner = published.get((listener.protocol, port, listener.address), ("", port))
+    container, inner = published.get((listener.protocol, port, listener.address), ("", 0))
     return Exposure(
         protocol=listener.protocol,
         port=port,
@@ -181,7 +183,7 @@ def _is_called(exposure: Exposure, pattern: str) -> bool:
 def _weakness(exposure: Exposure) -> Weakness:
     service = exposure.known
     remedy = _REMEDIES.get(service.name if service else "", "bind it to 127.0.0.1, or filter the port")
-    if exposure.container and exposure.process in PASSES_ON:
+    if exposure.inner_port:
         # Docker's rules come before those of ufw and firewalld.
         remedy = "publish its port as 127.0.0.1:PORT:PORT, or not at all; a packet filter's INPUT rules do not stop it"
     return Weakness(
