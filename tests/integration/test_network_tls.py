@@ -166,10 +166,13 @@ def test_what_listens_on_a_port_of_tls_is_found_without_being_named(
     try:
         with made.entered():
             openssl_server(*OLD, port=8443, host="[::]")
+            openssl_server(*OLD, port=443, host="0.0.0.0")
             told = seen(tmp_path, tls_ports=[443, 8443])
+            named = seen(tmp_path, 443, tls_ports=[443])
     finally:
         made.close()
-    assert {one.subject for one in told.weaknesses} == {"tcp/[::]:8443 openssl"}
+    assert {one.subject for one in told.weaknesses} == {"tcp/0.0.0.0:443 openssl", "tcp/[::]:8443 openssl"}
+    assert {one.subject for one in named.weaknesses} == {"tls/127.0.0.1:443"}  # once, by the name that it was given
 
 
 def test_without_a_server_the_scanner_is_absent(tmp_path: Path) -> None:

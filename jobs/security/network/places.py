@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from jobs.security.network.exposure import WILDCARDS, Exposure, is_loopback
+from jobs.security.network.settings import TlsEndpoint
 
 ANY_IPV4, ANY_IPV6 = WILDCARDS
 
@@ -47,6 +48,11 @@ def _is_reached(address: str) -> bool:
 
 def _first(addresses: Sequence[str]) -> str:
     return addresses[0] if addresses else ""
+
+
+def named_ports(endpoints: Iterable[TlsEndpoint], own: Sequence[str]) -> set[int]:
+    """The ports of this host that are among the configured servers of TLS, and are asked as such."""
+    return {endpoint.port for endpoint in endpoints if is_local(endpoint.host, own)}
 
 
 def is_local(host: str, own: Sequence[str]) -> bool:

@@ -14,7 +14,7 @@ from jobs.core.side_by_side import side_by_side
 from jobs.security.network import connections, open_apis, postgres, redis, web
 from jobs.security.network.catalogue import POSTGRES, REDIS
 from jobs.security.network.exposure import Exposure
-from jobs.security.network.places import Places, places
+from jobs.security.network.places import Places, named_ports, places
 from jobs.security.network.question import Question
 from jobs.security.network.reading import listening
 from jobs.security.scanner import Area, Look, Scanner
@@ -32,12 +32,15 @@ def scan(look: Look) -> None:
         look.found(weakness)
     servers = postgres.configured(look, tcp, own)
     theirs = {server.exposure for server in servers}
+    named = named_ports(look.settings.network.tls_endpoints, own)
     questions = [server.question() for server in servers]
     questions += redis.configured(look, tcp, own) + web.configured(look)
     questions += [
         question
         for exposure in tcp
-        if exposure not in theirs and (question := _about(look, exposure, places(exposure, own)))
+        if exposure not in theirs
+        and exposure.port not in named
+        and (question := _about(look, exposure, places(exposure, own)))
     ]
     look.detail("asked", [question.subject for question in questions])
     _ask(look, questions)

@@ -12,7 +12,7 @@ from jobs.core.model import Severity
 from jobs.core.side_by_side import side_by_side
 from jobs.security.network.ciphers import ALL, CIPHERS, VERSIONS, Weak
 from jobs.security.network.exposure import at
-from jobs.security.network.places import places
+from jobs.security.network.places import named_ports, places
 from jobs.security.network.reading import listening
 from jobs.security.scanner import Area, Look, Scanner, Weakness
 
@@ -57,12 +57,11 @@ def _endpoints(look: Look) -> Iterator[Endpoint]:
         yield Endpoint(f"tls/{one.address}", one.host, one.port, one.protocol, one.server_name or one.host)
     _, found = listening(look)
     own = sockets.own_addresses()
-    configured = {one.port for one in settings.tls_endpoints}
+    ports = set(settings.tls_ports) - named_ports(settings.tls_endpoints, own)
     for exposure in found:
         where = places(exposure, own)
         host = where.inside or where.outside
-        on_port = exposure.protocol == "tcp" and exposure.port in settings.tls_ports
-        if on_port and host and exposure.port not in configured:
+        if exposure.protocol == "tcp" and exposure.port in ports and host:
             yield Endpoint(exposure.subject, host, exposure.port, "tls", "")
 
 
