@@ -17,13 +17,14 @@ Handler = Callable[[socket.socket, threading.Event], None]
 class TcpServer:
     """Stands for a server that speaks as it likes: `handle` is given each connection and an event set on closing.
 
-    It listens on loopback, on threads of its own, and is closed by its `with`.
+    It listens on loopback, on threads of its own, and is closed by its `with`. Only in a network namespace of the
+    test's own may it be given another `host`.
     """
 
-    def __init__(self, handle: Handler) -> None:
-        self.port = free_port()
+    def __init__(self, handle: Handler, port: int | None = None, host: str = "127.0.0.1") -> None:
+        self.port = port or free_port()
         self._handle, self._closing = handle, threading.Event()
-        self._listener = socket.create_server(("127.0.0.1", self.port), backlog=1024)
+        self._listener = socket.create_server((host, self.port), backlog=1024)
         threading.Thread(target=self._accept, daemon=True).start()
 
     @property

@@ -8,21 +8,14 @@ from __future__ import annotations
 
 import socket
 import ssl
-import struct
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from jobs.clients.certificates import CertificateFacts, parse_der
 from jobs.clients.errors import ClientError
+from jobs.clients.tls_wire import Wire, lenient, seconds_left, start_tls
 from jobs.core.containers import clean
-
-PROTOCOLS = ("tls", "postgres", "smtp")
-MAX_RECEIVED_BYTES = 512 * 1024
-_MAX_LINE_BYTES = 4096
-_MAX_LINES = 100
-_SSL_REQUEST = struct.pack("!ii", 8, 80877103)
-"""PostgreSQL's request to go on with TLS (protocol-message-formats: SSLRequest)."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +45,7 @@ def served_certificate(
         except ssl.SSLError as error:
             # Once more without judging: what is served is to be known all the same.
             distrust = getattr(error, "verify_message", "") or _reason(error)
-            der, version = _handshake(host, port, protocol, server_name, _lenient(), deadline)
+            der, version = _handshake(host, port, protocol, server_name, lenient(), deadline)
     except ssl.SSLError as error:
         raise ClientError(f"{where} does not speak TLS as it should: {_reason(error)}") from None
     except TimeoutError:
@@ -67,103 +60,10 @@ def served_certificate(
 def _handshake(
     host: str, port: int, protocol: str, server_name: str, context: ssl.SSLContext, deadline: float
 ) -> tuple[bytes, str]:
-    with socket.create_connection((host, port), timeout=_left(deadline)) as connection:
-        wire = _Wire(connection, deadline)
-        if protocol == "postgres":
-            _ask_postgres(wire)
-        elif protocol == "smtp":
-            _ask_smtp(wire)
+    with socket.create_connection((host, port), timeout=seconds_left(deadline)) as connection:
+        wire = Wire(connection, deadline)
+        start_tls(wire, protocol)
         return wire.shake_hands(context, server_name)
-
-
-class _Wire:
-    """A connection that receives MAX_RECEIVED_BYTES at most, until a deadline."""
-
-    def __init__(self, connection: socket.socket, deadline: float) -> None:
-        self._connection, self._deadline = connection, deadline
-        self._received = 0
-
-    def send(self, data: bytes) -> None:
-        self._connection.settimeout(_left(self._deadline))
-        self._connection.sendall(data)
-
-    def receive(self, size: int) -> bytes:
-        self._connection.settimeout(_left(self._deadline))
-        data = self._connection.recv(size)
-        self._received += len(data)
-        if self._received > MAX_RECEIVED_BYTES:
-            raise ConnectionError("it sends without end")
-        return data
-
-    def line(self) -> bytes:
-        """One line, read byte by byte: what follows it belongs to TLS."""
-        line = bytearray()
-        while not line.endswith(b"\n"):
-            byte = self.receive(1)
-            if not byte:
-                raise ConnectionError("it hung up before TLS")
-            line += byte
-            if len(line) > _MAX_LINE_BYTES:
-                raise ConnectionError("it sends a line without end")
-        return bytes(line)
-
-    def shake_hands(self, context: ssl.SSLContext, server_name: str) -> tuple[bytes, str]:
-        """The certificate in DER form and the version of TLS."""
-        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        tls = context.wrap_bio(incoming, outgoing, server_hostname=server_name)
-        while True:
-            try:
-                tls.do_handshake()
-                break
-            except ssl.SSLWantReadError:
-                self._flush(outgoing)
-                data = self.receive(16384)
-                if data:
-                    incoming.write(data)
-                else:
-                    incoming.write_eof()
-            except ssl.SSLError:
-                self._flush(outgoing)  # the alert that says why
-                raise
-        self._flush(outgoing)
-        der = tls.getpeercert(binary_form=True)
-        if der is None:
-            raise ConnectionError("it served no certificate")
-        return der, tls.version() or ""
-
-    def _flush(self, outgoing: ssl.MemoryBIO) -> None:
-        if data := outgoing.read():
-            self.send(data)
-
-
-def _ask_postgres(wire: _Wire) -> None:
-    wire.send(_SSL_REQUEST)
-    answer = wire.receive(1)
-    if answer == b"N":
-        raise ConnectionError("PostgreSQL offers no TLS there (ssl is off)")
-    if answer != b"S":
-        raise ConnectionError("it does not answer as PostgreSQL does")
-
-
-def _ask_smtp(wire: _Wire) -> None:
-    _reply(wire, b"220")
-    wire.send(b"EHLO localhost\r\n")
-    if not any(line[4:].strip().upper() == b"STARTTLS" for line in _reply(wire, b"250")):
-        raise ConnectionError("the mail server offers no STARTTLS")
-    wire.send(b"STARTTLS\r\n")
-    _reply(wire, b"220")
-
-
-def _reply(wire: _Wire, code: bytes) -> list[bytes]:
-    """The lines of one reply (RFC 5321, 4.2)."""
-    lines: list[bytes] = []
-    while len(lines) < _MAX_LINES:
-        lines.append(wire.line())
-        if lines[-1][:3] != code:
-            raise ConnectionError(f"the mail server answered {clean(lines[-1].decode('ascii', 'replace').strip(), 80)}")
-        if lines[-1][3:4] != b"-":
-            return lines
-    raise ConnectionError("the mail server's reply does not end")
 
 
 def _trusting(ca_file: Path | None) -> ssl.SSLContext:
@@ -178,23 +78,6 @@ def _trusting(ca_file: Path | None) -> ssl.SSLContext:
     except (OSError, ssl.SSLError) as error:
         raise ClientError(f"the CA file {ca_file} cannot be used: {_reason(error)}") from None
     return context
-
-
-def _lenient() -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    # Weak keys and old signatures are to be seen, not turned away.
-    context.set_ciphers("DEFAULT:@SECLEVEL=0")
-    context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
-    return context
-
-
-def _left(deadline: float) -> float:
-    left = deadline - time.monotonic()
-    if left <= 0:
-        raise TimeoutError
-    return left
 
 
 def _reason(error: OSError) -> str:

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from jobs.clients.errors import ClientError
-from jobs.clients.tls import MAX_RECEIVED_BYTES, served_certificate
+from jobs.clients.tls import served_certificate
+from jobs.clients.tls_wire import MAX_RECEIVED_BYTES
 from tests.services.certificate_runs import CertificateRuns
 from tests.services.certificates import make
 from tests.services.tls_server import TlsServer

@@ -10,9 +10,14 @@ from tests.services.ports import free_port
 
 
 class HttpServer:
-    """A server that hands every request to `answer`, in a thread for each connection."""
+    """A server that hands every request to `answer`, in a thread for each connection.
 
-    def __init__(self, answer: Callable[[BaseHTTPRequestHandler], None], port: int | None = None) -> None:
+    Only in a network namespace of the test's own may it be given another `host`.
+    """
+
+    def __init__(
+        self, answer: Callable[[BaseHTTPRequestHandler], None], port: int | None = None, host: str = "127.0.0.1"
+    ) -> None:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
@@ -26,7 +31,7 @@ class HttpServer:
 
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self._server = _Server(("127.0.0.1", self.port), Handler)
+        self._server = _Server((host, self.port), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
         self._thread.start()
 

@@ -37,13 +37,13 @@ class OllamaStub:
     was posted to /api/generate.
     """
 
-    def __init__(self, port: int | None = None) -> None:
+    def __init__(self, port: int | None = None, host: str = "127.0.0.1") -> None:
         self.listing = self.generation = Mode.OK
         self.models = {"tinyllama:latest": 637_700_138, "llama3:latest": 4_661_224_676}
         self.loaded: set[str] = set()
         self.generated: list[dict[str, Any]] = []
         self._closing = threading.Event()
-        self._server = HttpServer(self._answer, port)
+        self._server = HttpServer(self._answer, port, host)
         self.port, self.url = self._server.port, self._server.url
 
     def close(self) -> None:

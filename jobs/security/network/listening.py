@@ -1,0 +1,44 @@
+"""The scanner of what listens: every TCP and UDP socket that is open to others, against what is allowed."""
+
+from __future__ import annotations
+
+from jobs.security.network.exposure import Exposure, is_client, judge
+from jobs.security.network.reading import listening
+from jobs.security.scanner import Area, Look, Scanner
+
+
+def scan(look: Look) -> None:
+    """Tell of everything that listens where it is not allowed to."""
+    listing, found = listening(look)
+    clients = sum(is_client(listener, listing.ephemeral) for listener in listing.listeners)
+    look.scanned(len(listing.listeners))
+    look.detail("udp_client_sockets", clients)
+    look.detail("listeners", [_line(exposure) for exposure in found])
+    nameless = sum(listener.owner is None for listener in listing.listeners)
+    if nameless and not listing.all_seen:
+        look.missed(
+            f"the processes of {nameless} sockets, which this user may not look at "
+            "(run the scan as root, or with CAP_SYS_PTRACE)"
+        )
+    for exposure in found:
+        judgement = judge(exposure, look.settings.network.allowed)
+        if judgement.weakness:
+            look.found(judgement.weakness)
+        if judgement.missed:
+            look.missed(judgement.missed)
+
+
+def _line(exposure: Exposure) -> dict[str, object]:
+    return {
+        "protocol": exposure.protocol,
+        "port": exposure.port,
+        "addresses": list(exposure.addresses),
+        "process": exposure.process,
+        "user": exposure.user,
+        "unit": exposure.unit,
+        "container": exposure.container,
+        "service": exposure.known.name if exposure.known else "",
+    }
+
+
+LISTENING = Scanner("listening", Area.NETWORK, "Sockets that others can reach", "sockets", scan)
