@@ -1,0 +1,88 @@
+"""Where a figure stands on an axis, and which round figures are written there."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+_CLOCK = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400)
+_BINARY = ("bytes", "bytes_per_second")
+_INTERVALS = 4
+# A line that hardly moves is shown from near its least; any other from zero, as its height says how much it is.
+_HARDLY = 0.1
+
+
+@dataclass(frozen=True)
+class Linear:
+    """A scale of leather's: from `low` to `high` in even steps; places have one decimal, to keep the drawing small."""
+
+    low: float
+    high: float
+    marks: tuple[float, ...] = ()
+
+    def ticks(self) -> tuple[float, ...]:
+        """What is written on the axis."""
+        return self.marks
+
+    def contains(self, value: float) -> bool:
+        """Whether the value is on the scale."""
+        return self.low <= value <= self.high
+
+    def project(self, value: float, start: float, end: float) -> float:
+        """Where between `start` and `end` the value stands."""
+        return round(start + (value - self.low) / (self.high - self.low) * (end - start), 1)
+
+
+@dataclass(frozen=True)
+class Places:
+    """A scale of leather's for things in a row, known by their numbers: the first is the topmost."""
+
+    names: tuple[str, ...]
+
+    def ticks(self) -> tuple[str, ...]:
+        """What is written on the axis."""
+        return self.names
+
+    def contains(self, name: str) -> bool:
+        """Whether there is a place of that name."""
+        return name in self.names
+
+    def project(self, name: str, start: float, end: float) -> float:
+        """The middle of a place."""
+        return round(end - (self.names.index(name) + 0.5) * (end - start) / len(self.names), 1)
+
+    def project_interval(self, name: str, start: float, end: float) -> tuple[float, float]:
+        """The two edges of what stands at a place."""
+        middle, half = self.project(name, start, end), 0.32 * (end - start) / len(self.names)
+        return round(middle - half, 1), round(middle + half, 1)
+
+
+def round_marks(values: Sequence[float], unit: str, *, from_zero: bool = False) -> list[float]:
+    """Round figures that span the values: the first is where an axis begins, the last is where it ends."""
+    low, high = min(values), max(values)
+    if low >= 0 and (from_zero or low == high or high - low > _HARDLY * high):
+        low = 0.0
+    if high <= 0 and (from_zero or low == high):
+        high = 0.0
+    if low == high:
+        high = low + 1
+    step = _step((high - low) / _INTERVALS, unit)
+    first, last = math.floor(low / step), math.ceil(high / step)
+    return [place * step for place in range(first, last + 1)]
+
+
+def _step(least: float, unit: str) -> float:
+    """The next round figure that is not less."""
+    return next(step for step in _steps(least, unit) if step >= least)
+
+
+def _steps(least: float, unit: str) -> Iterator[float]:
+    if unit in _BINARY:
+        power = max(0, math.floor(math.log2(least)))
+        yield from (float(2**power), float(2 ** (power + 1)))
+    if unit == "seconds" and least > 1:
+        yield from _CLOCK
+        yield 86400 * _step(least / 86400, "count")
+    power_of_ten = 10.0 ** math.floor(math.log10(least))
+    yield from (max(factor * power_of_ten, 1 if unit == "count" else 0) for factor in (1, 2, 2.5, 5, 10, 20))
