@@ -55,10 +55,15 @@ def difference_of(change: Change) -> str:
     if difference is None:
         return written.UNKNOWN
     if change.kind.unit is Unit.RATIO:
-        return f"{difference * 100:+.1f} points"
+        return _signed(f"{difference * 100:+.1f} points")
     sign = "+" if difference > 0 else ""
-    share = f" ({relative:+.0%})" if relative is not None and abs(relative) < 100 else ""
+    share = _signed(f" ({relative:+.0%})") if relative is not None and abs(relative) < 100 else ""
     return f"{sign}{shown(change.kind, difference)}{share}"
+
+
+def _signed(text: str) -> str:
+    """With the minus that the figures of pages have."""
+    return text.replace("-", "\N{MINUS SIGN}")
 
 
 def sentence(change: Change) -> str:
