@@ -20,6 +20,13 @@ _MAX_GROUPS = 50_000
 _MAX_DEPTH = 12
 _GROUP = re.compile(r"(?:[a-z0-9]+-)?([0-9a-f]{64})(?:\.scope)?")
 _USUAL = ("docker", "system.slice")
+_CONTROLLERS = ("cpuacct", "memory", "blkio")
+_MAX_DIGITS = 24
+_RBYTES, _WBYTES = re.compile(rb"\brbytes=(\d{1,20})\b"), re.compile(rb"\bwbytes=(\d{1,20})\b")
+# Of version 1. The throttling counts only once somebody has set a limit (Linux 6.10).
+_THROTTLING = "blkio.throttle.io_service_bytes_recursive"
+_SCHEDULERS = ("blkio.bfq.io_service_bytes_recursive", "blkio.io_service_bytes_recursive")
+_READ, _WRITE = re.compile(rb" Read (\d{1,20})\b"), re.compile(rb" Write (\d{1,20})\b")
 
 
 @dataclass(frozen=True)
@@ -49,7 +56,10 @@ class Cgroups:
     def usage(self, ids: Collection[str]) -> dict[str, Usage]:
         """What each of these containers uses; those whose group is not seen, or gone by now, are left out."""
         found = parse_hierarchies(self._mountinfo.read_bytes())
-        read = _unified_usage(found.unified) if not found.controllers and found.unified else _split_usage(found)
+        if found.unified and not found.controllers:
+            read = _unified_usage(str(found.unified))
+        else:
+            read = _split_usage({name: str(place) for name, place in found.controllers.items()})
         paths = self._paths(found, set(ids))
         return {one: usage for one, path in paths.items() if (usage := read(path)) is not None}
 
@@ -80,7 +90,7 @@ def parse_hierarchies(mountinfo: bytes) -> Hierarchies:
             unified = place
         elif kind == b"cgroup":
             names = set(options.decode(errors="replace").split(","))
-            controllers |= {name: place for name in ("cpuacct", "memory", "blkio") if name in names}
+            controllers |= {name: place for name in _CONTROLLERS if name in names}
     return Hierarchies(unified, controllers)
 
 
@@ -116,79 +126,85 @@ def _walked(root: Path, ids: set[str]) -> dict[str, str]:
     return found
 
 
-def _unified_usage(root: Path) -> Callable[[str], Usage | None]:
+def _unified_usage(root: str) -> Callable[[str], Usage | None]:
     def read(path: str) -> Usage | None:
         group = f"{root}/{path}"
-        cpu = _keyed(_content(group, "cpu.stat"))
+        microseconds = _after(_content(group, "cpu.stat"), b"usage_usec ")
         current, io = _number(_content(group, "memory.current")), _content(group, "io.stat")
-        if not cpu and current is None:
+        if microseconds is None and current is None:
             return None
-        microseconds = cpu.get("usage_usec")
         return Usage(
             cpu_seconds=None if microseconds is None else microseconds / 1e6,
-            memory_bytes=_working_set(current, _content(group, "memory.stat"), "inactive_file"),
+            memory_bytes=_working_set(current, _content(group, "memory.stat"), b"\ninactive_file "),
             limit_bytes=limited(_number(_content(group, "memory.max")) or 0),
-            read_bytes=_device_sum(io, r"\brbytes=(\d+)"),
-            written_bytes=_device_sum(io, r"\bwbytes=(\d+)"),
+            read_bytes=_device_sum(io, _RBYTES),
+            written_bytes=_device_sum(io, _WBYTES),
         )
 
     return read
 
 
-def _split_usage(found: Hierarchies) -> Callable[[str], Usage | None]:
-    def content(controller: str, path: str, *names: str) -> str | None:
-        root = found.controllers.get(controller)
-        return None if root is None else _content(f"{root}/{path}", *names)
+def _split_usage(controllers: Mapping[str, str]) -> Callable[[str], Usage | None]:
+    cpuacct, memory, blkio = (controllers.get(name, "/nonexistent") for name in _CONTROLLERS)
+    transferred = _who_counts(blkio)
 
     def read(path: str) -> Usage | None:
-        nanoseconds = _number(content("cpuacct", path, "cpuacct.usage"))
-        used = _number(content("memory", path, "memory.usage_in_bytes"))
+        nanoseconds = _number(_content(f"{cpuacct}/{path}", "cpuacct.usage"))
+        group = f"{memory}/{path}"
+        used, details = _number(_content(group, "memory.usage_in_bytes")), _content(group, "memory.stat")
+        io = _content(f"{blkio}/{path}", transferred)
         if nanoseconds is None and used is None:
             return None
-        # What the throttling counts is all there is, unless a scheduler that counts by itself (CFQ) is in use.
-        io = content("blkio", path, "blkio.throttle.io_service_bytes_recursive", "blkio.throttle.io_service_bytes")
         return Usage(
             cpu_seconds=None if nanoseconds is None else nanoseconds / 1e9,
-            memory_bytes=_working_set(used, content("memory", path, "memory.stat"), "total_inactive_file"),
-            limit_bytes=limited(_number(content("memory", path, "memory.limit_in_bytes")) or 0),
-            read_bytes=_device_sum(io, r" Read (\d+)"),
-            written_bytes=_device_sum(io, r" Write (\d+)"),
+            memory_bytes=_working_set(used, details, b"\ntotal_inactive_file "),
+            limit_bytes=limited(_after(details, b"\nhierarchical_memory_limit ") or 0),
+            read_bytes=_device_sum(io, _READ),
+            written_bytes=_device_sum(io, _WRITE),
         )
 
     return read
 
 
-def _content(group: str, *names: str) -> str | None:
-    """The first of these files that is there; None for none, as in a group that is gone or has no such controller."""
-    for name in names:
-        try:
-            descriptor = os.open(f"{group}/{name}", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-        except OSError:
-            continue
-        try:
-            return os.read(descriptor, _MAX_FILE_BYTES).decode("ascii", "replace")
-        except OSError:  # ENODEV: the group went away while its file was open
-            continue
-        finally:
-            os.close(descriptor)
-    return None
+def _who_counts(blkio: str) -> str:
+    """The file that tells bytes on this host: that of the disk's scheduler, where it counts, else the throttling's."""
+    for name in _SCHEDULERS:
+        content = _content(blkio, name)
+        if _device_sum(content, _READ) or _device_sum(content, _WRITE):
+            return name
+    return _THROTTLING
 
 
-def _working_set(used: int | None, details: str | None, inactive: str) -> int | None:
-    return None if used is None else working_set_bytes(used, _keyed(details).get(inactive, 0))
+def _content(group: str, name: str) -> bytes | None:
+    """A file of a group; None in a group that is gone, or has no such controller."""
+    try:
+        descriptor = os.open(f"{group}/{name}", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return None
+    try:
+        return os.read(descriptor, _MAX_FILE_BYTES)
+    except OSError:  # ENODEV: the group went away while its file was open
+        return None
+    finally:
+        os.close(descriptor)
 
 
-def _keyed(text: str | None) -> dict[str, int]:
-    """The lines `NAME NUMBER` of a file."""
-    return {name: int(number) for name, number in re.findall(r"^(\w+) (\d+)$", text or "", re.MULTILINE)}
+def _working_set(used: int | None, details: bytes | None, inactive: bytes) -> int | None:
+    return None if used is None else working_set_bytes(used, _after(details, inactive) or 0)
 
 
-def _number(text: str | None) -> int | None:
+def _after(content: bytes | None, name: bytes) -> int | None:
+    """The number in the line that begins with `name`; some dozens of others are not looked at."""
+    _, found, rest = (content or b"").partition(name)
+    return _number(rest[:_MAX_DIGITS].partition(b"\n")[0]) if found else None
+
+
+def _number(content: bytes | None) -> int | None:
     """A file that holds a number, None for `max`."""
-    stripped = (text or "").strip()
-    return int(stripped) if stripped.isdigit() else None
+    digits = (content or b"").rstrip()
+    return int(digits) if digits.isdigit() and len(digits) < _MAX_DIGITS else None
 
 
-def _device_sum(text: str | None, pattern: str) -> int | None:
+def _device_sum(content: bytes | None, pattern: re.Pattern[bytes]) -> int | None:
     """The sum over all devices; a group that has done none has an empty file."""
-    return None if text is None else sum(int(number) for number in re.findall(pattern, text))
+    return None if content is None else sum(int(number) for number in pattern.findall(content))

@@ -63,10 +63,14 @@ class DockerEngine:
         """All about one container; NoSuchContainer where it is gone."""
         return self._ask(lambda api: parse_inspection(api.inspect_container(container_id)))
 
+    def memory_bytes(self) -> int:
+        """The memory of the engine's own host."""
+        return self._ask(lambda api: int(api.info()["MemTotal"]))
+
     def usage(self, container_id: str, host_memory_bytes: int) -> Usage:
         """What one container uses, by the engine's own statistics; NoSuchContainer where it is gone.
 
-        A limit of `host_memory_bytes` or more is none. Engines before 20.10 take a second or two for it.
+        A limit of `host_memory_bytes` or more is none. Older engines take a second or two for it.
         """
         return self._ask(
             lambda api: parse_stats(api.stats(container_id, stream=False, one_shot=True), host_memory_bytes)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -80,13 +79,12 @@ class Stopwatch:
 def _told_speed(last: dict[str, Any], wall_seconds: float) -> float | None:
     """Tokens per second by the server's own count; None where it tells none that can be true."""
     count, duration = last.get("eval_count"), last.get("eval_duration")
-    if not all(isinstance(value, int) and not isinstance(value, bool) and value > 0 for value in (count, duration)):
+    if not isinstance(count, int) or not isinstance(duration, int) or isinstance(duration, bool):
         return None
-    seconds = float(duration or 0) / _NANOSECONDS
-    # It cannot have generated for longer than we have waited, nor more than it was asked for.
-    plausible = seconds <= wall_seconds * 1.1 and _LEAST_TOKENS <= (count or 0) <= TOKENS
-    speed = (count or 0) / seconds
-    return speed if plausible and math.isfinite(speed) else None
+    # It cannot have generated more than it was asked for, nor for longer than we have waited.
+    if not (_LEAST_TOKENS <= count <= TOKENS and 0 < duration <= wall_seconds * 1.1 * _NANOSECONDS):
+        return None
+    return count * _NANOSECONDS / duration
 
 
 def _seen_speed(tokens: int, seconds: float) -> float | None:

@@ -67,7 +67,7 @@ def usage(clients: Clients, ids: Sequence[str]) -> dict[str, Usage]:
     found = clients.cgroups.usage(ids)
     missing = [one for one in ids if one not in found]
     if missing:
-        host_bytes = clients.host.memory().total_bytes
+        host_bytes = clients.docker.memory_bytes()
         told = _asked(missing, lambda one: clients.docker.usage(one, host_bytes))
         found |= {one: used for one, used in told.items() if used is not None}
     return found
