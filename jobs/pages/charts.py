@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from xml.etree import ElementTree
 
 import leather
@@ -26,6 +25,7 @@ COLOURS, DASHES = 6, ("none", "7 4", "2 3", "10 3 2 3")
 
 _WIDTH, _HEIGHT, _BAR_HEIGHT = 480, 190, 28
 _EDGE = 14  # room around the drawing for what stands half over the edge
+_NO_MARKS = 22  # what leather leaves below a chart for the marks of its axis
 _LARGEST = 1e30  # a figure beyond it is a mistake of whoever measured it; it is in the table
 _NAME_CHARACTERS = 24
 
@@ -49,21 +49,22 @@ def drawable(value: float | None) -> float | None:
 
 
 def _line_chart(chart: LineChart) -> str:
-    lines = [(number, _points(line)) for number, line in enumerate(chart.lines)]
-    known = [(at, value) for _, points in lines for at, value in points if value is not None]
+    lines = [_points(line) for line in chart.lines]
+    known = [value for points in lines for _, value in points if value is not None]
     if not known:
         return ""
-    first, last = min(at for at, _ in known), max(at for at, _ in known)
-    marks = round_marks([value for _, value in known], chart.unit)
-    zone = next(at.tzinfo for line in chart.lines for at, _ in line.points)
-    times = moments.marks(datetime.fromtimestamp(first, zone or UTC), datetime.fromtimestamp(last, zone or UTC))
+    # What was not measured at either end is a gap as well.
+    moment_at = {at.timestamp(): at for line in chart.lines for at, _ in line.points}
+    first, last = min(moment_at), max(moment_at)
+    times = moments.marks(moment_at[first], moment_at[last].astimezone(moment_at[first].tzinfo))
+    marks = round_marks(known, chart.unit)
     drawn = leather.Chart()
     x = Linear(first, last if last > first else first + 1, tuple(at.timestamp() for at, _ in times))
     y = Linear(marks[0], marks[-1], tuple(marks))
     _axes(drawn, x, [name for _, name in times], y, [figures.text(mark, chart.unit) for mark in marks])
-    for number, points in lines:
+    for number, points in enumerate(lines):
         _add_line(drawn, number, points)
-    return _svg(drawn, _HEIGHT)
+    return _svg(drawn, _HEIGHT, _HEIGHT + _EDGE)
 
 
 def _points(line: Line) -> list[tuple[float, float | None]]:
@@ -102,7 +103,8 @@ def _bar_chart(chart: BarChart) -> str:
     _axes(drawn, Linear(marks[0], marks[-1] + (marks[-1] - marks[0]) / 4), [], places, names)
     rows = [(value or 0.0, place) for value, place in zip(values, places.names, strict=True)]
     _add(drawn, rows, leather.Bars(fill_color="var(--series-1)"))
-    return _svg(drawn, _BAR_HEIGHT * len(rows) + 16, [figures.text(value, chart.unit) for _, value in chart.bars])
+    height = _BAR_HEIGHT * len(rows)
+    return _svg(drawn, height + _NO_MARKS, height + _EDGE, [figures.text(value, chart.unit) for _, value in chart.bars])
 
 
 def _axes(drawn: leather.Chart, x: Linear, x_marks: list[str], y: Linear | Places, y_marks: list[str]) -> None:
@@ -118,8 +120,8 @@ def _add(drawn: leather.Chart, rows: Sequence[tuple[object, object]], shape: obj
     drawn.add_series(leather.Series(rows), shape)
 
 
-def _svg(drawn: leather.Chart, height: int, bar_figures: Sequence[str] = ()) -> str:
-    root = ElementTree.Element("svg", viewBox=f"0 0 {_WIDTH} {height + _EDGE}", role="img")
+def _svg(drawn: leather.Chart, height: int, shown_height: int, bar_figures: Sequence[str] = ()) -> str:
+    root = ElementTree.Element("svg", viewBox=f"0 0 {_WIDTH} {shown_height}")
     group = drawn.to_svg_group(_WIDTH - 2 * _EDGE, height)
     group.set("transform", f"translate({_EDGE} {_EDGE / 2:g})")
     root.append(group)

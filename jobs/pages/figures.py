@@ -16,10 +16,15 @@ def text(value: float | None, unit: str) -> str:
     """
     if unit not in UNITS:
         raise ValueError(f"{unit!r} is no unit of a figure; the units are {', '.join(UNITS)}")
-    if value is None or not math.isfinite(value):
+    if value is None or not known(value):
         return UNKNOWN
     words = UNITS[unit](abs(value))
     return f"\N{MINUS SIGN}{words}" if value < 0 and any(digit in words for digit in "123456789") else words
+
+
+def known(value: float) -> bool:
+    """Whether it is a number at all."""
+    return math.isfinite(value)
 
 
 def _ratio(value: float) -> str:
@@ -54,7 +59,7 @@ def _two_parts(seconds: float) -> str:
         rounded = round(seconds / lesser_size)
         if rounded * lesser_size >= size:
             whole, rest = divmod(rounded, size // lesser_size)
-            return f"{whole:,} {name} {rest} {lesser}" if rest else f"{whole:,} {name}"
+            return f"{_digits(whole, 0)} {name}" + (f" {rest} {lesser}" if rest and whole < 1000 else "")
     raise AssertionError(f"{seconds} s are less than a minute")
 
 

@@ -53,7 +53,7 @@ def _environment() -> Environment:
         zone=moments.zone,
         dash=lambda number: number % len(charts.DASHES) + 1,
         colour=lambda number: number % charts.COLOURS + 1,
-        points=lambda value: f"{value:.1f}".removesuffix(".0"),
+        points=lambda value: f"{value:.1f}".removesuffix(".0").replace("-", "\N{MINUS SIGN}"),
     )
     return environment
 

@@ -17,9 +17,14 @@ def text(at: datetime) -> str:
     return f"{day(at)} {at.year} {minute(at)}"
 
 
+def short(at: datetime) -> str:
+    """The same without the year: "28 Nov 01:15"."""
+    return f"{day(at)} {minute(at)}"
+
+
 def machine(at: datetime) -> str:
-    """The same for machines, with the zone: "2026-11-28T01:15:00+01:00"."""
-    return at.isoformat(timespec="seconds")
+    """A moment for machines, with the zone: "2026-11-28T01:15+01:00"."""
+    return at.isoformat(timespec="seconds" if at.second else "minutes")
 
 
 def zone(at: datetime) -> str:

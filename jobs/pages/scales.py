@@ -5,10 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, count
+
+from jobs.pages import figures
 
 _CLOCK = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400)
 _BINARY = ("bytes", "bytes_per_second")
-_INTERVALS = 4
+_MOST_INTERVALS = 5
+_LEAST = 1e-30
 # A line that hardly moves is shown from near its least; any other from zero, as its height says how much it is.
 _HARDLY = 0.1
 
@@ -59,7 +63,7 @@ class Places:
 
 
 def round_marks(values: Sequence[float], unit: str, *, from_zero: bool = False) -> list[float]:
-    """Round figures that span the values: the first is where an axis begins, the last is where it ends."""
+    """Round figures, no two of them written alike; an axis from the first to the last has room for all values."""
     low, high = min(values), max(values)
     if low >= 0 and (from_zero or low == high or high - low > _HARDLY * high):
         low = 0.0
@@ -67,22 +71,25 @@ def round_marks(values: Sequence[float], unit: str, *, from_zero: bool = False) 
         high = 0.0
     if low == high:
         high = low + 1
-    step = _step((high - low) / _INTERVALS, unit)
-    first, last = math.floor(low / step), math.ceil(high / step)
-    return [place * step for place in range(first, last + 1)]
+    candidates = (_multiples(low, high, step) for step in _steps((high - low) / _MOST_INTERVALS, unit))
+    return next(marks for marks in candidates if len({figures.text(mark, unit) for mark in marks}) == len(marks))
 
 
-def _step(least: float, unit: str) -> float:
-    """The next round figure that is not less."""
-    return next(step for step in _steps(least, unit) if step >= least)
+def _multiples(low: float, high: float, step: float) -> list[float]:
+    return [place * step for place in range(math.floor(low / step), math.ceil(high / step) + 1)]
 
 
 def _steps(least: float, unit: str) -> Iterator[float]:
+    """Round steps from `least` on, without end."""
     if unit in _BINARY:
-        power = max(0, math.floor(math.log2(least)))
-        yield from (float(2**power), float(2 ** (power + 1)))
-    if unit == "seconds" and least > 1:
-        yield from _CLOCK
-        yield 86400 * _step(least / 86400, "count")
-    power_of_ten = 10.0 ** math.floor(math.log10(least))
-    yield from (max(factor * power_of_ten, 1 if unit == "count" else 0) for factor in (1, 2, 2.5, 5, 10, 20))
+        steps: Iterator[float] = (2.0**power for power in count())
+    elif unit == "seconds" and least > 1:
+        steps = chain(_CLOCK, (86400 * step for step in _decimal(1)))
+    else:
+        steps = _decimal(max(least, 1 if unit == "count" else _LEAST))
+    return (step for step in steps if step >= least)
+
+
+def _decimal(least: float) -> Iterator[float]:
+    powers = count(math.floor(math.log10(least)))
+    return (factor * 10.0**power for power in powers for factor in (1, 2, 5))

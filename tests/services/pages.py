@@ -31,10 +31,10 @@ _HOURS = 168
 GIB = 1 << 30
 
 
-def line(name: str, figure: Callable[[int], float | None], points: int = _HOURS) -> Line:
+def line(name: str, figure: Callable[[int], float | None], hours: int = _HOURS) -> Line:
     """A figure for each of the last hours; the figure of hour 0 is the oldest."""
-    start = AT.replace(minute=0) - timedelta(hours=points - 1)
-    return Line(name, tuple((start + timedelta(hours=hour), figure(hour)) for hour in range(points)))
+    start = AT.replace(minute=0) - timedelta(hours=hours - 1)
+    return Line(name, tuple((start + timedelta(hours=hour), figure(hour)) for hour in range(hours)))
 
 
 def moment(at: datetime) -> Cell:
