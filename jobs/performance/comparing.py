@@ -117,6 +117,6 @@ def _verdict(kind: Kind, now: Summary | None, before: Summary | None, known: Kno
     return Verdict.WORSE if (difference > 0) == (kind.worse is Worse.UP) else Verdict.BETTER
 
 
-def worst_first(changes: Iterable[Change], verdict: Verdict = Verdict.WORSE) -> Sequence[Change]:
-    """Those that became so, what changed most first."""
+def most_changed_first(changes: Iterable[Change], verdict: Verdict) -> Sequence[Change]:
+    """Those of that verdict, what changed most first."""
     return sorted((one for one in changes if one.verdict is verdict), key=lambda one: -one.weight)

@@ -24,18 +24,17 @@ from jobs.pages.page import (
     Tone,
 )  # fmt: skip
 from jobs.performance import series
-from jobs.performance.comparing import Change, Verdict, compared_by, worst_first
+from jobs.performance.comparing import Change, Verdict, compared_by
 from jobs.performance.report import Report
 from jobs.performance.scoring import word_of
 from jobs.performance.series import Kind
-from jobs.performance.telling import difference_of, name_of, remedy_of, sentence, shown
+from jobs.performance.telling import difference_of, name_of, remedy_of, shown
 
 MAX_ROWS = 200
 """So many figures of an area stand in its table; the JSON report has them all."""
-_MAX_NOTICES = 10
 _WORD_TONES = {"excellent": Tone.GOOD, "good": Tone.GOOD, "fair": Tone.WARNING, "poor": Tone.CRITICAL}
 _VERDICT_TONES = {Verdict.WORSE: Tone.WARNING, Verdict.BETTER: Tone.GOOD, Verdict.NOT_COMPARABLE: Tone.UNKNOWN}
-_LENGTHS = {"daily": "the last day", "weekly": "the last week", "monthly": "the last 30 days"}
+_LENGTHS = {"daily": "The last day", "weekly": "The last week", "monthly": "The last 30 days"}
 _AREAS = (
     ("The machine", (series.SCORE, *series.HOST)),
     ("Agents", series.AGENTS),
@@ -53,9 +52,10 @@ def page_of(report: Report) -> Page:
         title=f"Performance, {report.period.mode}",
         host=report.host,
         at=report.period.until,
-        summary=f"{_LENGTHS[report.period.mode].capitalize()}, compared with as long before. {_coverage(report)}",
+        summary=f"{_LENGTHS[report.period.mode]}, compared with as long before. {_score(report)}{_coverage(report)}",
         sections=(
             _overview(report),
+            _advice(report),
             *(section for title, kinds in _AREAS if (section := _area(report, title, kinds))),
             _gaps(report),
         ),
@@ -67,6 +67,14 @@ def page_of(report: Report) -> Page:
             deductions=[(loss.points, loss.message) for loss in report.losses],
         ),
     )
+
+
+def _score(report: Report) -> str:
+    found = next((one for one in report.changes if one.kind is series.SCORE), None)
+    if found is None or found.now is None:
+        return ""
+    before = f", and {found.before.mean:.0f} before" if found.before else ""
+    return f"The score was {found.now.mean:.0f} in the mean{before}. "
 
 
 def _coverage(report: Report) -> str:
@@ -81,26 +89,17 @@ def _coverage(report: Report) -> str:
 
 
 def _overview(report: Report) -> Section:
-    worse, better = report.worse, worst_first(report.changes, Verdict.BETTER)
     said = "Nothing did." if report.known.is_comparable else "Not comparable: too little of both periods is known."
+    worse = _changes("Got worse, the worst first", report.worse, said, remedies=True)
+    return Section("What changed", (Facts(tuple(_facts(report))), worse, _changes("Got better", report.better, said)))
+
+
+def _advice(report: Report) -> Section:
     notices = tuple(
-        Notice(name_of(one.kind, one.labels), sentence(one), remedy_of(one.kind), Tone.WARNING)
-        for one in worse[:_MAX_NOTICES]
-    )
-    advice = tuple(
         Notice(loss.message, "", loss.remedy, Tone.UNKNOWN if loss.is_unknown else Tone.WARNING)
         for loss in report.losses
     )
-    return Section(
-        "What got worse, and what to do",
-        (
-            Facts(tuple(_facts(report))),
-            _changes("Got worse, the worst first", worse, said),
-            Notices(notices, empty=said),
-            Notices(advice, empty="Nothing to do: every figure is within its limit."),
-            _changes("Got better", better, said),
-        ),
-    )
+    return Section("What to do", (Notices(notices, empty="Nothing: every figure is within its limit."),))
 
 
 def _facts(report: Report) -> Iterator[Fact]:
@@ -141,9 +140,11 @@ def _points(report: Report, points: Sequence[tuple[float, float]]) -> Iterator[t
         at += step
 
 
-def _changes(caption: str, changes: Sequence[Change], empty: str) -> Table:
+def _changes(caption: str, changes: Sequence[Change], empty: str, *, remedies: bool = False) -> Table:
     columns = (Column("Figure"), Column("Now", True), Column("Before", True), Column("Change", True))
-    return Table(caption, columns, tuple(_change_row(change) for change in changes[:MAX_ROWS]), empty)
+    more = (Column("What helps"),) if remedies else ()
+    rows = ((*_change_row(one), *((remedy_of(one.kind),) if remedies else ())) for one in changes[:MAX_ROWS])
+    return Table(caption, (*columns, *more), tuple(rows), empty)
 
 
 def _change_row(change: Change) -> tuple[Cell | str, ...]:

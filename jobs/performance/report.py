@@ -8,7 +8,7 @@ from typing import Any
 
 from jobs.core.ports import History, Holdings, Summary
 from jobs.performance import series
-from jobs.performance.comparing import Change, Known, Verdict, compare, compared_name, known_of, worst_first
+from jobs.performance.comparing import Change, Known, Verdict, compare, compared_name, known_of, most_changed_first
 from jobs.performance.periods import Period
 from jobs.performance.sampling.sampled import Sampled
 from jobs.performance.scoring import Loss, Now, score_of, word_of
@@ -53,8 +53,17 @@ class Report:
 
     @property
     def worse(self) -> Sequence[Change]:
-        """What got worse, the worst first."""
-        return worst_first(self.changes)
+        """What got worse, the worst first. The score is no cause of anything, and stands by itself."""
+        return most_changed_first(self._causes, Verdict.WORSE)
+
+    @property
+    def better(self) -> Sequence[Change]:
+        """What got better, the best first."""
+        return most_changed_first(self._causes, Verdict.BETTER)
+
+    @property
+    def _causes(self) -> Sequence[Change]:
+        return [change for change in self.changes if change.kind is not series.SCORE]
 
 
 def gathered(
@@ -114,7 +123,7 @@ def document(report: Report, *, format_version: str = "1.0") -> dict[str, Any]:
         "period": _period(report),
         "comparison": {
             "got_worse": [{**_change(one), "remedy": remedy_of(one.kind)} for one in report.worse],
-            "got_better": [_change(one) for one in worst_first(report.changes, Verdict.BETTER)],
+            "got_better": [_change(one) for one in report.better],
             "figures": [_change(one) for one in report.changes],
         },
         "trends": [

@@ -184,7 +184,10 @@ def _told(gaps: Sequence[Gap]) -> str:
 
 
 def _unknown(area: str, told: str) -> Loss:
-    return Loss(UNKNOWN_POINTS, f"{area}_unknown", f"not everything is known: {told}", "remove what keeps it from us")
+    remedy = (
+        "start it, or give the exporter access; unless it is configured, it costs nothing two days after it is gone"
+    )
+    return Loss(UNKNOWN_POINTS, f"{area}_unknown", f"not everything is known: {told}", remedy)
 
 
 def _ollama(area: str, told: str) -> Loss:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from jobs.core.model import Finding, Severity
 from jobs.pages import figures as written
 from jobs.performance import series
-from jobs.performance.comparing import Change, Verdict, compared_by, compared_name
+from jobs.performance.comparing import Change, compared_by, compared_name
 from jobs.performance.scoring import Loss
 from jobs.performance.series import Kind, Unit
 
@@ -23,6 +23,9 @@ _REMEDIES = {
     series.DISK_BUSY: "see which container reads and writes most",
     series.NETWORK_ERRORS: "look at the interface (ip -s link) and at its cable or driver",
     series.PRESSURE: "work waits for this resource: see what uses most of it",
+    series.CONTAINER_CPU: "see in its log what it works on, and set a limit (docker update --cpus)",
+    series.CONTAINER_MEMORY: "see whether it grows on and on, and set a limit (docker update --memory)",
+    series.CONTAINER_MEMORY_SHARE: "raise its limit, or see what it keeps in memory",
     series.CONTAINER_RESTARTS: "see its log (docker logs) for why it ends",
     series.AGENTS_HEALTHY: "`sutazai-exporter run agent-monitor` says which are not, and why",
     series.AGENT_RESPONSE: "see whether its model, its CPU or a database has become slow in the same hours",
@@ -55,7 +58,7 @@ def difference_of(change: Change) -> str:
     if difference is None:
         return written.UNKNOWN
     if change.kind.unit is Unit.RATIO:
-        return _signed(f"{difference * 100:+.1f} points")
+        return _signed(f"{round(difference * 100, 1) + 0.0:+.1f} points")  # no -0.0
     sign = "+" if difference > 0 else ""
     share = _signed(f" ({relative:+.0%})") if relative is not None and abs(relative) < 100 else ""
     return f"{sign}{shown(change.kind, difference)}{share}"
@@ -111,7 +114,6 @@ def findings_of_changes(worse: Sequence[Change], most: int) -> list[Finding]:
             remedy=remedy_of(change.kind),
         )
         for change in worse[:most]
-        if change.verdict is Verdict.WORSE
     ]
 
 
