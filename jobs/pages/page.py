@@ -1,6 +1,8 @@
 """What a report page consists of. These are plain values: `jobs.pages.html` makes one HTML file of them.
 
-Every text is shown as it is: nothing here is markup, and nothing needs to be escaped by whoever fills it in.
+Every text is shown as it is: nothing here is markup, and nothing needs to be escaped by whoever fills it in. Line
+breaks stay, what cannot be seen is written as an escape, and what is longer than `texts.MOST_CHARACTERS` is cut.
+Moments know their zone, and are shown in it.
 """
 
 from __future__ import annotations
@@ -23,11 +25,12 @@ class Tone(StrEnum):
 
 @dataclass(frozen=True)
 class Cell:
-    """A text of a table. `number` is what it is sorted and aligned by, where it is a figure."""
+    """A text of a table. `number` is the figure and `at` the moment that it stands for, for machines to read."""
 
     text: str
     tone: Tone = Tone.PLAIN
     number: float | None = None
+    at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,12 @@ class Table:
     columns: tuple[Column, ...]
     rows: tuple[tuple[Cell | str, ...], ...]
     empty: str = "None."
+
+    def __post_init__(self) -> None:
+        """Raise ValueError where a row has more or fewer cells than there are columns."""
+        for row in self.rows:
+            if len(row) != len(self.columns):
+                raise ValueError(f"table {self.caption!r}: a row of {len(row)} cells under {len(self.columns)} columns")
 
 
 @dataclass(frozen=True)

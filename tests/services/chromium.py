@@ -1,0 +1,82 @@
+"""A headless Chromium that opens files, and notes whatever a page did beside being shown."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, sync_playwright
+
+_PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
+# Run in the page before anything of its own: what its policy has refused is told to scripts alone.
+_NOTE_VIOLATIONS = """
+    window.violations = [];
+    document.addEventListener("securitypolicyviolation", event => window.violations.push(event.violatedDirective));
+"""
+
+
+@dataclass
+class Opened:
+    """A page in the browser. `events` are messages, errors, dialogs, and requests other than for the file itself."""
+
+    page: Page
+    events: list[str] = field(default_factory=list)
+
+    def text(self, selector: str = "body") -> str:
+        """The whole text of an element, shown or not."""
+        return str(self.page.text_content(selector))
+
+    def ask(self, script: str) -> Any:
+        """What a script in the page says; the page's policy does not bind it."""
+        return self.page.evaluate(script)
+
+    def grave_violations(self) -> list[str]:
+        """What axe holds for serious or critical, with the first element of each."""
+        return [
+            f"{found['id']}: {found['nodes'][0]['html'][:200]}"
+            for found in Axe().run(self.page).response["violations"]
+            if found["impact"] in ("serious", "critical")
+        ]
+
+
+class Chromium:
+    """One browser for many pages."""
+
+    def __init__(self) -> None:
+        program = next(filter(None, map(shutil.which, _PROGRAMS)), None)
+        assert program, f"none of {', '.join(_PROGRAMS)} is installed: tests/services/install test"
+        self._playwright = sync_playwright().start()
+        # As root it has no sandbox; what it opens is ours.
+        arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+        self._browser: Browser = self._playwright.chromium.launch(executable_path=program, args=arguments)
+
+    def close(self) -> None:
+        """End the browser."""
+        self._browser.close()
+        self._playwright.stop()
+
+    @contextmanager
+    def opened(self, file: Path, *, width: int = 1280, **context: Any) -> Iterator[Opened]:
+        """The file, opened from the disk in a window of that width (CSS pixels)."""
+        with self._browser.new_context(viewport={"width": width, "height": 900}, **context) as visit:
+            visit.add_init_script(_NOTE_VIOLATIONS)
+            opened = Opened(visit.new_page())
+            opened.page.on("console", lambda message: opened.events.append(f"message: {message.text}"))
+            opened.page.on("pageerror", lambda error: opened.events.append(f"error: {error}"))
+            opened.page.on(
+                "dialog", lambda dialog: (opened.events.append(f"dialog: {dialog.message}"), dialog.dismiss())
+            )
+            opened.page.on("request", lambda request: _note_request(opened, file, request.url))
+            opened.page.goto(file.as_uri())
+            yield opened
+
+
+def _note_request(opened: Opened, file: Path, url: str) -> None:
+    if url != file.as_uri():
+        opened.events.append(f"request: {url}")
