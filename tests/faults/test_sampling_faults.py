@@ -69,7 +69,7 @@ def test_what_has_not_ended_by_the_deadline_is_given_up(tmp_path: Path, monkeypa
     monkeypatch.setattr(Host, "disk", lambda *_: hanging.wait(600))
     sampled = SamplingRuns(tmp_path).sample(sample_deadline_seconds=2)
     hanging.set()
-    told = gap(sampled, "disk /")
+    told = gap(sampled, "host/disk /")
     assert told is not None and told.reason == "no answer within 2 s" and not told.absent
     assert figures(sampled, series.DISK) == {}
     assert figure(sampled, series.CPU) is not None
@@ -81,7 +81,7 @@ def test_a_fault_in_one_source_leaves_the_others_standing(tmp_path: Path, monkey
 
     monkeypatch.setattr(Host, "disk", fault)
     sampled = SamplingRuns(tmp_path).sample()
-    told = gap(sampled, "disk /")
+    told = gap(sampled, "host/disk /")
     assert told is not None and told.reason == "could not be sampled: RuntimeError: a fault"
     assert figure(sampled, series.CPU) is not None
 

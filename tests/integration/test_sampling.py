@@ -190,6 +190,9 @@ def test_unreachable_agents_count(tmp_path: Path, http_agent: Callable[..., Http
     sampled = SamplingRuns(tmp_path, agents={"listed": listed, "discover": False}).sample()
     assert figure(sampled, series.AGENTS_HEALTHY) == 0.25
     assert metric(sampled, "sutazai_agents_healthy_ratio") == 0.25
+    failed = {name: 0.0 if name == "well" else 1.0 for name in ("well", "ill", "gone", "gone-too")}
+    assert figures(sampled, series.AGENT_ERRORS) == {(name,): value for name, value in failed.items()}
+    assert figures(sampled, series.AGENT_RESPONSE).keys() == {("well",), ("ill",)}
     section = sampled.sections["agent_metrics"]
     assert (section["total"], section["healthy"]) == (4, 1)
     assert section["agents"]["gone"]["state"] == "unreachable"

@@ -76,7 +76,8 @@ def test_each_probe_is_remembered_with_its_time_and_whether_it_failed() -> None:
     }
     not_asked = visit("c", State.STOPPED)
     not_asked.probe = None
-    assert [o.series for o in round_of([not_asked]).observations()] == ["agent_up/c"]
+    seen = {o.series: o.value for o in round_of([not_asked]).observations()}
+    assert seen == {"agent_up/c": 0.0, FAILED_SERIES + "c": 1.0}
 
 
 def test_an_agent_that_did_not_answer_has_no_response_time() -> None:
