@@ -15,7 +15,10 @@ from jobs.core.model import Family, MetricType, Observation, Sample
 SERIES = "agent_up/"
 RESPONSE_SERIES = "performance/agent_response_seconds/"
 FAILED_SERIES = "performance/agent_failed_ratio/"
-"""What the performance report looks at: how long each probe took that was answered, and whether it failed."""
+"""What the performance report looks at: how long a probe took that was answered, and whether the agent failed it.
+
+An agent that is stopped or missing fails without being asked.
+"""
 
 UP = Family(name="sutazai_agent_up", help="Whether the agent is up and well (1) or not (0).", labels=("agent",))
 UPTIME = Family(
@@ -127,11 +130,10 @@ def _up(state: State) -> float:
 
 
 def _observations(visit: Visit) -> list[Observation]:
-    values = {SERIES: _up(visit.state)}
-    if visit.probe is not None:
-        values[FAILED_SERIES] = 0.0 if visit.probe.ok else 1.0
-        if visit.probe.status is not None:
-            values[RESPONSE_SERIES] = visit.probe.seconds
+    # Of a quarantined agent, too, it is known whether it answers.
+    values = {SERIES: _up(visit.state), FAILED_SERIES: 1 - _up(visit.facts.state)}
+    if visit.probe is not None and visit.probe.status is not None:
+        values[RESPONSE_SERIES] = visit.probe.seconds
     return [Observation(series=series + visit.name, value=value) for series, value in values.items()]
 
 

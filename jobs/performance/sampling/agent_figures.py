@@ -31,7 +31,9 @@ _REQUESTS = (
 )  # fmt: skip
 _ERRORS = ("http_requests_errors_total", "http_errors_total", "request_errors_total", "requests_failed_total",
            "errors_total", "agent_errors_total")  # fmt: skip
-_SAMPLE = re.compile(r"([a-zA-Z_:][a-zA-Z0-9_:]*)(\{.*\})?[ \t]+(\S+)(?:[ \t]+\S+)?(?: # .*)?")
+_SAMPLE = re.compile(
+    r'([a-zA-Z_:][a-zA-Z0-9_:]*)(\{(?:[^"}]|"(?:[^"\\]|\\.)*")*\})?[ \t]+(\S+)(?:[ \t]+\S+)?(?: # .*)?'
+)
 _STATUS = re.compile(r'[{,]\s*(?:code|status|status_code|http_status_code|http_response_status_code)="(5\d\d|5xx)"')
 _WITH_STATUS = re.compile(r'[{,]\s*(?:code|status|status_code|http_status_code|http_response_status_code)="')
 

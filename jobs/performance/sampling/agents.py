@@ -39,12 +39,22 @@ def measure(clients: Clients, before: Reading | None, metrics_path: str, now: da
     counted = Reading(clients.host.uptime_seconds(), own_counters(owns))
     healthy = sum(reading.healthy for reading in readings)
     figures = [figure_of(series.AGENTS_HEALTHY, healthy / len(readings))]
+    figures += [figure for reading in readings for figure in _probe_figures(reading)]
     figures += [figure for name, own in owns.items() for figure in own_figures(name, own, before, counted)]
     return Part(
         figures=tuple(figures),
         sections={SECTION: _section(readings, healthy, figures, why)},
         reading=counted,
     )
+
+
+def _probe_figures(reading: AgentReading) -> list[Figure]:
+    """As the agent monitor records them with each of its own probes."""
+    name = reading.agent.name
+    found = [figure_of(series.AGENT_ERRORS, 0.0 if reading.healthy else 1.0, name)]
+    if reading.probe is not None and reading.probe.status is not None:
+        found.append(figure_of(series.AGENT_RESPONSE, reading.probe.seconds, name))
+    return found
 
 
 def _known(clients: Clients, now: datetime) -> list[str]:
@@ -119,11 +129,9 @@ def _section(
 ) -> dict[str, Any]:
     def of(reading: AgentReading) -> dict[str, Any]:
         name = reading.agent.name
-        answered = reading.probe is not None and reading.probe.status is not None
         return {
             "state": reading.state.value,
             "detail": reading.detail,
-            "response_seconds": reading.seconds if answered else None,
             **{f.kind.name.removeprefix("agent_"): f.value for f in figures if f.labels == (name,)},
             **({"own_figures": f"not understood: {why[name]}"} if name in why else {}),
         }

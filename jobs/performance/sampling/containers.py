@@ -36,7 +36,7 @@ def measure(clients: Clients, before: Reading | None, max_containers: int) -> Pa
     listed = sorted(clients.docker.containers(), key=lambda container: container.name)
     chosen = listed[:max_containers]
     living = [container.id for container in chosen if container.state in _LIVING]
-    last: dict[str, Usage] = {}
+    last: dict[str, Usage | None] = {}
 
     def read() -> Reading:
         last.clear()
@@ -50,26 +50,25 @@ def measure(clients: Clients, before: Reading | None, max_containers: int) -> Pa
     figures = [figure for c in chosen for figure in container_figures(c, last.get(c.id), rates, restarts.get(c.id))]
     return Part(
         figures=tuple(figures),
-        gaps=tuple(_gaps(len(listed) - len(chosen), len(chosen) - len(restarts))),
+        gaps=tuple(_gaps(len(listed) - len(chosen), len(living) - len(last), len(chosen) - len(restarts))),
         sections={SECTION: _section(chosen, listed, figures)},
         reading=now,
     )
 
 
-def usage(clients: Clients, ids: Sequence[str]) -> dict[str, Usage]:
+def usage(clients: Clients, ids: Sequence[str]) -> dict[str, Usage | None]:
     """What each container uses, by its cgroup; where none is to be seen, by the engine's statistics.
 
-    The engine may be on another machine, or we in a container that sees no groups but its own. A container that is
-    gone by now is left out.
+    The engine may be on another machine, or we in a container that sees no groups but its own. None is of a container
+    that is gone by now; those that nobody tells of are left out.
     """
     if not ids:
         return {}
-    found = clients.cgroups.usage(ids)
+    found: dict[str, Usage | None] = {**clients.cgroups.usage(ids)}
     missing = [one for one in ids if one not in found]
     if missing:
         host_bytes = clients.docker.memory_bytes()
-        told = _asked(missing, lambda one: clients.docker.usage(one, host_bytes))
-        found |= {one: used for one, used in told.items() if used is not None}
+        found |= _asked(missing, lambda one: clients.docker.usage(one, host_bytes))
     return found
 
 
@@ -111,12 +110,13 @@ def restart_count(inspection: Mapping[str, Any]) -> int:
     return count if isinstance(count, int) and count >= 0 else 0
 
 
-def counters(found: Mapping[str, Usage]) -> dict[str, dict[str, float]]:
+def counters(found: Mapping[str, Usage | None]) -> dict[str, dict[str, float]]:
     """What each container's usage counts, for rates."""
+    known = {one: used for one, used in found.items() if used is not None}
     values: dict[str, dict[str, float | None]] = {
-        CPU: {one: usage.cpu_seconds for one, usage in found.items()},
-        READ: {one: usage.read_bytes for one, usage in found.items()},
-        WRITTEN: {one: usage.written_bytes for one, usage in found.items()},
+        CPU: {one: used.cpu_seconds for one, used in known.items()},
+        READ: {one: used.read_bytes for one, used in known.items()},
+        WRITTEN: {one: used.written_bytes for one, used in known.items()},
     }
     return {key: {one: v for one, v in by_id.items() if v is not None} for key, by_id in values.items()}
 
@@ -135,11 +135,13 @@ def container_figures(container: Container, used: Usage | None, rates: Rates, re
     return [figure_of(kind, value, container.name) for kind, value in values.items() if value is not None]
 
 
-def _gaps(left_out: int, not_told: int) -> Iterable[Gap]:
+def _gaps(left_out: int, not_measured: int, not_inspected: int) -> Iterable[Gap]:
     if left_out:
         yield Gap("containers", f"{left_out} containers are not measured; raise max_containers")
-    if not_told > 0:
-        yield Gap("containers", f"the engine did not tell in time how often {not_told} containers were restarted")
+    if not_measured > 0:
+        yield Gap("containers", f"the engine did not tell what {not_measured} running containers use")
+    if not_inspected > 0:
+        yield Gap("containers", f"the engine did not tell how often {not_inspected} containers were restarted")
 
 
 def _section(chosen: Sequence[Container], listed: Sequence[Container], figures: Sequence[Figure]) -> dict[str, Any]:

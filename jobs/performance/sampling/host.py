@@ -111,7 +111,7 @@ def _section(figures: list[Figure], load: Load, memory: Memory, seconds: float) 
 
 
 def _disk(clients: Clients, mount: Mount) -> Source:
-    return Source(f"disk {mount.point}", lambda: _disk_part(clients.host.disk(mount)))
+    return Source(f"host/disk {mount.point}", lambda: _disk_part(clients.host.disk(mount)))
 
 
 def _disk_part(disk: Disk) -> Part:
