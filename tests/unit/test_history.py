@@ -20,6 +20,7 @@ from exporter.record import Record
 from exporter.store import Store, StoreError
 from jobs.core.model import Observation, Outcome, Request, Result
 from tests.services.trees import tree_digest
+from tests.unit.test_store import race
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -340,6 +341,12 @@ def test_a_file_of_the_format_before_is_read_without_a_change(file: Path) -> Non
     assert_is_all_there(store)
     store.close()
     assert tree_digest(file.parent) == before
+
+
+def test_many_processes_may_bring_a_file_up_to_date_at_once(file: Path) -> None:
+    old_file(file)
+    assert set(race(file, "answer = store.means('up/', now - timedelta(days=1))['up/a']")) == {"0.5"}
+    assert_is_all_there(Store(file))
 
 
 def test_a_change_of_format_that_fails_leaves_the_file_as_it_was(file: Path) -> None:
