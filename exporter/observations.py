@@ -39,7 +39,7 @@ def observe(
 
     Of what would be more than `max_series` series only the name is kept.
     """
-    room = max_series - _count(db, "series")
+    room = max_series - int(db.execute("SELECT count(*) FROM series").fetchone()[0])
     for observation in observations:
         known = db.execute("SELECT id FROM series WHERE name = ?", (observation.series,)).fetchone()
         if known is None and room <= 0:
@@ -50,10 +50,6 @@ def observe(
             db.execute("DELETE FROM refused WHERE name = ?", (observation.series,))
             known = (db.execute("INSERT INTO series (name) VALUES (?)", (observation.series,)).lastrowid,)
         _enter(db, known[0], at, max(-_LARGEST, min(observation.value, _LARGEST)))
-
-
-def _count(db: sqlite3.Connection, table: str) -> int:
-    return int(db.execute(f"SELECT count(*) FROM {table}").fetchone()[0])  # noqa: S608  # a name of ours
 
 
 def _refuse(db: sqlite3.Connection, name: str, at: float) -> None:

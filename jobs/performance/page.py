@@ -22,7 +22,7 @@ from jobs.pages.page import (
     Section,
     Table,
     Tone,
-)  # fmt: skip
+)
 from jobs.performance import series
 from jobs.performance.comparing import Change, Verdict, compared_by
 from jobs.performance.report import Report

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from jobs.core.checks import sample as metric
 from jobs.core.model import Observation, Request, Result, Sample
-from jobs.core.ports import Holdings, Summary
+from jobs.core.ports import History
 from jobs.core.scoring import deduction_samples
 from jobs.performance import families, series
+from jobs.performance.document import document
 from jobs.performance.page import page_of
 from jobs.performance.periods import period_of
-from jobs.performance.report import Report, document, gathered
+from jobs.performance.report import Report, gathered
 from jobs.performance.sampling.sampled import Sampled
 from jobs.performance.sampling.sampler import sample
 from jobs.performance.scoring import losses_of, score_of, verdict_of, word_of
-from jobs.performance.series import PREFIX
+from jobs.performance.series import PREFIX, Figure
 from jobs.performance.settings import Settings
 from jobs.performance.telling import findings_of_changes, findings_of_losses
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 SAMPLE = "sample"
 SCORE_NAME = "performance"
-_PERCENTILES = ("50", "95", "99")
 
 
 def perform(settings: Settings, clients: Clients, request: Request) -> Result:
@@ -38,17 +38,10 @@ def perform(settings: Settings, clients: Clients, request: Request) -> Result:
 def result_of(sampled: Sampled, settings: Settings, clients: Clients, mode: str, now: datetime) -> Result:
     """What is to be said of a sample made at `now`, with what is remembered of the time before."""
     losses = losses_of(sampled, settings, clients.world.thresholds)
-    points, history = score_of(losses), clients.history
-    report = None
+    points, report = score_of(losses), None
     if mode != SAMPLE:
-        period = period_of(mode, now)
-        report = gathered(clients.host.name(), period, sampled, losses, history, settings.min_coverage_percent)
-    day = period_of("daily", now)
-    last_day = {
-        kind: history.summaries(kind.series() + suffix, day.since, now)
-        for kind, suffix in ((series.SCORE, ""), (series.AGENT_RESPONSE, "/"))
-    }
-    figures = (*sampled.figures, series.Figure(series.SCORE, points))
+        about, host = period_of(mode, now), clients.host.name()
+        report = gathered(host, about, sampled, losses, clients.history, settings.min_coverage_percent)
     return Result(
         status=word_of(points).upper(),
         verdict=verdict_of(losses),
@@ -64,12 +57,9 @@ def result_of(sampled: Sampled, settings: Settings, clients: Clients, mode: str,
             metric(families.SCORE, points),
             *deduction_samples(SCORE_NAME, [loss.deduction for loss in losses]),
             *sampled.samples,
-            *_percentiles(last_day[series.AGENT_RESPONSE]),
-            *_history(history.holdings(PREFIX), last_day[series.SCORE], day.seconds),
+            *_of_last_day(sampled, clients.history, now),
         ),
-        observations=tuple(
-            Observation(series=figure.kind.series(*figure.labels), value=figure.value) for figure in figures
-        ),
+        observations=_observations((*sampled.figures, Figure(series.SCORE, points))),
         report=document(report) if report and settings.report_format != "html" else None,
         renderings=_renderings(report) if report and settings.report_format != "json" else {},
     )
@@ -90,16 +80,19 @@ def _renderings(report: Report) -> dict[str, str]:
     return {".html": render(page_of(report))}
 
 
-def _percentiles(answers: Mapping[str, Summary]) -> Iterator[Sample]:
-    for name, summary in answers.items():
-        (agent,) = series.AGENT_RESPONSE.labels(name)
-        for percentile in _PERCENTILES:
-            value = getattr(summary, f"p{percentile}")
-            yield metric(families.AGENT_PERCENTILE, value, agent=agent, percentile=percentile)
+def _observations(figures: Sequence[Figure]) -> tuple[Observation, ...]:
+    return tuple(Observation(series=figure.kind.series(*figure.labels), value=figure.value) for figure in figures)
 
 
-def _history(holdings: Holdings, scores: Mapping[str, Summary], seconds: float) -> Iterator[Sample]:
-    known = sum(summary.seconds for summary in scores.values())
-    yield metric(families.COVERAGE, min(1.0, known / seconds))
+def _of_last_day(sampled: Sampled, history: History, now: datetime) -> Iterator[Sample]:
+    """Percentiles of the agents that there are, and what is known of the history itself."""
+    day, holdings = period_of("daily", now), history.holdings(PREFIX)
+    scores = history.summaries(series.SCORE.series(), day.since, now).values()
+    yield metric(families.COVERAGE, min(1.0, sum(one.seconds for one in scores) / day.seconds))
     yield metric(families.SERIES, holdings.series)
     yield metric(families.REFUSED, len(holdings.refused))
+    answers = history.summaries(f"{series.AGENT_RESPONSE.series()}/", day.since, now)
+    for agent in (figure.labels[0] for figure in sampled.figures if figure.kind == series.AGENT_ERRORS):
+        if answer := answers.get(series.AGENT_RESPONSE.series(agent)):
+            for percentile, seconds in (("50", answer.p50), ("95", answer.p95), ("99", answer.p99)):
+                yield metric(families.AGENT_PERCENTILE, seconds, agent=agent, percentile=percentile)

@@ -70,7 +70,7 @@ def _signed(text: str) -> str:
 
 
 def sentence(change: Change) -> str:
-    """What became of a figure: `p95 320 ms, was 110 ms (+210 ms (+190 %))`."""
+    """What became of a figure: `p95 320 ms, was 110 ms: +210 ms (+191%)`."""
     if change.now is None or change.before is None:
         return change.verdict
     now, was = (compared_by(change.kind, summary) for summary in (change.now, change.before))

@@ -25,7 +25,9 @@ from jobs.performance.sampling.sampled import Gap, Sampled
 from jobs.performance.scoring import losses_of
 from jobs.performance.series import Figure
 from jobs.performance_report import JOB
+from tests.services.http_agent import HttpAgent
 from tests.services.performance_runs import WELL, PerformanceRuns
+from tests.services.ports import free_port
 from tests.services.trees import tree_digest
 
 NOW = datetime(2026, 3, 2, 7, 0, tzinfo=UTC)
@@ -120,7 +122,9 @@ def test_the_percentiles_of_each_agent_are_over_the_last_day(runs: PerformanceRu
     slow = {RESPONSE: lambda at: 5.0 if at.minute == 0 else 0.2, series.AGENT_RESPONSE.series("a/b"): 0.1}
     runs.record(NOW - 2 * DAY, NOW - DAY, {RESPONSE: 60.0})
     runs.record_days(1, NOW, slow)
-    found = samples(runs.result(NOW, "sample"))
+    agents = ("orchestrator", "a/b", "is silent")
+    figures = tuple(Figure(series.AGENT_ERRORS, 0, (agent,)) for agent in agents)
+    found = samples(runs.result(NOW, "sample", figures=figures))
     family = "sutazai_agent_response_percentile_seconds"
     values = {p: found[family, (("agent", "orchestrator"), ("percentile", p))] for p in ("50", "95", "99")}
     assert values == {
@@ -129,6 +133,11 @@ def test_the_percentiles_of_each_agent_are_over_the_last_day(runs: PerformanceRu
         "99": pytest.approx(5, rel=0.01),
     }
     assert found[family, (("agent", "a/b"), ("percentile", "99"))] == pytest.approx(0.1, rel=0.01)
+
+
+def test_an_agent_that_is_no_more_has_no_percentiles(runs: PerformanceRuns) -> None:
+    runs.record_days(1, NOW, {RESPONSE: 0.1})
+    assert "sutazai_agent_response_percentile_seconds" not in {s.family for s in runs.result(NOW, "sample").samples}
 
 
 def test_every_mode_exports_everything_so_that_no_gauge_vanishes(runs: PerformanceRuns) -> None:
@@ -263,6 +272,34 @@ def test_samples_and_then_the_reports_of_each_length(run_cli: Cli, base: Path) -
     assert 288 + 2 <= better["now"]["observations"] <= 300 + 2
     assert (better["now"]["minimum"], better["before"]["p95"]) == (0.0001, pytest.approx(0.9))
     assert 0.001 < better["now"]["maximum"] < 1
+
+
+def test_what_does_not_answer_is_in_the_report_and_costs_its_points(
+    run_cli: Cli, base: Path, http_agent: Callable[..., HttpAgent]
+) -> None:
+    closed = [free_port() for _ in range(3)]
+    config = {
+        "agents": {
+            "listed": [{"name": "alive", "port": http_agent().port}, {"name": "dead", "port": closed[0]}],
+            "discover": False,
+        },
+        "ollama": {"url": f"http://127.0.0.1:{closed[1]}"},
+        "redis": {"url": f"redis://127.0.0.1:{closed[2]}/0"},
+        "thresholds": {"max_load_per_core": 100, "max_disk_percent": 100, "max_memory_percent": 100},
+        "jobs": {"performance_report": {"busy_memory_percent": 100, "busy_disk_percent": 100}},
+    }
+    done = run_cli("run", "performance-report", config=config)
+    assert done.returncode == 2, done.stderr
+    document = json.loads((base / "reports/performance/latest_performance_report.json").read_text())
+    reasons = {one["reason"]: one["points"] for one in document["deductions"]}
+    assert reasons == {"agents_down": 25, "ollama_down": 30, "redis_unknown": 5}
+    assert document["summary"]["performance_score"] == 40
+    assert document["summary"]["overall_status"] == "poor"
+    assert document["summary"]["agent_health"] == {"healthy_ratio": 0.5}
+    assert set(document["agent_metrics"]["agents"]) == {"alive", "dead"}
+    assert {gap["source"] for gap in document["gaps"] if not gap["absent"]} == {"ollama", "redis"}
+    for finding in ("agents_down", "ollama_down", "redis_unknown"):
+        assert finding in done.stdout
 
 
 def test_the_default_is_the_daily_report(run_cli: Cli, base: Path) -> None:
