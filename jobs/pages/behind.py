@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from jobs.pages import figures, moments
 from jobs.pages.page import BarChart, Cell, Column, Line, LineChart, Table
 
@@ -33,7 +35,7 @@ def _of_bars(chart: BarChart) -> tuple[tuple[Column, ...], list[tuple[Cell | str
 def in_short(line: Line, unit: str) -> str:
     """A line's range and its last figure: "12 % to 88 %, last 61 %"."""
     in_order = sorted(line.points, key=lambda point: point[0].timestamp())
-    values = [value for _, value in in_order if value is not None and figures.known(value)]
+    values = [value for _, value in in_order if value is not None and math.isfinite(value)]
     if not values:
         return "nothing measured"
     least, most, last = (figures.text(value, unit) for value in (min(values), max(values), values[-1]))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from unicodedata import east_asian_width
 from xml.etree import ElementTree
 
 import leather
@@ -15,7 +16,7 @@ from leather import theme
 from jobs.pages import figures, moments
 from jobs.pages.page import BarChart, Line, LineChart
 from jobs.pages.scales import Linear, Places, round_marks
-from jobs.pages.texts import shortened, visible
+from jobs.pages.texts import visible
 
 MOST_POINTS = 200
 """Points of one line that can be told apart. Whoever has more takes their means first; all that are given are drawn."""
@@ -27,7 +28,7 @@ _WIDTH, _HEIGHT, _BAR_HEIGHT = 480, 190, 28
 _EDGE = 14  # room around the drawing for what stands half over the edge
 _NO_MARKS = 22  # what leather leaves below a chart for the marks of its axis
 _LARGEST = 1e30  # a figure beyond it is a mistake of whoever measured it; it is in the table
-_NAME_CHARACTERS = 24
+_NAME_WIDTH = 24  # of a bar's name, in small letters
 
 # leather's only way of setting these. Colours and fonts are the style sheet's, which goes before.
 theme.margin = 0.0
@@ -41,11 +42,6 @@ def drawing(chart: LineChart | BarChart) -> str:
     Every text in it is escaped, and every attribute is a number or a word of this module's.
     """
     return _line_chart(chart) if isinstance(chart, LineChart) else _bar_chart(chart)
-
-
-def drawable(value: float | None) -> float | None:
-    """The value, or None where it cannot be placed."""
-    return value if value is not None and math.isfinite(value) and abs(value) <= _LARGEST else None
 
 
 def _line_chart(chart: LineChart) -> str:
@@ -68,7 +64,12 @@ def _line_chart(chart: LineChart) -> str:
 
 
 def _points(line: Line) -> list[tuple[float, float | None]]:
-    return sorted(((at.timestamp(), drawable(value)) for at, value in line.points), key=lambda point: point[0])
+    return sorted(((at.timestamp(), _drawable(value)) for at, value in line.points), key=lambda point: point[0])
+
+
+def _drawable(value: float | None) -> float | None:
+    """The value, or None where it cannot be placed."""
+    return value if value is not None and math.isfinite(value) and abs(value) <= _LARGEST else None
 
 
 def _add_line(drawn: leather.Chart, number: int, points: Sequence[tuple[float, float | None]]) -> None:
@@ -91,13 +92,13 @@ def _neighbours(
 
 
 def _bar_chart(chart: BarChart) -> str:
-    values = [drawable(value) for _, value in chart.bars]
+    values = [_drawable(value) for _, value in chart.bars]
     known = [value for value in values if value is not None]
     if not known:
         return ""
     marks = round_marks(known, chart.unit, from_zero=True)
     places = Places(tuple(str(number) for number in range(len(chart.bars))))
-    names = [shortened(visible(name), _NAME_CHARACTERS) for name, _ in chart.bars]
+    names = [_beside_bar(name) for name, _ in chart.bars]
     drawn = leather.Chart()
     # A fifth of the width is for the figure that stands behind the longest bar.
     _axes(drawn, Linear(marks[0], marks[-1] + (marks[-1] - marks[0]) / 4), [], places, names)
@@ -105,6 +106,26 @@ def _bar_chart(chart: BarChart) -> str:
     _add(drawn, rows, leather.Bars(fill_color="var(--series-1)"))
     height = _BAR_HEIGHT * len(rows)
     return _svg(drawn, height + _NO_MARKS, height + _EDGE, [figures.text(value, chart.unit) for _, value in chart.bars])
+
+
+def _beside_bar(name: str) -> str:
+    """A bar's name, cut where it is too long for its place.
+
+    leather reserves room for as many small letters as there are characters: spaces, which SVG does not draw at the
+    beginning, stand for what wider ones need beyond that.
+    """
+    kept, width = "", 0.0
+    for character in visible(name):
+        width += _width(character)
+        if width > _NAME_WIDTH:
+            kept += "…"
+            break
+        kept += character
+    return " " * round(min(width, _NAME_WIDTH) - len(kept)) + kept
+
+
+def _width(character: str) -> float:
+    return 2 if east_asian_width(character) in "WF" else 1.35 if character.isupper() else 1
 
 
 def _axes(drawn: leather.Chart, x: Linear, x_marks: list[str], y: Linear | Places, y_marks: list[str]) -> None:

@@ -16,15 +16,10 @@ def text(value: float | None, unit: str) -> str:
     """
     if unit not in UNITS:
         raise ValueError(f"{unit!r} is no unit of a figure; the units are {', '.join(UNITS)}")
-    if value is None or not known(value):
+    if value is None or not math.isfinite(value):
         return UNKNOWN
     words = UNITS[unit](abs(value))
     return f"\N{MINUS SIGN}{words}" if value < 0 and any(digit in words for digit in "123456789") else words
-
-
-def known(value: float) -> bool:
-    """Whether it is a number at all."""
-    return math.isfinite(value)
 
 
 def _ratio(value: float) -> str:

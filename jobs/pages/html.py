@@ -15,14 +15,14 @@ from jobs.pages.page import BarChart, Block, LineChart, Page, Tone
 from jobs.pages.texts import visible
 
 GENERATOR = "sutazai-exporter"
-_STYLE_SHEET = "report.css"
 _SIGNS = {Tone.PLAIN: "", Tone.GOOD: "✓", Tone.WARNING: "!", Tone.CRITICAL: "✕", Tone.UNKNOWN: "?"}
 
 
 def render(page: Page) -> str:
     """The whole file. Whatever the texts hold is shown and nothing else; ValueError names a unit that is none."""
-    environment = _environment()
-    style = (environment.loader or PackageLoader("jobs.pages")).get_source(environment, _STYLE_SHEET)[0]
+    loader = PackageLoader("jobs.pages")
+    environment = _environment(loader)
+    style = loader.get_source(environment, "report.css")[0]
     return environment.get_template("report.html.j2").render(
         page=page,
         # Ours, from the package: not one character of it comes from a page.
@@ -32,9 +32,9 @@ def render(page: Page) -> str:
     )
 
 
-def _environment() -> Environment:
+def _environment(loader: PackageLoader) -> Environment:
     environment = Environment(
-        loader=PackageLoader("jobs.pages"),
+        loader=loader,
         autoescape=True,
         undefined=StrictUndefined,
         finalize=_finalize,
@@ -70,7 +70,5 @@ def _drawing(chart: LineChart | BarChart) -> Markup:
 
 def _groups(blocks: tuple[Block, ...]) -> list[tuple[bool, list[Block]]]:
     """Blocks that follow each other, and whether they are charts, which stand side by side."""
-    return [
-        (charts, list(group))
-        for charts, group in groupby(blocks, lambda block: isinstance(block, LineChart | BarChart))
-    ]
+    grouped = groupby(blocks, lambda block: isinstance(block, LineChart | BarChart))
+    return [(are_charts, list(group)) for are_charts, group in grouped]

@@ -50,12 +50,13 @@ def marks(first: datetime, last: datetime) -> list[tuple[datetime, str]]:
 
 
 def _even(first: datetime, last: datetime, step: int) -> Iterator[datetime]:
-    """Whole steps of the clock on the wall since midnight: it stays even where the clocks change."""
+    """Whole steps of the clock on the wall since midnight, also where the clocks change."""
     midnight = first.replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
     since = (first.replace(tzinfo=None) - midnight.replace(tzinfo=None)).total_seconds()
     seconds = -int(-since // step) * step
     while seconds <= (last.replace(tzinfo=None) - midnight.replace(tzinfo=None)).total_seconds():
-        yield midnight + timedelta(seconds=seconds)
+        # Of an hour that is left out, the one that is there instead.
+        yield datetime.fromtimestamp((midnight + timedelta(seconds=seconds)).timestamp(), first.tzinfo)
         seconds += step
 
 

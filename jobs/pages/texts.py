@@ -22,17 +22,12 @@ _INVISIBLE = re.compile(
 
 def visible(text: str) -> str:
     r"""The text with what cannot be seen written as an escape: a right-to-left override becomes `\u202e`."""
-    return shortened(_INVISIBLE.sub(_escape, text.replace("\r\n", "\n")), MOST_CHARACTERS)
+    text = text.replace("\r\n", "\n")
+    shown = _INVISIBLE.sub(_escape, text[:MOST_CHARACTERS])
+    missing = len(text) - MOST_CHARACTERS
+    return f"{shown}… ({missing:,} more characters)" if missing > 0 else shown
 
 
 def _escape(match: re.Match[str]) -> str:
     code = ord(match[0])
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
-
-
-def shortened(text: str, characters: int) -> str:
-    """The beginning of a text that is longer; how much is missing is said where there is room for it."""
-    if len(text) <= characters:
-        return text
-    missing = f"… ({len(text) - characters:,} more characters)" if characters > 100 else "…"
-    return text[:characters].rstrip() + missing
