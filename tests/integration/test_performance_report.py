@@ -25,6 +25,7 @@ from jobs.performance.sampling.sampled import Gap, Sampled
 from jobs.performance.scoring import losses_of
 from jobs.performance.series import Figure
 from jobs.performance_report import JOB
+from tests.services.chromium import Chromium
 from tests.services.http_agent import HttpAgent
 from tests.services.performance_runs import WELL, PerformanceRuns
 from tests.services.ports import free_port
@@ -227,6 +228,24 @@ def test_names_of_others_are_text_on_the_page(runs: PerformanceRuns) -> None:
     assert "\x1b" not in html
     assert result.report
     assert any(MARKUP in text for text in result.report["summary"]["recommendations"])
+
+
+def test_a_report_full_of_hostile_names_is_read_on_a_phone(runs: PerformanceRuns, tmp_path: Path) -> None:
+    names = [MARKUP, "\"onload='alert(1)'", "x" * 120, "\u202eright to left", "</style><b>", "\U0001f600 a b"]
+    kinds = (series.CONTAINER_CPU, series.CONTAINER_MEMORY, series.AGENT_RESPONSE, series.DISK, series.MODEL_SPEED)
+    runs.record_days(2, NOW, {k.series(n): lambda at: 0.9 if at >= NOW - DAY else 0.1 for k in kinds for n in names})
+    figures = (*WELL, *(Figure(series.DISK, 0.99, (name,)) for name in names))
+    file = tmp_path / "report.html"
+    file.write_text(runs.result(NOW, figures=figures).renderings[".html"], encoding="utf-8")
+    browser = Chromium()
+    try:
+        with browser.opened(file, width=360) as opened:
+            assert (opened.events, opened.ask("window.violations")) == ([], [])
+            assert opened.ask("document.documentElement.scrollWidth") == 360
+            assert opened.ask("document.querySelectorAll('svg').length") == len(kinds)
+            assert f"CPU of {MARKUP}" in opened.text()
+    finally:
+        browser.close()
 
 
 # From the command line, on this machine
