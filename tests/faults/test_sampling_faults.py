@@ -205,7 +205,21 @@ def test_no_password_is_told(tmp_path: Path) -> None:
     assert "canary" not in runs.counters_file.read_text()
 
 
-def test_a_state_file_that_may_not_be_written_is_an_error_that_names_it(tmp_path: Path) -> None:
+def test_figures_stand_where_nothing_can_be_remembered(tmp_path: Path) -> None:
+    """As on a disk that is full, or that the kernel has made read-only."""
     (tmp_path / "data").write_text("in the way")
-    with pytest.raises(OSError, match="data"):
-        SamplingRuns(tmp_path).sample()
+    sampled = SamplingRuns(tmp_path).sample()
+    assert [finding.kind for finding in sampled.findings] == ["state_not_read", "state_not_written"]
+    assert all("counters.json" in finding.message for finding in sampled.findings)
+    assert figure(sampled, series.CPU) is not None
+
+
+def test_mounts_that_cannot_be_told_are_a_gap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fault(*_: object) -> None:
+        raise ValueError("mountinfo ends early")
+
+    monkeypatch.setattr(Host, "mounts", fault)
+    sampled = SamplingRuns(tmp_path).sample()
+    told = gap(sampled, "host/disks")
+    assert told is not None and "mountinfo ends early" in told.reason and not told.absent
+    assert figure(sampled, series.CPU) is not None

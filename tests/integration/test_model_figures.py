@@ -21,6 +21,7 @@ from jobs.clients.ollama_probe import MAX_BODY_BYTES, TOKENS
 from jobs.core.settings import OllamaSettings
 from jobs.performance import series
 from tests.services.ollama_stub import Mode, OllamaStub
+from tests.services.performance_runs import PerformanceRuns
 from tests.services.sampling_runs import SamplingRuns, figure, figures, gap, kinds, metric
 from tests.stand_ins import Handler, TcpServer, always, answer, endless, read_request, silent
 
@@ -202,6 +203,18 @@ def test_a_model_as_usual_and_one_that_is_hardly_known_are_no_findings(
 def test_another_models_past_is_not_taken_for_its_own(runs: SamplingRuns) -> None:
     runs.past.was(series.MODEL_GPU, 1.0, f"{LLAMA}-instruct")
     assert kinds(runs.sample()) == set()
+
+
+def test_what_is_usual_comes_from_the_store(tmp_path: Path, runs: SamplingRuns, ollama_stub: OllamaStub) -> None:
+    ollama_stub.gpu_ratio, ollama_stub.token_seconds, ollama_stub.told_token_seconds = {LLAMA: 0.0}, 0.02, 0.02
+    past = PerformanceRuns(tmp_path)
+    names = {series.MODEL_GPU.series(LLAMA): 1.0, series.MODEL_SPEED.series(LLAMA): 200.0}
+    past.record_days(2, runs.clock.now(), names)
+    runs.history = past.store
+    sampled = runs.sample()
+    assert kinds(sampled) == {("model_on_cpu", f"model/{LLAMA}"), ("model_slow", f"model/{LLAMA}")}
+    assert metric(sampled, "sutazai_model_gpu_usual_ratio", LLAMA) == pytest.approx(1, rel=0.02)
+    assert metric(sampled, "sutazai_model_speed_baseline_ratio", LLAMA) == pytest.approx(0.25, rel=0.02)
 
 
 @pytest.mark.parametrize("mode", [Mode.DEAD, Mode.HANGING, Mode.GARBAGE, Mode.EMPTY])

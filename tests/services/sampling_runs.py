@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from jobs.clients import Clients
-from jobs.core.ports import Summary
+from jobs.core.ports import History, Summary
 from jobs.core.settings import World
 from jobs.performance.sampling.sampled import Gap, Sampled
 from jobs.performance.sampling.sampler import sample
@@ -52,6 +52,7 @@ class SamplingRuns:
 
     def __init__(self, base_dir: Path, clock: FakeClock | None = None, **world: Any) -> None:
         self.base_dir, self.clock, self.past = base_dir, clock or FakeClock(), Past()
+        self.history: History = self.past
         self.world = {"agents": {"discover": False, "listed": []}, **world}
 
     @property
@@ -62,7 +63,7 @@ class SamplingRuns:
     def clients(self) -> Clients:
         """Clients of a process of its own: nothing is remembered in them."""
         world = World.model_validate({"base_dir": self.base_dir, **self.world})
-        return Clients(world, self.clock, KeepingReporter(), _no_budgets, lambda: self.past)
+        return Clients(world, self.clock, KeepingReporter(), _no_budgets, lambda: self.history)
 
     def sample(self, *, dry_run: bool = False, **settings: Any) -> Sampled:
         """One sample of everything."""

@@ -84,7 +84,7 @@ def test_a_link_in_its_place_is_not_followed(tmp_path: Path) -> None:
     path = saved(tmp_path).path
     target = path.rename(tmp_path / "elsewhere")
     path.symlink_to(target)
-    assert "symbolic link" in remembered(tmp_path, BOOT, 1300.0).corrupt
+    assert "symbolic link" in remembered(tmp_path, BOOT, 1300.0).not_read
 
 
 def test_old_probes_and_many_models_are_forgotten(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from jobs.performance.series import Figure
 if TYPE_CHECKING:
     from jobs.clients import Clients
     from jobs.clients.agents import AgentReading
+    from jobs.core.ports import History
 
 SECTION = "agent_metrics"
 _METRICS_SECONDS = 5.0
@@ -28,9 +29,14 @@ _AT_ONCE = 64
 """So many bodies are held at a time."""
 
 
-def measure(clients: Clients, before: Reading | None, metrics_path: str, now: datetime) -> Part:
+def known(history: History, now: datetime) -> list[str]:
+    """The standard agents that the monitor has seen: they are expected though none of them is left."""
+    return [agent.name for agent in GUIDE_AGENTS if history.points(SERIES + agent.name, now - _REMEMBERED)]
+
+
+def measure(clients: Clients, before: Reading | None, metrics_path: str, seen: Sequence[str]) -> Part:
     """All agents that should be there: one that does not answer counts as one that is not well."""
-    roll = clients.agents.roll(_known(clients, now))
+    roll = clients.agents.roll(seen)
     if not roll.watched:
         reason = roll.engine_error or "no agents are configured or found; list them in agents.listed"
         return Part(gaps=(Gap("agents", reason, absent=not roll.engine_error),))
@@ -55,11 +61,6 @@ def _probe_figures(reading: AgentReading) -> list[Figure]:
     if reading.probe is not None and reading.probe.status is not None:
         found.append(figure_of(series.AGENT_RESPONSE, reading.probe.seconds, name))
     return found
-
-
-def _known(clients: Clients, now: datetime) -> list[str]:
-    """The standard agents that the monitor has seen: they are expected though none of them is left."""
-    return [a.name for a in GUIDE_AGENTS if clients.history.points(SERIES + a.name, now - _REMEMBERED)]
 
 
 def _own_figures(

@@ -100,7 +100,8 @@ def _statements(
             with server.session(database.name) as session:
                 found[database.name] = slow_statements(session, most) or []
         except ClientError as error:
-            gaps.append(Gap(f"postgres/{server.name}", f"slow statements of {database.name!r} are unknown: {error}"))
+            reason = f"slow statements of {database.name!r} are unknown (slow_statements: 0 asks for none): {error}"
+            gaps.append(Gap(f"postgres/{server.name}", reason))
     return found, gaps
 
 

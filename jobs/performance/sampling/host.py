@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from jobs.clients import host_figures as counted
+from jobs.clients.errors import ClientError
 from jobs.core.checks import sample
 from jobs.performance import series
 from jobs.performance.sampling import families
@@ -32,9 +34,7 @@ _RATIOS = {counted.BUSY: series.DISK_BUSY, counted.PRESSURE: series.PRESSURE}
 
 def sources(clients: Clients, before: Reading | None) -> list[Source]:
     """The machine, and each of its file systems for itself: a server that is gone holds up only its own."""
-    mounts = {mount.point: mount for mount in clients.host.mounts()}
-    disks = [_disk(clients, mount) for mount in list(mounts.values())[:_MAX_MOUNTS]]
-    return [Source("host", lambda: measure(clients, before)), *disks]
+    return [Source("host", lambda: measure(clients, before)), *_disks(clients)]
 
 
 def measure(clients: Clients, before: Reading | None) -> Part:
@@ -108,6 +108,18 @@ def _section(figures: list[Figure], load: Load, memory: Memory, seconds: float) 
         else:
             found[name] = figure.value
     return found
+
+
+def _disks(clients: Clients) -> list[Source]:
+    try:
+        mounts = {mount.point: mount for mount in clients.host.mounts()}
+    except (OSError, ValueError) as error:
+        return [Source("host/disks", partial(_unknown, str(error)))]
+    return [_disk(clients, mount) for mount in list(mounts.values())[:_MAX_MOUNTS]]
+
+
+def _unknown(reason: str) -> Part:
+    raise ClientError(f"which file systems there are cannot be told: {reason}")
 
 
 def _disk(clients: Clients, mount: Mount) -> Source:

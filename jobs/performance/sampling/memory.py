@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -47,7 +47,7 @@ class _Document(BaseModel):
 class Memory:
     """The last readings by source, the last probes by model, and when (Unix time) each source last answered.
 
-    `corrupt` says why the file could not be understood; it is then kept beside.
+    `not_read` says why the file could not be used; one that is `corrupt` is kept beside.
     """
 
     path: Path
@@ -56,7 +56,8 @@ class Memory:
     readings: Mapping[str, Reading] = field(default_factory=dict)
     probes: Mapping[str, Probe] = field(default_factory=dict)
     sources_seen: Mapping[str, float] = field(default_factory=dict)
-    corrupt: str = ""
+    not_read: str = ""
+    corrupt: bool = False
 
     def reading(self, source: str) -> Reading | None:
         """The last reading of a source, if there is one that is neither too old nor of this very moment."""
@@ -70,15 +71,25 @@ class Memory:
         return now.timestamp() - self.sources_seen.get(source, 0.0) <= _SEEN_SECONDS
 
     def finding(self) -> Finding | None:
-        """What people should know of a file that could not be understood."""
-        if not self.corrupt:
+        """What people should know of a file that could not be used."""
+        if not self.not_read:
             return None
         return Finding(
             kind="state_not_read",
             subject="performance-report",
             severity=Severity.LOW,
-            message=f"the counters of the last sample are not known: {self.path.name}: {self.corrupt}",
+            message=f"the counters of the last sample are not known: {self.path.name}: {self.not_read}",
             remedy="nothing is lost: rates were measured over a second, and the file is written anew",
+        )
+
+    def not_saved(self, error: OSError) -> Finding:
+        """What people should know where nothing could be remembered."""
+        return Finding(
+            kind="state_not_written",
+            subject="performance-report",
+            severity=Severity.MEDIUM,
+            message=f"what the next sample needs is not remembered: {self.path}: {error.strerror or error}",
+            remedy="see whether the disk is full, or may not be written by this user",
         )
 
     def save(
@@ -101,28 +112,22 @@ class Memory:
 
 
 def remembered(base_dir: Path, boot_id: str, now_seconds: float) -> Memory:
-    """What the last sampling left; its readings only where the machine was not started anew since.
-
-    Raises OSError where the file is there and cannot be read.
-    """
+    """What the last sampling left; its readings only where the machine was not started anew since."""
     path = base_dir / "data" / "performance" / "counters.json"
     empty = Memory(path, boot_id, now_seconds)
     try:
         document = _Document.model_validate(json.loads(read_small(path, _MAX_BYTES)))
     except FileNotFoundError:
         return empty
+    except OSError as error:
+        return replace(empty, not_read=error.strerror or str(error))
     except UnfitFile as error:
-        return _corrupt(empty, str(error))
+        return replace(empty, not_read=str(error), corrupt=True)
     except ValidationError:
-        return _corrupt(empty, "it does not hold what it should")
+        return replace(empty, not_read="it does not hold what it should", corrupt=True)
     except (ValueError, RecursionError):
-        return _corrupt(empty, "it does not hold JSON")
+        return replace(empty, not_read="it does not hold JSON", corrupt=True)
     same_start = document.boot_id == boot_id
     readings = {name: Reading(**one.model_dump()) for name, one in document.readings.items()} if same_start else {}
     probes = {name: Probe(**one.model_dump()) for name, one in document.probes.items()}
     return Memory(path, boot_id, now_seconds, readings, probes, document.seen)
-
-
-def _corrupt(empty: Memory, why: str) -> Memory:
-    found: dict[str, Any] = {**empty.__dict__, "corrupt": why}
-    return Memory(**found)

@@ -23,6 +23,7 @@ from jobs.performance.series import Figure, Kind
 if TYPE_CHECKING:
     from jobs.clients import Clients
     from jobs.clients.ollama import Loaded
+    from jobs.core.ports import History
 
 SECTION = "ollama_metrics"
 FOREVER = -1
@@ -56,8 +57,29 @@ class Seen:
     error: str = ""
 
 
+def usual(settings: SamplingSettings, history: History, now: datetime) -> dict[str, Usual]:
+    """What every model usually does, by its name."""
+    since = now - timedelta(days=settings.model_baseline_days)
+
+    def medians(kind: Kind, least: int) -> dict[str, float]:
+        known = history.summaries(f"{kind.series()}/", since, now)
+        return {kind.labels(name)[0]: summary.p50 for name, summary in known.items() if summary.count >= least}
+
+    gpu = medians(series.MODEL_GPU, _LEAST_GPU_COUNT)
+    speed = medians(series.MODEL_SPEED, settings.min_model_probes)
+    first = medians(series.MODEL_FIRST_TOKEN, settings.min_model_probes)
+    names = gpu.keys() | speed.keys() | first.keys()
+    return {name: Usual(gpu.get(name), speed.get(name), first.get(name)) for name in names}
+
+
 def measure(
-    settings: SamplingSettings, clients: Clients, probes: Mapping[str, Probe], now: datetime, *, may_probe: bool
+    settings: SamplingSettings,
+    clients: Clients,
+    probes: Mapping[str, Probe],
+    usually: Mapping[str, Usual],
+    now: datetime,
+    *,
+    may_probe: bool,
 ) -> Part:
     """All loaded models; those whose last probe is long enough ago generate a few tokens, the longest ago first.
 
@@ -70,7 +92,7 @@ def measure(
         due = may_probe and is_due(model, probes.get(shown(model)), settings.model_probe_interval_seconds, now)
         left = min(settings.model_probe_timeout_seconds, deadline - time.monotonic())
         probe, error = _probed(clients, model, now, left) if due and left > 0 else (probes.get(shown(model)), "")
-        seen.append(Seen(model, shown(model), probe, due and left > 0, _usual(settings, clients, model, now), error))
+        seen.append(Seen(model, shown(model), probe, due and left > 0, usually.get(shown(model), Usual()), error))
     seen.sort(key=lambda one: one.name)
     return Part(
         figures=tuple(figure for one in seen for figure in model_figures(one)),
@@ -123,21 +145,6 @@ def _probed(clients: Clients, model: Loaded, now: datetime, timeout_seconds: flo
     except ClientError as error:
         return Probe(now.timestamp(), ok=False), str(error)
     return Probe(now.timestamp(), True, made.first_token_seconds, made.tokens_per_second), ""
-
-
-def _usual(settings: SamplingSettings, clients: Clients, model: Loaded, now: datetime) -> Usual:
-    since = now - timedelta(days=settings.model_baseline_days)
-
-    def median(kind: Kind, least: int) -> float | None:
-        wanted = kind.series(shown(model))
-        summary = clients.history.summaries(wanted, since, now).get(wanted)
-        return summary.p50 if summary is not None and summary.count >= least else None
-
-    return Usual(
-        median(series.MODEL_GPU, _LEAST_GPU_COUNT),
-        median(series.MODEL_SPEED, settings.min_model_probes),
-        median(series.MODEL_FIRST_TOKEN, settings.min_model_probes),
-    )
 
 
 def model_figures(seen: Seen) -> list[Figure]:

@@ -20,6 +20,7 @@ from jobs.performance.series import Figure
 
 if TYPE_CHECKING:
     from jobs.clients import Clients
+    from jobs.clients.postgres import Postgres
 
 _SECTIONS = (host.SECTION, containers.SECTION, agents.SECTION, databases.SECTION, models.SECTION)
 
@@ -27,8 +28,7 @@ _SECTIONS = (host.SECTION, containers.SECTION, agents.SECTION, databases.SECTION
 def sample(settings: SamplingSettings, clients: Clients, now: datetime, *, dry_run: bool = False) -> Sampled:
     """Measure everything once. What cannot be measured is a gap, and holds up nothing else.
 
-    With `dry_run` no model is asked to generate and nothing is remembered. Raises OSError where what is to be
-    remembered cannot be written.
+    With `dry_run` no model is asked to generate and nothing is remembered.
     """
     memory = remembered(clients.base_dir, clients.host.boot_id(), clients.host.uptime_seconds())
     planned = plan(settings, clients, memory, now, may_probe=not dry_run)
@@ -43,53 +43,36 @@ def sample(settings: SamplingSettings, clients: Clients, now: datetime, *, dry_r
     for source in planned:
         late = Gap(source.name, f"no answer within {settings.sample_deadline_seconds:g} s")
         parts.setdefault(source.name, Part(gaps=(late,)))
-    if not dry_run:
-        _remember(memory, parts, answered, now)
-    return merged([parts[source.name] for source in planned], memory.finding())
+    findings = [memory.finding(), None if dry_run else _remember(memory, parts, answered, now)]
+    return merged([parts[source.name] for source in planned], [one for one in findings if one])
 
 
 def plan(
     settings: SamplingSettings, clients: Clients, memory: Memory, now: datetime, *, may_probe: bool
 ) -> list[Source]:
-    """Everything that is to be sampled."""
-    world = clients.world
-    servers = [
-        Source(
-            f"postgres/{server.name}",
-            partial(
-                databases.postgres,
-                clients,
-                server,
-                memory.reading(f"postgres/{server.name}"),
-                settings.slow_statements,
-            ),
-            server.configured,
-        )
-        for server in clients.postgres_servers
-    ]
+    """Everything that is to be sampled. The history is asked here, once, and not by many threads."""
+    world, last = clients.world, memory.reading
+    known, usually = agents.known(clients.history, now), models.usual(settings, clients.history, now)
+    measure_containers = partial(containers.measure, clients, last("containers"), settings.max_containers)
+    measure_agents = partial(agents.measure, clients, last("agents"), settings.agent_metrics_path, known)
+    measure_models = partial(models.measure, settings, clients, memory.probes, usually, now, may_probe=may_probe)
     return [
-        *host.sources(clients, memory.reading("host")),
-        Source(
-            "containers",
-            partial(containers.measure, clients, memory.reading("containers"), settings.max_containers),
-            world.docker.url is not None,
-        ),
-        Source(
-            "agents",
-            partial(agents.measure, clients, memory.reading("agents"), settings.agent_metrics_path, now),
-            False,
-        ),
-        *servers,
-        Source("redis", partial(databases.redis, clients, memory.reading("redis")), world.redis.url is not None),
-        Source(
-            "ollama",
-            partial(models.measure, settings, clients, memory.probes, now, may_probe=may_probe),
-            world.ollama.url is not None,
-        ),
+        *host.sources(clients, last("host")),
+        Source("containers", measure_containers, world.docker.url is not None),
+        Source("agents", measure_agents),
+        *(_postgres(clients, server, memory, settings.slow_statements) for server in clients.postgres_servers),
+        Source("redis", partial(databases.redis, clients, last("redis")), world.redis.url is not None),
+        Source("ollama", measure_models, world.ollama.url is not None),
     ]
 
 
-def merged(parts: Sequence[Part], finding: Finding | None = None) -> Sampled:
+def _postgres(clients: Clients, server: Postgres, memory: Memory, slow_statements: int) -> Source:
+    name = f"postgres/{server.name}"
+    measure = partial(databases.postgres, clients, server, memory.reading(name), slow_statements)
+    return Source(name, measure, server.configured)
+
+
+def merged(parts: Sequence[Part], findings: Sequence[Finding] = ()) -> Sampled:
     """What all parts came to; of two figures that only their unprintable names told apart, the first counts."""
     figures: dict[tuple[str, tuple[str, ...]], Figure] = {}
     for figure in (figure for part in parts for figure in part.figures):
@@ -104,7 +87,7 @@ def merged(parts: Sequence[Part], finding: Finding | None = None) -> Sampled:
             *(one for part in parts for one in part.samples),
         ),
         gaps=tuple(gap for part in parts for gap in part.gaps),
-        findings=(*([finding] if finding else []), *(one for part in parts for one in part.findings)),
+        findings=(*findings, *(one for part in parts for one in part.findings)),
         sections=sections,
     )
 
@@ -126,10 +109,15 @@ def _part(source: Source, ended: Finished, memory: Memory, now: datetime) -> Par
         return Part(gaps=(Gap(source.name, f"could not be sampled: {type(error).__name__}: {reason}"),))
 
 
-def _remember(memory: Memory, parts: Mapping[str, Part], answered: Iterable[str], now: datetime) -> None:
+def _remember(memory: Memory, parts: Mapping[str, Part], answered: Iterable[str], now: datetime) -> Finding | None:
+    """Keep what the next sample needs; on a full disk that fails, and the figures still stand."""
     readings = {name: part.reading for name, part in parts.items() if part.reading is not None}
     probes = {model: probe for part in parts.values() for model, probe in part.probes.items()}
-    memory.save(readings, probes, dict.fromkeys(answered, now.timestamp()), now)
+    try:
+        memory.save(readings, probes, dict.fromkeys(answered, now.timestamp()), now)
+    except OSError as error:
+        return memory.not_saved(error)
+    return None
 
 
 def _merge(into: dict[str, Any], more: Mapping[str, Any]) -> None:
