@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -58,11 +59,12 @@ class Change:
 
     @property
     def relative(self) -> float | None:
-        """How much more it is, as a share of what it was."""
+        """How much more it is, as a share of what it was; None where that is beyond all numbers."""
         if self.before is None or self.difference is None:
             return None
         was = compared_by(self.kind, self.before)
-        return self.difference / abs(was) if was else None
+        share = self.difference / abs(was) if was else math.inf
+        return share if math.isfinite(share) else None
 
     @property
     def weight(self) -> float:

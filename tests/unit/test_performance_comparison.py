@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -245,6 +246,18 @@ def test_names_of_others_come_back_as_they_were(runs: PerformanceRuns, name: str
     (entry,) = entries(result).values()
     assert (entry["labels"], entry["verdict"]) == ({"container": name}, "worse")
     assert series.CONTAINER_CPU.series(name) in {observation.series for observation in result.observations}
+
+
+@pytest.mark.parametrize(
+    ("was", "now"), [(1e-300, 1e300), (5e-324, 1.7e308), (0.0, 1e300), (1e300, 0.0), (-1e300, 1e300)]
+)
+def test_figures_beyond_all_sense_leave_a_report_of_numbers(runs: PerformanceRuns, was: float, now: float) -> None:
+    own = series.AGENT_OWN_RESPONSE.series("liar")
+    runs.record_days(2, NOW, {own: lambda at: now if at >= NOW - DAY else was, CPU: 0.5})
+    result = runs.result(NOW, figures=(*WELL, Figure(series.AGENT_OWN_RESPONSE, now, ("liar",))))
+    json.dumps(result.report, allow_nan=False)
+    assert set(entries(result)) == {own, CPU}
+    assert "liar" in result.renderings[".html"]
 
 
 # Words
