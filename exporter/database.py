@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import time
 from pathlib import Path
@@ -27,13 +28,26 @@ CREATE TABLE IF NOT EXISTS counters (
   family TEXT NOT NULL, labels TEXT NOT NULL, value REAL NOT NULL, PRIMARY KEY (family, labels)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS budgets (key TEXT NOT NULL, spent REAL NOT NULL);
 CREATE INDEX IF NOT EXISTS budgets_by_key ON budgets (key, spent);
-CREATE TABLE IF NOT EXISTS observations (
-  series TEXT NOT NULL, at REAL NOT NULL, value REAL NOT NULL, PRIMARY KEY (series, at)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS hours (
-  series TEXT NOT NULL, hour INTEGER NOT NULL, seconds REAL NOT NULL, weighted REAL NOT NULL,
-  PRIMARY KEY (series, hour)) WITHOUT ROWID;
 """
-_VERSION = 1
+_HISTORY = """
+CREATE TABLE series (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+CREATE TABLE observations (
+  series INTEGER NOT NULL, at REAL NOT NULL, value REAL NOT NULL, PRIMARY KEY (series, at)) WITHOUT ROWID;
+CREATE TABLE spans (
+  series INTEGER NOT NULL, start INTEGER NOT NULL, hours INTEGER NOT NULL DEFAULT 1,
+  seconds REAL NOT NULL DEFAULT 0, weighted REAL NOT NULL DEFAULT 0, count INTEGER NOT NULL DEFAULT 0,
+  minimum REAL, maximum REAL, sketch BLOB NOT NULL DEFAULT x'', PRIMARY KEY (series, start)) WITHOUT ROWID;
+CREATE TABLE refused (name TEXT NOT NULL PRIMARY KEY, at REAL NOT NULL) WITHOUT ROWID;
+"""
+_FROM_FORMAT_1 = """
+INSERT INTO series (name) SELECT series FROM old_observations UNION SELECT series FROM hours ORDER BY 1;
+INSERT INTO observations SELECT id, at, value FROM old_observations JOIN series ON name = series;
+INSERT INTO spans (series, start, seconds, weighted) SELECT id, hour, seconds, weighted
+  FROM hours JOIN series ON name = series;
+DROP TABLE old_observations;
+DROP TABLE hours;
+"""
+_VERSION = 2
 
 
 def open_to_write(file: Path) -> sqlite3.Connection:
@@ -45,8 +59,7 @@ def open_to_write(file: Path) -> sqlite3.Connection:
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
     if _format(connection) < _VERSION:
-        connection.executescript(_SCHEMA)
-        connection.execute(f"PRAGMA user_version = {_VERSION}")
+        _bring_up_to_date(connection)
     return connection
 
 
@@ -56,12 +69,40 @@ def open_to_read(file: Path) -> sqlite3.Connection:
         alone = not file.with_name(f"{file.name}-wal").exists()
         uri = f"{file.absolute().as_uri()}?mode=ro{'&immutable=1' if alone else ''}"
         connection = sqlite3.connect(uri, uri=True, check_same_thread=False, timeout=BUSY_SECONDS)
-        if _format(connection):
+        if _format(connection) == _VERSION:
             return connection
-        connection.close()  # somebody is just making it
+        with contextlib.closing(connection):  # somebody is just making it, or an older version made it
+            return _in_memory(connection)
+    return _in_memory(None)
+
+
+def _in_memory(original: sqlite3.Connection | None) -> sqlite3.Connection:
+    """A copy that may be changed, up to date."""
     connection = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
-    connection.executescript(_SCHEMA)
+    if original:
+        original.backup(connection)
+    _bring_up_to_date(connection)
     return connection
+
+
+def _bring_up_to_date(connection: sqlite3.Connection) -> None:
+    """Make what is not there, and change what is of an older format, in one transaction: others may be at it too."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        found = _format(connection)
+        steps = _SCHEMA
+        if found == 1:
+            steps += f"ALTER TABLE observations RENAME TO old_observations;{_HISTORY}{_FROM_FORMAT_1}"
+        elif found == 0:
+            steps += _HISTORY
+        for statement in steps.split(";"):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {_VERSION}")
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
 
 
 def _write_ahead(connection: sqlite3.Connection) -> None:

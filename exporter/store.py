@@ -23,6 +23,7 @@ from exporter import observations
 from exporter.database import open_to_read, open_to_write
 from exporter.record import Record
 from jobs.core.model import Outcome, Request
+from jobs.core.ports import Holdings, Summary
 
 WHOLE_RECORDS = 50
 """So many of a task's newest records are kept with all that they hold."""
@@ -36,10 +37,14 @@ class StoreError(Exception):
 
 
 class Store:
-    """The store in `file`; with `read_only` nothing is written, and a file that is not there reads as empty."""
+    """The store in `file`; with `read_only` nothing is written, and a file that is not there reads as empty.
 
-    def __init__(self, file: Path, *, read_only: bool = False) -> None:
+    It remembers the observations of `max_series` series.
+    """
+
+    def __init__(self, file: Path, *, read_only: bool = False, max_series: int = observations.MAX_SERIES) -> None:
         self.file = file
+        self._max_series = max_series
         self._lock = threading.RLock()
         self._began: float | None = None
         self._open = open_to_read if read_only else open_to_write
@@ -90,7 +95,7 @@ class Store:
                 return
             _add_counters(db, counters)
             if record.result:
-                observations.observe(db, record.result.observations, at.timestamp())
+                observations.observe(db, record.result.observations, at.timestamp(), self._max_series)
 
     def unfinished_runs(self) -> list[tuple[int, Request, int, datetime]]:
         """Runs that were entered and never completed, as (number, request, pid, start)."""
@@ -228,6 +233,21 @@ class Store:
         """Time-weighted means by whole hours of every series that starts with `prefix`."""
         with self._lock, self._errors():
             return observations.means(self._connected(), prefix, since.timestamp())
+
+    def summaries(self, prefix: str, since: datetime, until: datetime) -> Mapping[str, Summary]:
+        """What every series whose name starts with `prefix` was between two times, by whole hours."""
+        with self._lock, self._errors():
+            return observations.summaries(self._connected(), prefix, since.timestamp(), until.timestamp())
+
+    def trend(self, series: str, since: datetime, until: datetime, seconds: float) -> Sequence[tuple[float, float]]:
+        """The means of one series over steps of `seconds` as (Unix time of the step, mean), oldest first."""
+        with self._lock, self._errors():
+            return observations.trend(self._connected(), series, since.timestamp(), until.timestamp(), seconds)
+
+    def holdings(self, prefix: str) -> Holdings:
+        """How much is remembered of the series whose name starts with `prefix`."""
+        with self._lock, self._errors():
+            return observations.holdings(self._connected(), prefix)
 
     # Upkeep
 

@@ -16,9 +16,11 @@ from jobs.core.settings import PostgresSettings, World
 
 if TYPE_CHECKING:
     from jobs.clients.agents import Agents
+    from jobs.clients.cgroups import Cgroups
     from jobs.clients.clock_marks import ClockMarks
     from jobs.clients.docker import DockerEngine
     from jobs.clients.host import Host
+    from jobs.clients.host_figures import HostFigures
     from jobs.clients.http import HttpClient
     from jobs.clients.ollama import Ollama
     from jobs.clients.postgres import Postgres
@@ -65,6 +67,20 @@ class Clients:
         from jobs.clients.host import Host
 
         return Host()
+
+    @cached_property
+    def host_figures(self) -> HostFigures:
+        """What the kernel has counted: CPU time, traffic, pressure."""
+        from jobs.clients.host_figures import HostFigures
+
+        return HostFigures()
+
+    @cached_property
+    def cgroups(self) -> Cgroups:
+        """What containers use, from the kernel's own files."""
+        from jobs.clients.cgroups import Cgroups
+
+        return Cgroups()
 
     @cached_property
     def clock_marks(self) -> ClockMarks:

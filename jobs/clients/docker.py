@@ -26,6 +26,7 @@ from jobs.core.containers import (
 )
 from jobs.core.images import Image, parse_images
 from jobs.core.settings import DockerSettings
+from jobs.core.usage import Usage, parse_stats
 
 if TYPE_CHECKING:
     from jobs.clients.docker_api import BoundedAPIClient, Failed
@@ -74,6 +75,19 @@ class DockerEngine:
         Names as in `GET /info`; of `name=seccomp,profile=unconfined` it is `seccomp,profile=unconfined`.
         """
         return self._ask(lambda api: parse_security_options(api.info()))
+
+    def memory_bytes(self) -> int:
+        """The memory of the engine's own host."""
+        return self._ask(lambda api: int(api.info()["MemTotal"]))
+
+    def usage(self, container_id: str, host_memory_bytes: int) -> Usage:
+        """What one container uses, by the engine's own statistics; NoSuchContainer where it is gone.
+
+        A limit of `host_memory_bytes` or more is none. Older engines take a second or two for it.
+        """
+        return self._ask(
+            lambda api: parse_stats(api.stats(container_id, stream=False, one_shot=True), host_memory_bytes)
+        )
 
     def data_root(self) -> Path:
         """The directory that the engine keeps everything in, on its own host."""

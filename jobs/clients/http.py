@@ -32,6 +32,7 @@ _Transport = asyncio.BaseTransport
 class Ask:
     """One request. `timeout_seconds` bounds resolving, connecting, TLS, headers and body together.
 
+    `on_piece` is handed each piece of the body as it comes, where it matters when; it must not raise.
     Raises ValueError for a URL, method or header that could not be sent as it stands.
     """
 
@@ -41,6 +42,7 @@ class Ask:
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
     max_body_bytes: int = 65536
+    on_piece: Callable[[bytes], None] | None = None
 
     def __post_init__(self) -> None:
         parts = _parts(self.url)
@@ -143,7 +145,7 @@ class _Round:
 
         async def connect(address: str) -> _Transport:
             transport, _ = await self.loop.create_connection(
-                lambda: Exchange(done, request, ask.method == "HEAD", ask.max_body_bytes),
+                lambda: Exchange(done, request, ask.method == "HEAD", ask.max_body_bytes, ask.on_piece),
                 address,
                 port,
                 ssl=tls,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import httptools
@@ -26,10 +27,21 @@ class Received:
 
 
 class Exchange(asyncio.Protocol):
-    """Sends `request` and settles `done` with what was Received or with BadExchange; then takes nothing more."""
+    """Sends `request` and settles `done` with what was Received or with BadExchange; then takes nothing more.
 
-    def __init__(self, done: asyncio.Future[Received], request: bytes, is_head: bool, max_body_bytes: int) -> None:
+    `on_piece` is handed each piece of the body as it comes.
+    """
+
+    def __init__(
+        self,
+        done: asyncio.Future[Received],
+        request: bytes,
+        is_head: bool,
+        max_body_bytes: int,
+        on_piece: Callable[[bytes], None] | None = None,
+    ) -> None:
         self.done, self.request, self.is_head, self.max_body_bytes = done, request, is_head, max_body_bytes
+        self.on_piece = on_piece
         self.parser = httptools.HttpResponseParser(self)
         self.transport: asyncio.Transport | None = None
         self.body: list[bytes] = []
@@ -86,6 +98,8 @@ class Exchange(asyncio.Protocol):
         """Keep what fits; with the first byte beyond, the exchange is over."""
         if self.done.done():
             return
+        if self.on_piece is not None:
+            self.on_piece(piece)
         self.body.append(piece[: self.max_body_bytes - self.body_bytes])
         self.body_bytes += len(piece)
         if self.body_bytes > self.max_body_bytes:

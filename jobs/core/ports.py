@@ -29,6 +29,15 @@ class Summary:
     count: int
 
 
+@dataclass(frozen=True)
+class Holdings:
+    """How many series are remembered, since when (None: nothing yet), and those refused for lack of room."""
+
+    series: int
+    since: datetime | None
+    refused: tuple[str, ...] = ()
+
+
 class Clock(Protocol):
     """Wall time for dates, monotonic time for durations."""
 
@@ -53,7 +62,10 @@ class Budgets(Protocol):
 
 
 class History(Protocol):
-    """Observations of former runs: raw for two days, by the hour for longer."""
+    """Observations of former runs: raw for two days, by the hour for two weeks, by the day (of UTC) for longer.
+
+    A span of time is taken by whole hours: one that it touches belongs to it, and a day if it begins in it.
+    """
 
     def points(self, series: str, since: datetime) -> Sequence[tuple[float, float]]:
         """The raw observations of one series as (Unix time, value), oldest first."""
@@ -72,6 +84,9 @@ class History(Protocol):
 
         A step that nobody observed is left out.
         """
+
+    def holdings(self, prefix: str) -> Holdings:
+        """How much is remembered of the series whose name starts with `prefix`."""
 
 
 class Reporter(Protocol):

@@ -333,6 +333,7 @@ def _product(node: promql.BinaryExpr) -> float:
     ("title", "warning", "critical"),
     [
         ("Health score", "HealthScoreLow", "HealthScoreCritical"),
+        ("Performance score", "PerformanceScoreLow", "PerformanceScoreCritical"),
         ("Certificates: time left", "CertificateExpiring", "CertificateExpiryImminent"),
         ("Time until a disk is full", "DiskFullSoon", None),
         ("Agent response time", "AgentSlow", None),

@@ -34,7 +34,9 @@ class OllamaStub:
     """A stand-in that is running. `listing` (/api/tags, /api/ps) and `generation` are switched separately.
 
     `models` are installed, name to size in bytes; `loaded` are in memory; `generated` holds every body that
-    was posted to /api/generate.
+    was posted to /api/generate. Of those in memory, `gpu_ratio` is the share on the GPU and `expires_at` when they
+    will be unloaded. A streamed answer has `words`: the first comes after `first_token_seconds`, the others after
+    `token_seconds` each, and its last line says that each took `told_token_seconds`.
     """
 
     def __init__(self, port: int | None = None, host: str = "127.0.0.1") -> None:
@@ -42,6 +44,12 @@ class OllamaStub:
         self.models = {"tinyllama:latest": 637_700_138, "llama3:latest": 4_661_224_676}
         self.loaded: set[str] = set()
         self.generated: list[dict[str, Any]] = []
+        self.gpu_ratio: dict[str, float] = {}
+        self.family: dict[str, str] = {}
+        self.expires_at = _SINCE
+        self.words = ["Hi"]
+        self.first_token_seconds = self.token_seconds = 0.0
+        self.told_token_seconds = 0.007
         self._closing = threading.Event()
         self._server = HttpServer(self._answer, port, host)
         self.port, self.url = self._server.port, self._server.url
@@ -55,7 +63,11 @@ class OllamaStub:
         body = read_body(request)
         path = request.path.partition("?")[0]
         if request.command == "POST" and path == "/api/generate":
-            self._in_mode(request, self.generation, *self._generate(body))
+            status, *answers = self._generate(body)
+            if self.generation is Mode.OK and len(answers) > 1:
+                self._stream(request, answers)
+            else:
+                self._in_mode(request, self.generation, status, *answers)
         elif path in ("/api/tags", "/api/ps"):
             names = self.models if path == "/api/tags" else self.loaded
             self._in_mode(request, self.listing, 200, {"models": [self._model(name) for name in sorted(names)]})
@@ -95,18 +107,33 @@ class OllamaStub:
             "load_duration": 11_000_000,
             "prompt_eval_count": 3,
             "prompt_eval_duration": 8_000_000,
-            "eval_count": 1,
-            "eval_duration": 7_000_000,
+            "eval_count": len(self.words),
+            "eval_duration": int(len(self.words) * self.told_token_seconds * 1e9),
         }
         if asked.get("stream", True):
-            return 200, said, {**said, **figures, "response": ""}
+            return 200, *({**said, "response": word} for word in self.words), {**said, **figures, "response": ""}
         return 200, {**said, **figures}
+
+    def _stream(self, request: BaseHTTPRequestHandler, answers: list[Any]) -> None:
+        """A line for each token when it comes, as Ollama does in chunks."""
+        request.send_response(200)
+        for name, value in {**_STREAM, "Transfer-Encoding": "chunked"}.items():
+            request.send_header(name, value)
+        request.end_headers()
+        for number, answer in enumerate(answers):
+            self._closing.wait(self.first_token_seconds if number == 0 else self.token_seconds)
+            line = json.dumps(answer).encode() + b"\n"
+            request.wfile.write(b"%x\r\n%s\r\n" % (len(line), line))
+            request.wfile.flush()
+        request.wfile.write(b"0\r\n\r\n")
 
     def _model(self, name: str) -> dict[str, Any]:
         size = self.models.get(name, 0)
         model = {"name": name, "model": name, "modified_at": _SINCE, "size": size, "digest": f"{size:064x}"}
-        details = {"format": "gguf", "family": "llama", "parameter_size": "1B", "quantization_level": "Q4_0"}
-        loaded = {"expires_at": _SINCE, "size_vram": 0} if name in self.loaded else {}
+        family = self.family.get(name, "llama")
+        details = {"format": "gguf", "family": family, "parameter_size": "1B", "quantization_level": "Q4_0"}
+        gpu_bytes = int(size * self.gpu_ratio.get(name, 0.0))
+        loaded = {"expires_at": self.expires_at, "size_vram": gpu_bytes} if name in self.loaded else {}
         return {**model, "details": details, **loaded}
 
 

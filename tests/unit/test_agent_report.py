@@ -9,7 +9,7 @@ import pytest
 
 from jobs.core.agents.discovery import Watched
 from jobs.core.agents.record import AgentRecord
-from jobs.core.agents.report import FAMILIES, Round, Uptimes
+from jobs.core.agents.report import FAILED_SERIES, FAMILIES, RESPONSE_SERIES, Round, Uptimes
 from jobs.core.agents.state import Decision, Facts, Probe, State, Stop, Verb
 from jobs.core.agents.visit import FAILED, RECOVERED, Visit, finding, remembered
 from jobs.core.model import Severity
@@ -61,8 +61,23 @@ def test_everything_but_healthy_is_not_up(state: State) -> None:
     assert value(whole, "sutazai_agent_up", agent="a") == 0
     assert value(whole, "sutazai_agent_state", agent="a", state=state.value) == 1
     assert sum(s.value for s in whole.samples() if s.family == "sutazai_agent_state") == 1
-    assert [o.value for o in whole.observations()] == [0.0]
+    assert [o.value for o in whole.observations() if o.series == "agent_up/a"] == [0.0]
     assert value(whole, "sutazai_agents", state=state.value) == 1
+
+
+def test_each_probe_is_remembered_with_its_time_and_whether_it_failed() -> None:
+    seen = {o.series: o.value for o in round_of([visit("a"), visit("b", State.UNREACHABLE)]).observations()}
+    assert seen == {
+        "agent_up/a": 1.0,
+        RESPONSE_SERIES + "a": 0.5,
+        FAILED_SERIES + "a": 0.0,
+        "agent_up/b": 0.0,
+        FAILED_SERIES + "b": 1.0,
+    }
+    not_asked = visit("c", State.STOPPED)
+    not_asked.probe = None
+    seen = {o.series: o.value for o in round_of([not_asked]).observations()}
+    assert seen == {"agent_up/c": 0.0, FAILED_SERIES + "c": 1.0}
 
 
 def test_an_agent_that_did_not_answer_has_no_response_time() -> None:

@@ -13,6 +13,12 @@ from jobs.core.agents.visit import FAILED, RECOVERED, Visit
 from jobs.core.model import Family, MetricType, Observation, Sample
 
 SERIES = "agent_up/"
+RESPONSE_SERIES = "performance/agent_response_seconds/"
+FAILED_SERIES = "performance/agent_failed_ratio/"
+"""What the performance report looks at: how long a probe took that was answered, and whether the agent failed it.
+
+An agent that is stopped or missing fails without being asked.
+"""
 
 UP = Family(name="sutazai_agent_up", help="Whether the agent is up and well (1) or not (0).", labels=("agent",))
 UPTIME = Family(
@@ -70,7 +76,7 @@ class Round:
 
     def observations(self) -> list[Observation]:
         """What is to be remembered of each agent that was visited."""
-        return [Observation(series=SERIES + visit.name, value=_up(visit.state)) for visit in self.visits]
+        return [observation for visit in self.visits for observation in _observations(visit)]
 
     def verdict(self) -> int:
         """0 when all that were visited are healthy, 2 when more than half are not, else 1."""
@@ -121,6 +127,14 @@ class Round:
 
 def _up(state: State) -> float:
     return 1.0 if state is State.HEALTHY else 0.0
+
+
+def _observations(visit: Visit) -> list[Observation]:
+    # Of a quarantined agent, too, it is known whether it answers.
+    values = {SERIES: _up(visit.state), FAILED_SERIES: 1 - _up(visit.facts.state)}
+    if visit.probe is not None and visit.probe.status is not None:
+        values[RESPONSE_SERIES] = visit.probe.seconds
+    return [Observation(series=series + visit.name, value=value) for series, value in values.items()]
 
 
 def _agent_samples(visit: Visit, uptimes: Uptimes) -> list[Sample]:
