@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from jobs.clients.errors import ClientError
 from jobs.core.redis import parse_figures
 from jobs.performance import series
-from jobs.performance.sampling.families import figure_of
+from jobs.performance.sampling.families import figure_of, shown
 from jobs.performance.sampling.part import Part, Reading, grown, per_second
 from jobs.performance.sampling.sampled import Gap
 from jobs.performance.series import Figure
@@ -112,7 +112,7 @@ def _postgres_section(
     statements: Mapping[str, Sequence[Statement]],
 ) -> dict[str, Any]:
     def of(database: Database) -> dict[str, Any]:
-        mine = [figure for figure in figures if figure.labels[1:] == (database.name,)]
+        mine = [figure for figure in figures if figure.labels[1:] == (shown(database.name),)]
         slow = [
             {
                 "query": one.query,
@@ -129,7 +129,7 @@ def _postgres_section(
         "version": server.version,
         "connections": server.connections,
         "max_connections": server.max_connections,
-        "databases": {one.name: of(one) for one in databases},
+        "databases": {shown(one.name): of(one) for one in databases},
     }
 
 
