@@ -131,6 +131,14 @@ def test_several_servers_each_have_their_own_figures(tmp_path: Path, postgres_se
     assert gap(sampled, "postgres/main") is None
 
 
+def test_a_database_that_is_configured_and_not_there_is_a_gap(tmp_path: Path, postgres_server: PostgresServer) -> None:
+    wanted = {"dsn": postgres_server.dsn, "databases": ["postgres", "gone"]}
+    sampled = SamplingRuns(tmp_path, postgres=wanted).sample()
+    told = gap(sampled, "postgres/main")
+    assert told is not None and told.reason == "it has no database 'gone'; correct postgres.databases"
+    assert figures(sampled, series.POSTGRES_SIZE).keys() == {("main", "postgres")}
+
+
 @pytest.mark.parametrize("name", ['a b;$(id)"', "host=x", "zeile\nzwei", "--file=x", "ünï\u202ecode"])
 def test_hostile_names_of_databases_are_labels_that_can_be_shown(
     tmp_path: Path, postgres_server: PostgresServer, name: str
