@@ -188,7 +188,7 @@ def test_agents_that_tell_nonsense_are_well_and_have_no_figures(
     sampled = SamplingRuns(tmp_path, agents={"listed": listed, "discover": False}).sample()
     assert figure(sampled, series.AGENTS_HEALTHY) == 1
     assert figures(sampled, series.AGENT_REQUESTS) == {}
-    assert "not understood" in sampled.sections["agent_metrics"]["agents"]["a"]["own_figures"]
+    assert "not known" in sampled.sections["agent_metrics"]["agents"]["a"]["own_figures"]
 
 
 def test_no_password_is_told(tmp_path: Path) -> None:
@@ -197,7 +197,7 @@ def test_no_password_is_told(tmp_path: Path) -> None:
         runs = SamplingRuns(
             tmp_path,
             postgres={"dsn": f"postgresql://u:canary-one@{at}/d", "connect_timeout_seconds": 2},
-            redis={"url": f"redis://:canary-two@{at}/0"},
+            redis={"url": f"redis://:canary-two@{at}/0", "timeout_seconds": 1},
         )
         sampled = runs.sample()
     assert gap(sampled, "postgres/main") is not None and gap(sampled, "redis") is not None

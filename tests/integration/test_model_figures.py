@@ -148,6 +148,18 @@ def test_a_model_is_probed_once_in_a_while_and_its_last_figures_stay_on_the_metr
     assert len(ollama_stub.generated) == 2
 
 
+def test_yesterdays_figures_are_not_those_of_a_model_that_is_loaded_anew(
+    runs: SamplingRuns, ollama_stub: OllamaStub
+) -> None:
+    runs.sample()
+    runs.clock.advance(86400)
+    stays(runs, ollama_stub, 5)
+    sampled = runs.sample()
+    assert metric(sampled, "sutazai_model_tokens_per_second", LLAMA) is None
+    assert metric(sampled, "sutazai_model_probe_success", LLAMA) is None
+    assert metric(sampled, "sutazai_model_gpu_ratio", LLAMA) is not None
+
+
 def test_a_dry_run_and_an_interval_of_0_probe_nothing_and_the_first_writes_nothing(
     runs: SamplingRuns, ollama_stub: OllamaStub
 ) -> None:
@@ -229,7 +241,10 @@ def test_a_loaded_model_that_does_not_generate_is_said_and_asked_again_only_late
     assert metric(sampled, "sutazai_model_probe_success", LLAMA) == 0
     assert figure(sampled, series.MODEL_GPU, LLAMA) is not None
     runs.clock.advance(60)
-    assert gap(runs.sample(), f"model/{LLAMA}") is None
+    again = runs.sample()
+    assert gap(again, f"model/{LLAMA}") == told
+    assert kinds(again) == kinds(sampled)
+    assert metric(again, "sutazai_model_probe_success", LLAMA) == 0
     assert len(ollama_stub.generated) == 1
 
 

@@ -96,9 +96,6 @@ def test_postgres_since_the_last_sample(tmp_path: Path, postgres_factory: Callab
     runs.age(10)
     for _ in range(20):
         server.execute("SELECT count(*) FROM t WHERE pad <> 'secret-constant'")
-    server.execute("SELECT pg_stat_force_next_flush()") if server.execute("SHOW server_version_num") >= [
-        ("150000",)
-    ] else None
     second = runs.sample()
     assert (figure(second, series.POSTGRES_COMMITS, *where) or 0) > 1
     cache = figure(second, series.POSTGRES_CACHE, *where)
@@ -108,6 +105,18 @@ def test_postgres_since_the_last_sample(tmp_path: Path, postgres_factory: Callab
     assert metric(second, "sutazai_postgres_slowest_statement_seconds", *where) is not None
     assert "secret-constant" not in json.dumps(second.sections)
     assert all(len(one["query"]) <= 300 and "\n" not in one["query"] for one in slow)
+
+
+def test_the_newest_postgres_tells_the_same_figures(tmp_path: Path, newest_postgres_server: PostgresServer) -> None:
+    runs = SamplingRuns(tmp_path, postgres={"dsn": newest_postgres_server.dsn})
+    runs.sample()
+    runs.age(10)
+    for _ in range(5):
+        newest_postgres_server.execute("SELECT 1")
+    sampled = runs.sample()
+    found = {figure.kind for figure in sampled.figures if figure.labels[:1] == ("main",)}
+    assert found >= {series.POSTGRES_CONNECTIONS, series.POSTGRES_SIZE, series.POSTGRES_COMMITS}
+    assert gap(sampled, "postgres/main") is None
 
 
 def test_several_servers_each_have_their_own_figures(tmp_path: Path, postgres_server: PostgresServer) -> None:
@@ -120,6 +129,14 @@ def test_several_servers_each_have_their_own_figures(tmp_path: Path, postgres_se
     told = gap(sampled, "postgres/down")
     assert told is not None and not told.absent and "refused" in told.reason
     assert gap(sampled, "postgres/main") is None
+
+
+def test_a_database_that_is_configured_and_not_there_is_a_gap(tmp_path: Path, postgres_server: PostgresServer) -> None:
+    wanted = {"dsn": postgres_server.dsn, "databases": ["postgres", "gone"]}
+    sampled = SamplingRuns(tmp_path, postgres=wanted).sample()
+    told = gap(sampled, "postgres/main")
+    assert told is not None and told.reason == "it has no database 'gone'; correct postgres.databases"
+    assert figures(sampled, series.POSTGRES_SIZE).keys() == {("main", "postgres")}
 
 
 @pytest.mark.parametrize("name", ['a b;$(id)"', "host=x", "zeile\nzwei", "--file=x", "ünï\u202ecode"])
@@ -214,7 +231,7 @@ def test_agents_own_figures(tmp_path: Path, http_agent: Callable[..., HttpAgent]
     assert figures(first, series.AGENT_OWN_ERRORS) == {("by-json",): 0.02}
     assert figures(first, series.AGENT_REQUESTS) == {}
     section = first.sections["agent_metrics"]["agents"]
-    assert "not understood" in section["odd"]["own_figures"]
+    assert "not known" in section["odd"]["own_figures"]
     assert "own_figures" not in section["no-page"]
     runs.age(100)
     json_agent.body = b'{"total_requests": 400}'

@@ -24,7 +24,7 @@ LAST = Reading(1000.0, {"cpu_seconds": {"user": 5.0}})
 
 def saved(base_dir: Path) -> Memory:
     memory = remembered(base_dir, BOOT, 1000.0)
-    memory.save({"host": LAST}, {"m": Probe(NOW.timestamp(), True, 0.2, 50.0)}, {"redis": NOW.timestamp()}, NOW)
+    memory.save({"host": LAST}, {"m": Probe(NOW.timestamp(), 0.2, 50.0)}, {"redis": NOW.timestamp()}, NOW)
     return memory
 
 
@@ -32,7 +32,7 @@ def test_what_was_saved_is_remembered(tmp_path: Path) -> None:
     saved(tmp_path)
     memory = remembered(tmp_path, BOOT, 1300.0)
     assert memory.reading("host") == LAST
-    assert memory.probes == {"m": Probe(NOW.timestamp(), True, 0.2, 50.0)}
+    assert memory.probes == {"m": Probe(NOW.timestamp(), 0.2, 50.0)}
     assert memory.was_seen("redis", NOW + timedelta(hours=47))
     assert not memory.was_seen("redis", NOW + timedelta(hours=49))
     assert not memory.was_seen("ollama", NOW)
@@ -88,8 +88,8 @@ def test_a_link_in_its_place_is_not_followed(tmp_path: Path) -> None:
 
 
 def test_old_probes_and_many_models_are_forgotten(tmp_path: Path) -> None:
-    probes = {f"m{number}": Probe(NOW.timestamp() - number, True) for number in range(3000)}
-    remembered(tmp_path, BOOT, 1.0).save({}, {**probes, "old": Probe(NOW.timestamp() - 1e6, True)}, {}, NOW)
+    probes = {f"m{number}": Probe(NOW.timestamp() - number) for number in range(3000)}
+    remembered(tmp_path, BOOT, 1.0).save({}, {**probes, "old": Probe(NOW.timestamp() - 1e6)}, {}, NOW)
     kept = remembered(tmp_path, BOOT, 2.0).probes
     assert len(kept) == 1000 and "m0" in kept and "old" not in kept
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-MAX_BODY_BYTES = 4 << 20
+MAX_BODY_BYTES = 1 << 20
 _MAX_LINE = 4096
 _LARGEST = 1e18
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 SECTION = "agent_metrics"
 _METRICS_SECONDS = 5.0
+_ALL_METRICS_SECONDS = 15.0
+"""For one agent, and for all: who tells slowly may cost its own figures, and not what is known of the others."""
 _REMEMBERED = timedelta(hours=48)
 _MAX_TOLD = 200
 _AT_ONCE = 64
@@ -70,7 +73,11 @@ def _own_figures(
     owns: dict[str, Own] = {}
     why: dict[str, str] = {}
     asked = [one for one in readings if one.url and one.probe and one.probe.status is not None]
+    deadline = time.monotonic() + _ALL_METRICS_SECONDS
     for start in range(0, len(asked), _AT_ONCE):
+        if time.monotonic() > deadline:
+            why |= dict.fromkeys((one.agent.name for one in asked[start:]), "no time was left to ask")
+            break
         for reading, found in _asked(clients, asked[start : start + _AT_ONCE], path):
             if isinstance(found, Own):
                 owns[reading.agent.name] = found
@@ -134,7 +141,7 @@ def _section(
             "state": reading.state.value,
             "detail": reading.detail,
             **{f.kind.name.removeprefix("agent_"): f.value for f in figures if f.labels == (name,)},
-            **({"own_figures": f"not understood: {why[name]}"} if name in why else {}),
+            **({"own_figures": f"not known: {why[name]}"} if name in why else {}),
         }
 
     ill_first = sorted(readings, key=lambda reading: (reading.healthy, reading.agent.name))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from jobs.clients.errors import ClientError
 from jobs.core.side_by_side import side_by_side
 from jobs.performance import series
-from jobs.performance.sampling.families import figure_of
+from jobs.performance.sampling.families import figure_of, shown
 from jobs.performance.sampling.part import Part, Rates, Reading, per_second, two_readings
 from jobs.performance.sampling.sampled import Gap
 from jobs.performance.series import Figure, Kind
@@ -145,10 +145,10 @@ def _gaps(left_out: int, not_measured: int, not_inspected: int) -> Iterable[Gap]
 
 
 def _section(chosen: Sequence[Container], listed: Sequence[Container], figures: Sequence[Figure]) -> dict[str, Any]:
-    by_name: dict[str, dict[str, Any]] = {}
-    for container in chosen:
-        by_name[container.name] = {"state": container.state, "image": container.image}
+    by_name: dict[str, dict[str, Any]] = {
+        shown(container.name): {"state": container.state, "image": container.image} for container in chosen
+    }
     for figure in figures:
-        by_name.setdefault(figure.labels[0], {})[figure.kind.name.removeprefix("container_")] = figure.value
+        by_name[figure.labels[0]][figure.kind.name.removeprefix("container_")] = figure.value
     running = sum(container.state == "running" for container in listed)
     return {"total": len(listed), "running": running, "containers": by_name}

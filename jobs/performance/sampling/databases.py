@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from jobs.clients.errors import ClientError
 from jobs.core.redis import parse_figures
 from jobs.performance import series
-from jobs.performance.sampling.families import figure_of
+from jobs.performance.sampling.families import figure_of, shown
 from jobs.performance.sampling.part import Part, Reading, grown, per_second
 from jobs.performance.sampling.sampled import Gap
 from jobs.performance.series import Figure
@@ -31,7 +31,8 @@ def postgres(clients: Clients, server: Postgres, before: Reading | None, slow_st
 
     with server.session() as session:
         found = read_server(session)
-    databases = _looked_after(found, server.wanted_databases)
+    looked_after = _looked_after(found, server.wanted_databases)
+    databases = looked_after[:_MAX_DATABASES]
     now = Reading(clients.host.uptime_seconds(), database_counters(databases))
     statements, gaps = _statements(server, databases, slow_statements)
     figures = [
@@ -45,7 +46,7 @@ def postgres(clients: Clients, server: Postgres, before: Reading | None, slow_st
     ]
     return Part(
         figures=tuple(figures),
-        gaps=tuple(gaps),
+        gaps=(*_not_there(server, found), *_too_many(server, len(looked_after)), *gaps),
         sections={SECTION: {"postgres": {server.name: _postgres_section(found, databases, figures, statements)}}},
         reading=now,
     )
@@ -53,7 +54,19 @@ def postgres(clients: Clients, server: Postgres, before: Reading | None, slow_st
 
 def _looked_after(server: Server, wanted: Sequence[str] | None) -> list[Database]:
     there = [one for one in server.databases if one.connectable and not one.template]
-    return [one for one in there if wanted is None or one.name in wanted][:_MAX_DATABASES]
+    return [one for one in there if wanted is None or one.name in wanted]
+
+
+def _not_there(server: Postgres, found: Server) -> Iterator[Gap]:
+    for name in server.wanted_databases or ():
+        if found.database(name) is None:
+            yield Gap(f"postgres/{server.name}", f"it has no database {name!r}; correct postgres.databases")
+
+
+def _too_many(server: Postgres, count: int) -> Iterator[Gap]:
+    if count > _MAX_DATABASES:
+        reason = f"{count - _MAX_DATABASES} of its {count} databases are not measured; name those in postgres.databases"
+        yield Gap(f"postgres/{server.name}", reason)
 
 
 def database_counters(databases: Sequence[Database]) -> dict[str, dict[str, float]]:
@@ -112,7 +125,7 @@ def _postgres_section(
     statements: Mapping[str, Sequence[Statement]],
 ) -> dict[str, Any]:
     def of(database: Database) -> dict[str, Any]:
-        mine = [figure for figure in figures if figure.labels[1:] == (database.name,)]
+        mine = [figure for figure in figures if figure.labels[1:] == (shown(database.name),)]
         slow = [
             {
                 "query": one.query,
@@ -129,7 +142,7 @@ def _postgres_section(
         "version": server.version,
         "connections": server.connections,
         "max_connections": server.max_connections,
-        "databases": {one.name: of(one) for one in databases},
+        "databases": {shown(one.name): of(one) for one in databases},
     }
 
 

@@ -72,10 +72,10 @@ def sample_of(figure: Figure) -> Sample | None:
 
 def figure_of(kind: Kind, value: float, *labels: str) -> Figure:
     """A figure; its labels are cut and cleaned, as names of containers, models and databases are other people's."""
-    return Figure(kind, value, tuple(_shown(label) for label in labels))
+    return Figure(kind, value, tuple(shown(label) for label in labels))
 
 
-def _shown(text: str) -> str:
-    """Printable, one line, at most 128 characters."""
+def shown(text: str) -> str:
+    """A name of other people's, printable, in one line of at most 128 characters."""
     cut = text if len(text) <= 128 else f"{text[:127]}…"
     return "".join(character if character.isprintable() else "\ufffd" for character in cut)

@@ -28,9 +28,9 @@ class _Reading(BaseModel):
 
 class _Probe(BaseModel):
     at: FiniteFloat
-    ok: bool
     first_token_seconds: FiniteFloat | None = None
     tokens_per_second: FiniteFloat | None = None
+    error: Annotated[str, Field(max_length=2000)] = ""
 
 
 class _Document(BaseModel):

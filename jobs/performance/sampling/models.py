@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from jobs.core.checks import sample
 from jobs.core.model import Finding, Sample, Severity
 from jobs.performance import series
 from jobs.performance.sampling import families
-from jobs.performance.sampling.families import figure_of
+from jobs.performance.sampling.families import figure_of, shown
 from jobs.performance.sampling.part import Part, Probe
 from jobs.performance.sampling.sampled import Gap
 from jobs.performance.sampling.settings import SamplingSettings
@@ -31,6 +31,8 @@ _MAX_MODELS = 50
 _LEAST_STAY_SECONDS = 10.0
 """A model that is about to be unloaded is left alone: our request might come too late, and load it again."""
 _FOREVER_SECONDS = 10 * 365 * 86400.0
+_MARGIN_SECONDS = 2.0
+_MAX_ERROR = 1000
 _LEAST_GPU_RATIO = 0.1
 _GPU_FALL = 0.5
 _LEAST_GPU_COUNT = 3
@@ -47,14 +49,22 @@ class Usual:
 
 @dataclass(frozen=True)
 class Seen:
-    """A loaded model, its last probe if there was one, what it usually does, and why its probe failed."""
+    """A loaded model, what it usually does, and its last probe if there was one; a `fresh` one was made just now."""
 
     model: Loaded
-    name: str
+    usual: Usual
     probe: Probe | None
     fresh: bool
-    usual: Usual
-    error: str = ""
+
+    @property
+    def name(self) -> str:
+        """Its name as figures and metrics have it."""
+        return shown(self.model.name)
+
+    @property
+    def error(self) -> str:
+        """Why its last probe failed, if it did."""
+        return self.probe.error if self.probe else ""
 
 
 def usual(settings: SamplingSettings, history: History, now: datetime) -> dict[str, Usual]:
@@ -85,15 +95,19 @@ def measure(
 
     Raises Absent or ClientError as the client.
     """
-    deadline = time.monotonic() + settings.sample_deadline_seconds - 2
-    loaded = _distinct(clients.ollama.running())[:_MAX_MODELS]
-    seen = []
-    for model in sorted(loaded, key=lambda model: _last(probes, model)):
-        due = may_probe and is_due(model, probes.get(shown(model)), settings.model_probe_interval_seconds, now)
+    deadline = time.monotonic() + settings.sample_deadline_seconds - _MARGIN_SECONDS
+
+    def look(model: Loaded) -> Seen:
+        last, usual = probes.get(shown(model.name)), usually.get(shown(model.name), Usual())
         left = min(settings.model_probe_timeout_seconds, deadline - time.monotonic())
-        probe, error = _probed(clients, model, now, left) if due and left > 0 else (probes.get(shown(model)), "")
-        seen.append(Seen(model, shown(model), probe, due and left > 0, usually.get(shown(model), Usual()), error))
-    seen.sort(key=lambda one: one.name)
+        due = is_due(model, last, settings.model_probe_interval_seconds, now)
+        if not may_probe or not due or left <= 0:
+            return Seen(model, usual, last if _still_counts(last, settings, now) else None, fresh=False)
+        return Seen(model, usual, _probed(clients, model, now, left), fresh=True)
+
+    loaded = {shown(model.name): model for model in clients.ollama.running() if model.name}
+    longest_ago_first = sorted(loaded, key=lambda name: probes[name].at if name in probes else 0.0)
+    seen = sorted((look(loaded[name]) for name in longest_ago_first[:_MAX_MODELS]), key=lambda one: one.name)
     return Part(
         figures=tuple(figure for one in seen for figure in model_figures(one)),
         samples=tuple(made for one in seen for made in model_samples(one)),
@@ -104,18 +118,9 @@ def measure(
     )
 
 
-def shown(model: Loaded) -> str:
-    """The model's name as figures and metrics have it."""
-    return figure_of(series.MODEL_GPU, 0.0, model.name).labels[0]
-
-
-def _distinct(models: Iterable[Loaded]) -> list[Loaded]:
-    return list({shown(model): model for model in models if model.name}.values())
-
-
-def _last(probes: Mapping[str, Probe], model: Loaded) -> float:
-    probe = probes.get(shown(model))
-    return probe.at if probe else 0.0
+def _still_counts(last: Probe | None, settings: SamplingSettings, now: datetime) -> bool:
+    """Whether a probe says anything of now: one that was put off once does, one of yesterday does not."""
+    return last is not None and 0 <= now.timestamp() - last.at <= 2 * settings.model_probe_interval_seconds
 
 
 def is_due(model: Loaded, last: Probe | None, interval_seconds: float, now: datetime) -> bool:
@@ -138,13 +143,13 @@ def stay_seconds(model: Loaded, now: datetime) -> int:
     return FOREVER if left > _FOREVER_SECONDS else max(0, math.floor(left))
 
 
-def _probed(clients: Clients, model: Loaded, now: datetime, timeout_seconds: float) -> tuple[Probe, str]:
-    """The probe, and why it failed, if it did. A failed one is made, too: a stuck server is not asked on and on."""
+def _probed(clients: Clients, model: Loaded, now: datetime, timeout_seconds: float) -> Probe:
+    """A probe that fails is made, too: a stuck server is not asked on and on."""
     try:
         made = clients.ollama.probe(model.name, stay_seconds(model, now), timeout_seconds)
     except ClientError as error:
-        return Probe(now.timestamp(), ok=False), str(error)
-    return Probe(now.timestamp(), True, made.first_token_seconds, made.tokens_per_second), ""
+        return Probe(now.timestamp(), error=str(error)[:_MAX_ERROR])
+    return Probe(now.timestamp(), made.first_token_seconds, made.tokens_per_second)
 
 
 def model_figures(seen: Seen) -> list[Figure]:
@@ -168,7 +173,7 @@ def model_samples(seen: Seen) -> list[Sample]:
         families.FIRST_TOKEN_BASELINE: first_token_ratio(seen),
     }
     if probe is not None:
-        values[families.PROBE_SUCCESS] = float(probe.ok)
+        values[families.PROBE_SUCCESS] = float(not probe.error)
         if not seen.fresh:
             values[families.OF_KIND[series.MODEL_FIRST_TOKEN]] = probe.first_token_seconds
             values[families.OF_KIND[series.MODEL_SPEED]] = probe.tokens_per_second

@@ -30,12 +30,12 @@ class Reading:
 
 @dataclass(frozen=True)
 class Probe:
-    """How a model last generated: when (Unix time), and how fast; None is what could not be told."""
+    """How a model last generated: when (Unix time), and how fast (None: not told); or with which error it did not."""
 
     at: float
-    ok: bool
     first_token_seconds: float | None = None
     tokens_per_second: float | None = None
+    error: str = ""
 
 
 @dataclass(frozen=True)
