@@ -13,6 +13,7 @@ from exporter.dispatcher import Dispatcher, Progress
 from exporter.plan import cadences_of, max_run_seconds, stale_after_seconds
 from exporter.record import Record
 from exporter.replay import replayed_metrics
+from exporter.retention import may_remove
 from exporter.runner import Runner
 from exporter.scheduler import Scheduler
 from exporter.store import Store, StoreError
@@ -128,8 +129,17 @@ class Daemon:
         if self._clock.monotonic() >= self._next_upkeep:
             self._next_upkeep = self._clock.monotonic() + UPKEEP_SECONDS
             self._tidy()
-            days = self.configuration.settings.runs.ledger_retention_days
-            self._store.prune(self._clock.now(), timedelta(days=days))
+            self._prune()
+
+    def _prune(self) -> None:
+        settings, now = self.configuration.settings, self._clock.now()
+        try:
+            may = may_remove(settings.base_dir, "ledger", now)
+        except OSError as error:
+            logger.warning("the ledger is not pruned", extra={"file": error.filename, "reason": error.strerror})
+            return
+        if may:
+            self._store.prune(now, timedelta(days=settings.runs.ledger_retention_days))
 
     def _tidy(self) -> None:
         """Account for runs and files that a kill has cut off."""

@@ -22,6 +22,7 @@ from exporter.process import MAX_ANSWER_BYTES, End, Exit, RunProcess
 from exporter.record import Record
 from exporter.redaction import Redactor
 from exporter.reports import prune_reports, write_report
+from exporter.retention import may_remove
 from exporter.store import Store, StoreError
 from jobs.core.job import Job
 from jobs.core.model import Outcome, Request, Result
@@ -237,7 +238,7 @@ class Runner:
         settings = self.configuration.settings
         try:
             report = write_report(record, job, settings.base_dir, log_lines)
-            if report:
+            if report and may_remove(settings.base_dir, f"reports-{job.name}", record.finished):
                 prune_reports(job, settings.base_dir, settings.reports, record.finished)
         except OSError as error:
             reason = f"the report could not be written: {error.filename}: {error.strerror}"
