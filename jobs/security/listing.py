@@ -29,9 +29,9 @@ class Listing:
     left_out: int
 
 
-def listing(scan: Scan, max_listed: int = MAX_LISTED, max_bytes: int = MAX_LISTED_BYTES) -> Listing:
+def listing(scan: Scan) -> Listing:
     """What of a scan is written down: open findings go before accepted ones, and those before fixed ones."""
-    room = _Room(max_listed, max_bytes)
+    room = _Room(MAX_LISTED, MAX_LISTED_BYTES)
     opened = room.take((one, one.known) for one in scan.open)
     accepted = room.take(((one, entry), one.known) for one, entry in scan.judged.accepted)
     fixed = room.take((known, known) for known in scan.compared.fixed)

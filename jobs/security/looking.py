@@ -19,8 +19,8 @@ from jobs.security.texts import counted, plain_line
 if TYPE_CHECKING:
     from jobs.clients import Clients
 
-GRACE_SECONDS = 5.0
-"""So long after its time a scanner may still come to its end by itself; then it is left behind."""
+_GRACE_SECONDS = 5.0
+"""So long after its time (half as long again, if that is less) a scanner may still end; then it is left behind."""
 
 
 class State(StrEnum):
@@ -53,11 +53,8 @@ class Looked:
 class Looking:
     """One scan's looking."""
 
-    def __init__(
-        self, settings: Settings, clients: Clients, *, full: bool, dry_run: bool, grace_seconds: float = GRACE_SECONDS
-    ) -> None:
+    def __init__(self, settings: Settings, clients: Clients, *, full: bool, dry_run: bool) -> None:
         self._settings, self._clients, self._full, self._dry_run = settings, clients, full, dry_run
-        self._grace_seconds = grace_seconds
         self._monotonic = clients.clock.monotonic
         self._deadline = self._monotonic() + settings.max_scan_seconds
 
@@ -70,7 +67,9 @@ class Looking:
             waiting.put(scanner)
         ended: queue.SimpleQueue[Looked] = queue.SimpleQueue()
         workers = [partial(self._work, waiting, ended)] * min(len(due), self._settings.parallel_scanners)
-        for worker in side_by_side(workers, self._settings.max_scan_seconds + 2 * self._grace_seconds, self._monotonic):
+        # Each of them ends with its last scanner's time; the limit here is for what cannot be.
+        limit_seconds = self._settings.max_scan_seconds + 2 * _GRACE_SECONDS
+        for worker in side_by_side(workers, limit_seconds, self._monotonic):
             if worker.error is not None:
                 raise worker.error
         while not ended.empty():
@@ -109,7 +108,8 @@ class Looking:
             dry_run=self._dry_run,
         )
         task: Callable[[], None] = partial(scanner.scan, look)
-        end = next(side_by_side([task], limit_seconds + self._grace_seconds, self._monotonic), None)
+        grace_seconds = min(_GRACE_SECONDS, limit_seconds / 2)
+        end = next(side_by_side([task], limit_seconds + grace_seconds, self._monotonic), None)
         return _concluded(scanner, look.so_far(), end, limit_seconds)
 
     def _tell(self, looked: Looked, waiting: int) -> None:

@@ -223,7 +223,7 @@ def _charts(scans: Sequence[PastScan]) -> Iterator[LineChart]:
         points: list[tuple[datetime, float | None]] = [(one.at, v) for one, v in zip(scans, values, strict=True)]
         return Line(name, tuple(points))
 
-    yield LineChart("Security score", "points", (line("score", [one.score for one in scans]),))
+    yield LineChart("Security score", "count", (line("score", [one.score for one in scans]),))
     severities = (Severity.CRITICAL, Severity.HIGH, Severity.MEDIUM)
     lines = tuple(line(severity, [one.counts.get(severity, 0) for one in scans]) for severity in severities)
-    yield LineChart("Open findings by severity", "findings", lines)
+    yield LineChart("Open findings by severity", "count", lines)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
@@ -17,6 +18,8 @@ from jobs.security.scan import Scan
 from jobs.security.scanner import Area, Weakness
 from jobs.security.settings import AcceptedRisk
 from jobs.security.standing import Found, Standing
+
+MAX_DETAILS_BYTES = 256 << 10
 
 
 def report(scan: Scan, listed: Listing) -> dict[str, Any]:
@@ -84,8 +87,19 @@ def _scanner(scan: Scan, one: Looked) -> dict[str, Any]:
         "seconds": None if one.seconds is None else round(one.seconds, 3),
         "last_success": _time(last) if last else None,
         "last_success_age_days": _days(last, scan.began) if last and one.state is not State.OK else None,
-        "details": one.seen.details,
+        "details": _details(one),
     }
+
+
+def _details(one: Looked) -> Any:
+    """What a scanner tells of itself as plain JSON: figures that are none, and values that JSON has not, do no harm."""
+    try:
+        text = json.dumps(one.seen.details, default=str)
+    except (ValueError, TypeError, RecursionError):
+        return "they cannot be written down"
+    if len(text) > MAX_DETAILS_BYTES:
+        return f"they are longer than {MAX_DETAILS_BYTES} bytes"
+    return json.loads(text, parse_constant=lambda _: None)
 
 
 def _found(one: Found) -> dict[str, Any]:

@@ -117,8 +117,10 @@ class Seen:
 
 
 def _about(place: str, weakness: Weakness) -> bool:
-    path, below = weakness.path, f"{place.rstrip('/')}/"
-    return weakness.subject.startswith(place) or path == place or path.startswith(below)
+    if not place.startswith("/"):
+        return weakness.subject.startswith(place)
+    below = f"{place.rstrip('/')}/"
+    return any(name == place or name.startswith(below) for name in (weakness.path, weakness.subject))
 
 
 class Look:

@@ -1,0 +1,479 @@
+"""What a scan amounts to: score and risk, what is new and what is fixed, what is accepted, what is unknown."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from jobs.clients.errors import Absent, ClientError
+from jobs.core.model import Request, Result
+from jobs.security import scanner as scanner_module
+from jobs.security.memory import Memory
+from jobs.security.scanner import Area, Look, OutOfTime, Scanner
+from jobs.security.settings import FULL, Settings
+from jobs.security_scan import JOB, run
+from tests.services.security_runs import (
+    SecurityRuns,
+    fixed,
+    reported,
+    scanner,
+    standings,
+    values,
+    weakness,
+    weaknesses,
+)
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> SecurityRuns:
+    return SecurityRuns(tmp_path)
+
+
+def deductions(result: Result) -> dict[str, float]:
+    return {one.reason: one.points for one in result.deductions}
+
+
+def kinds(result: Result) -> set[tuple[str, str]]:
+    return {(one.kind, one.subject) for one in result.findings}
+
+
+# --- score and risk ---
+
+
+@pytest.mark.parametrize(
+    ("found", "score", "risk"),
+    [
+        ({}, 100, "LOW"),
+        ({"low": 50, "info": 3}, 100, "LOW"),
+        ({"medium": 10}, 70, "LOW"),
+        ({"medium": 11}, 67, "MEDIUM"),
+        ({"high": 1}, 90, "MEDIUM"),
+        ({"high": 5}, 50, "MEDIUM"),
+        ({"high": 6}, 40, "HIGH"),
+        ({"critical": 1}, 75, "CRITICAL"),
+        ({"critical": 1, "high": 1, "medium": 1}, 62, "CRITICAL"),
+        ({"critical": 5, "high": 9}, 0, "CRITICAL"),
+    ],
+    ids=str,
+)
+def test_score_and_risk_follow_the_findings(runs: SecurityRuns, found: dict[str, int], score: float, risk: str) -> None:
+    told = [one for severity, count in found.items() for one in weaknesses(severity, count)]
+    result = runs.scan(scanner(told=told), severity_threshold="info")
+    assert (result.score, result.status) == (score, risk)
+    assert result.verdict == ["LOW", "MEDIUM", "HIGH", "CRITICAL"].index(risk)
+    assert values(result, "score") == {(): score}
+    assert values(result, "risk")[(risk.lower(),)] == 1
+    points = {"critical": 25, "high": 10, "medium": 3}
+    assert deductions(result) == {f"{s}_findings": points[s] * n for s, n in found.items() if s in points}
+
+
+def test_a_default_password_and_a_scanner_that_failed_are_no_low_risk(runs: SecurityRuns) -> None:
+    password = scanner("passwords", [weakness("default_password", "postgres", "critical")], area=Area.CONFIGURATION)
+    failed = scanner("trivy", area=Area.CONTAINERS, raises=ClientError("trivy ended with 1"))
+    result = runs.scan(password, failed)
+    assert (result.status, result.verdict, result.score) == ("CRITICAL", 3, 65)
+    assert deductions(result) == {"critical_findings": 25, "scanner_trivy_unknown": 10}
+
+
+UNKNOWN: dict[str, dict[str, Any]] = {
+    "failed": {"raises": ClientError("trivy ended with 1: no such image")},
+    "not installed": {"raises": Absent("trivy is not installed, or not in PATH")},
+    "out of time": {"raises": OutOfTime("its time was over")},
+    "saw nothing": {"scanned": 0},
+    "faulty": {"raises": KeyError("hunter2")},
+    "out of memory": {"raises": MemoryError()},
+    "too deep": {"raises": RecursionError("deep")},
+}
+
+
+@pytest.mark.parametrize("how", UNKNOWN)
+def test_a_scanner_that_did_not_look_is_unknown_costs_and_is_never_low(runs: SecurityRuns, how: str) -> None:
+    result = runs.scan(scanner("trivy", area=Area.CONTAINERS, **UNKNOWN[how]), scanner("other"))
+    assert (result.status, result.verdict, result.score) == ("MEDIUM", 1, 90)
+    assert ("scanner_unknown", "scanner/trivy") in kinds(result)
+    assert "trivy unknown" in result.summary
+    assert values(result, "scanner_success") == {("trivy", "containers"): 0, ("other", "filesystem"): 1}
+    # Nobody has counted: the series are absent, not 0.
+    assert {area for area, _ in values(result, "findings")} == {"filesystem"}
+    assert ("trivy",) not in values(result, "scanner_last_success_timestamp_seconds")
+    assert result.report is not None
+    assert result.report["results"]["containers"]["counts"] is None
+    assert result.report["summary"]["scanners"]["unknown"] == ["trivy"]
+
+
+def test_a_fault_of_a_scanner_is_told_by_kind_and_place_without_its_text(runs: SecurityRuns) -> None:
+    def fault(look: Look) -> None:
+        Settings.model_validate({"accepted_risks": [{"rule": "hunter2"}]})
+
+    result = runs.scan(scanner(then=fault))
+    (told,) = [one for one in result.findings if one.kind == "scanner_unknown"]
+    assert "it failed by ValidationError at" in told.message
+    assert "report it" in told.remedy
+    assert "hunter2" not in result.model_dump_json()
+
+
+def test_what_a_scanner_told_before_it_failed_is_kept(runs: SecurityRuns) -> None:
+    result = runs.scan(scanner(told=[weakness(severity="critical")], raises=ClientError("gone")))
+    assert (result.status, standings(result)) == ("CRITICAL", {"thing": "new"})
+
+
+def test_a_scanner_that_hangs_is_left_behind_and_what_it_told_is_kept(runs: SecurityRuns) -> None:
+    never = threading.Event()
+    hanging = scanner("hanging", [weakness(subject="first")], then=lambda look: never.wait(60) and None)
+    result = runs.scan(hanging, scanner("other", [weakness(subject="second")]), max_scanner_seconds=1)
+    never.set()
+    assert standings(result) == {"first": "new", "second": "new"}
+    assert deductions(result)["scanner_hanging_unknown"] == 10
+    assert ("hanging",) not in values(result, "scanner_duration_seconds")
+
+
+def test_a_scan_whose_time_is_over_names_the_scanners_it_did_not_reach(runs: SecurityRuns) -> None:
+    def until_the_end(look: Look) -> None:
+        while True:
+            look.go_on()
+            threading.Event().wait(0.01)
+
+    late = scanner("late", [weakness()])
+    result = runs.scan(scanner("long", then=until_the_end), late, max_scan_seconds=1, parallel_scanners=1)
+    assert deductions(result) == {"scanner_long_unknown": 10, "scanner_late_unknown": 10}
+    (told,) = [one for one in result.findings if one.subject == "scanner/late"]
+    assert "before its turn" in told.message
+
+
+def test_scanners_run_side_by_side_no_more_than_they_may(runs: SecurityRuns) -> None:
+    together, running, most = threading.Barrier(2, timeout=20), [0], [0]
+
+    def meet(look: Look) -> None:
+        running[0] += 1
+        most[0] = max(most[0], running[0])
+        together.wait()
+        running[0] -= 1
+
+    result = runs.scan(*(scanner(f"s{number}", then=meet) for number in range(6)))
+    assert (result.status, most[0] <= 2) == ("LOW", True)
+
+
+def test_a_scanner_that_missed_something_is_through_in_part_and_costs_less(runs: SecurityRuns) -> None:
+    result = runs.scan(scanner(missed=[("/root/x: permission denied",), ("/root/y: permission denied",)]))
+    assert (result.status, result.score, deductions(result)) == ("LOW", 97, {"scanner_trial_partial": 3})
+    (told,) = result.findings
+    assert (told.kind, told.severity) == ("scanner_partial", "low")
+    assert told.message == "it has not seen everything: /root/x: permission denied; and 1 more"
+    assert values(result, "scanner_missed") == {("trial",): 2}
+    assert values(result, "scanner_success") == {("trial", "filesystem"): 1}
+
+
+def test_a_scanner_without_end_is_capped_and_keeps_the_worst(
+    runs: SecurityRuns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scanner_module, "MAX_WEAKNESSES", 20)
+    monkeypatch.setattr(scanner_module, "MAX_MISSED", 5)
+    told = [*weaknesses("medium", 70), *weaknesses("critical", 3)]
+    result = runs.scan(scanner(told=told, missed=[(f"{number}", "x") for number in range(9)]))
+    assert result.report is not None
+    assert result.report["summary"]["vulnerability_summary"]["critical"] == 3
+    assert result.report["summary"]["vulnerability_summary"]["total"] == 20
+    (one,) = result.report["results"]["filesystem"]["scanners"]
+    assert (one["found"], one["state"]) == (73, "partial")
+    assert one["missed"][-2:] == ["4 more things were missed", "53 findings beyond the worst 20 are left out"]
+
+
+# --- what is not asked to look ---
+
+
+def test_an_area_that_is_switched_off_is_named_and_costs_nothing(runs: SecurityRuns) -> None:
+    result = runs.scan(scanner("files"), scanner("ports", area=Area.NETWORK), network={"enabled": False})
+    assert (result.status, result.score) == ("LOW", 100)
+    assert result.report is not None
+    assert result.report["summary"]["scanners"]["off"] == ["ports"]
+    assert {area for area, _ in values(result, "findings")} == {"filesystem"}
+    assert ("ports", "network") not in values(result, "scanner_success")
+
+
+def test_a_scanner_can_be_switched_off_by_a_setting_of_its_own(runs: SecurityRuns) -> None:
+    result = runs.scan(scanner("files"), scanner("trivy", enabled=lambda settings: settings.sarif), sarif=False)
+    assert result.report is not None
+    assert result.report["summary"]["scanners"]["off"] == ["trivy"]
+
+
+def test_with_everything_switched_off_nothing_is_known(runs: SecurityRuns) -> None:
+    result = runs.scan(scanner(), filesystem={"enabled": False})
+    assert (result.status, kinds(result)) == ("MEDIUM", {("nothing_scanned", "scan")})
+
+
+def test_findings_of_a_scanner_that_is_off_sleep_and_are_no_news_later(runs: SecurityRuns) -> None:
+    runs.scan(scanner(told=[weakness()]))
+    assert standings(runs.scan(scanner(), filesystem={"enabled": False})) == {}
+    assert standings(runs.scan(scanner(told=[weakness()]))) == {"thing": "known"}
+
+
+def test_a_scanner_of_full_scans_is_left_out_of_a_standard_one_with_its_findings_carried_over(
+    runs: SecurityRuns,
+) -> None:
+    deep = scanner("deep", [weakness(subject="old", severity="critical")], area=Area.CODE, full_only=True)
+    first = runs.scan(deep, scanner())
+    assert "code" not in {area for area, _ in values(first, "findings")}
+    runs.scan(deep, scanner(), mode=FULL)
+    result = runs.scan(deep, scanner())
+    assert (standings(result), result.status) == ({"old": "unseen"}, "CRITICAL")
+    carried = reported(result)["weak old"]
+    assert (carried["not_looked_at"], carried["last_seen"][:10]) == ("only a full scan looks there", "2026-03-03")
+    assert values(result, "findings")[("code", "critical")] == 1
+    assert values(result, "scanner_success")[("deep", "code")] == 1
+    assert values(result, "unseen_findings") == {(): 1}
+    assert fixed(runs.scan(scanner("deep", area=Area.CODE, full_only=True), scanner(), mode=FULL)) == ["old"]
+
+
+# --- from run to run ---
+
+
+def test_new_known_and_fixed_are_told_apart(runs: SecurityRuns) -> None:
+    runs.scan(scanner(told=[weakness(subject="a"), weakness(subject="b", severity="critical")]))
+    result = runs.scan(scanner(told=[weakness(subject="b", severity="critical"), weakness(subject="c")]))
+    assert standings(result) == {"b": "known", "c": "new"}
+    assert fixed(result) == ["a"]
+    assert reported(result)["weak b"]["first_seen"] == "2026-03-02T01:00:00+00:00"
+    assert values(result, "new_findings") == {("critical",): 0, ("high",): 1} | {
+        (one,): 0 for one in ("info", "low", "medium")
+    }
+    assert values(result, "fixed_findings") == {(): 1}
+    messages = {one.subject: one.message for one in result.findings}
+    assert messages == {"b": "it is weak (known since 2026-03-02)", "c": "it is weak (new)"}
+
+
+def test_line_message_and_severity_may_change_without_making_it_another(runs: SecurityRuns) -> None:
+    runs.scan(scanner(told=[weakness(line=3, message="was")]))
+    result = runs.scan(scanner(told=[weakness(line=9, message="is", severity="critical")]))
+    assert (standings(result), fixed(result), result.status) == ({"thing": "known"}, [], "CRITICAL")
+
+
+def test_what_two_scanners_tell_of_one_thing_is_one_finding_with_the_worse_severity(runs: SecurityRuns) -> None:
+    result = runs.scan(scanner("a", [weakness(severity="medium")]), scanner("b", [weakness(severity="high")]))
+    assert deductions(result) == {"high_findings": 10}
+
+
+@pytest.mark.parametrize("how", UNKNOWN)
+def test_nothing_is_fixed_while_its_scanner_is_unknown(runs: SecurityRuns, how: str) -> None:
+    runs.scan(scanner(told=[weakness()]))
+    result = runs.scan(scanner(**UNKNOWN[how]))
+    assert (standings(result), fixed(result)) == ({"thing": "unseen"}, [])
+    assert deductions(result) == {"high_findings": 10, "scanner_trial_unknown": 10}
+    (told,) = [one for one in result.findings if one.subject == "thing"]
+    assert "not looked at this time: trial is unknown this time" in told.message
+    assert fixed(runs.scan(scanner())) == ["thing"]
+
+
+@pytest.mark.parametrize(
+    ("missed", "kept"),
+    [
+        (("something",), {"/a/x", "/ab/x", "image/web:1"}),
+        (("/a: permission denied", "/a"), {"/a/x"}),
+        (("/a/: permission denied", "/a/"), {"/a/x"}),
+        (("web: no answer", "image/web"), {"image/web:1"}),
+        (("/etc: permission denied", "/etc"), set()),
+    ],
+    ids=str,
+)
+def test_in_part_only_what_was_missed_is_not_fixed(runs: SecurityRuns, missed: tuple[str, ...], kept: set[str]) -> None:
+    there = [weakness(subject=path, path=path) for path in ("/a/x", "/ab/x")]
+    runs.scan(scanner(told=[*there, weakness(subject="image/web:1")]))
+    result = runs.scan(scanner(missed=[missed]))
+    assert set(standings(result)) == kept
+    assert set(fixed(result)) == {"/a/x", "/ab/x", "image/web:1"} - kept
+
+
+def test_what_only_a_full_scan_has_seen_is_not_fixed_by_a_standard_one(runs: SecurityRuns) -> None:
+    here, there = weakness(subject="here"), weakness(subject="there")
+    runs.scan(scanner(told=[here]))
+    runs.scan(scanner(told=[here, there]), mode=FULL)
+    result = runs.scan(scanner())
+    assert (standings(result), fixed(result)) == ({"there": "unseen"}, ["here"])
+    assert fixed(runs.scan(scanner(), mode=FULL)) == ["there"]
+
+
+def test_a_finding_that_falls_below_the_threshold_is_neither_listed_nor_fixed(runs: SecurityRuns) -> None:
+    runs.scan(scanner(told=[weakness("a", severity="medium"), weakness("b", severity="low")]), severity_threshold="low")
+    result = runs.scan(scanner(told=[weakness("a", severity="medium")]), severity_threshold="high")
+    assert (reported(result), fixed(result), result.score) == ({}, [], 100)
+    assert result.report is not None
+    assert result.report["scan_info"]["left_out_below_threshold"] == {"medium": 1}
+
+
+@pytest.mark.parametrize("days", [-400, 400], ids=["back", "forward"])
+def test_a_clock_that_was_set_makes_no_nonsense(runs: SecurityRuns, days: int) -> None:
+    runs.scan(scanner(told=[weakness()]), days=days)
+    second = runs.scan(scanner(told=[weakness()]))
+    runs.clock.wall -= timedelta(days=days)
+    third = runs.scan(scanner(told=[weakness()]))
+    for result, at in ((second, runs.clock.wall), (third, runs.clock.wall)):
+        assert standings(result) == {"thing": "known"}
+        one = reported(result)["weak thing"]
+        assert one["first_seen"] <= one["last_seen"] <= max(at + timedelta(days=500), at).isoformat()
+    memory = Memory.model_validate_json(runs.memory.read_bytes())
+    assert [scan.at for scan in memory.scans] == sorted(scan.at for scan in memory.scans)
+    assert all(scan.at <= runs.clock.wall for scan in memory.scans)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"[" * 100_000, b'{"version": 2}', b"\xff", b'{"known": [{"area": "moon"}]}', b"null"],
+    ids=["empty", "cut", "deep", "version", "bytes", "values", "null"],
+)
+def test_a_memory_that_makes_no_sense_is_put_aside_and_said_so(runs: SecurityRuns, content: bytes) -> None:
+    runs.memory.parent.mkdir(parents=True)
+    runs.memory.write_bytes(content)
+    result = runs.scan(scanner(told=[weakness()]))
+    assert ("memory_lost", "scan/memory") in kinds(result)
+    aside = list(runs.memory.parent.glob("findings.json.corrupt-*"))
+    assert [file.read_bytes() for file in aside] == [content]
+    assert standings(runs.scan(scanner(told=[weakness()]))) == {"thing": "known"}
+
+
+def test_a_link_in_place_of_the_memory_is_not_followed(runs: SecurityRuns, tmp_path: Path) -> None:
+    runs.memory.parent.mkdir(parents=True)
+    (tmp_path / "other").write_text("mine")
+    runs.memory.symlink_to(tmp_path / "other")
+    assert ("memory_lost", "scan/memory") in kinds(runs.scan(scanner()))
+    assert (tmp_path / "other").read_text() == "mine"
+    assert runs.memory.is_file() and not runs.memory.is_symlink()
+
+
+def test_of_too_many_findings_the_mildest_are_forgotten_and_are_no_news_later(
+    runs: SecurityRuns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobs.security.memory.MAX_KNOWN", 4)
+    told = [*weaknesses("high", 3), *weaknesses("medium", 3)]
+    runs.scan(scanner(told=told))
+    result = runs.scan(scanner(told=[*told, *weaknesses("high", 4), *weaknesses("medium", 5)]))
+    assert {name for name, standing in standings(result).items() if standing == "new"} == {"high/3"}
+
+
+def test_a_dry_run_scans_and_writes_nothing(runs: SecurityRuns, tmp_path: Path) -> None:
+    runs.memory.parent.mkdir(parents=True)
+    runs.memory.write_bytes(b"{")
+    result = runs.scan(scanner(told=[weakness()]), dry_run=True)
+    assert (result.status, result.report, result.renderings) == ("MEDIUM", None, {})
+    assert ("weak", "thing") in kinds(result)
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["findings.json"]
+    assert runs.memory.read_bytes() == b"{"
+
+
+# --- accepted risks ---
+
+ACCEPTED = {"rule": "weak", "subject": "th*", "reason": "behind a wall", "until": "2026-03-03"}
+
+
+def test_an_accepted_risk_is_listed_apart_and_not_scored(runs: SecurityRuns) -> None:
+    result = runs.scan(scanner(told=[weakness(), weakness("strong")]), accepted_risks=[ACCEPTED])
+    assert result.score == 90
+    assert set(reported(result)) == {"strong thing"}
+    assert result.report is not None
+    (one,) = result.report["accepted_risks"]["findings"]
+    assert (one["rule"], one["reason"], one["until"]) == ("weak", "behind a wall", "2026-03-03")
+    assert values(result, "accepted_findings") == {(): 1}
+    assert values(result, "expired_acceptances") == {(): 0}
+    assert ("weak", "thing") not in kinds(result)
+
+
+def test_an_acceptance_holds_through_its_last_day_and_no_longer(runs: SecurityRuns) -> None:
+    scores = [runs.scan(scanner(told=[weakness()]), accepted_risks=[ACCEPTED]) for _ in range(3)]
+    assert [result.score for result in scores] == [100, 100, 90]
+    last = scores[-1]
+    assert standings(last) == {"thing": "known"}
+    messages = {one.kind: one.message for one in last.findings}
+    assert "accepted until 2026-03-03, which has passed" in messages["weak"]
+    assert "accepted until 2026-03-03, which has passed" in messages["acceptance_expired"]
+    assert values(last, "expired_acceptances") == {(): 1}
+
+
+def test_of_several_entries_one_that_holds_is_enough(runs: SecurityRuns) -> None:
+    entries = [ACCEPTED, {**ACCEPTED, "rule": "*", "until": "2027-01-01"}]
+    runs.clock.wall += timedelta(days=10)
+    result = runs.scan(scanner(told=[weakness()]), accepted_risks=entries)
+    assert (result.score, values(result, "expired_acceptances")) == (100, {(): 0})
+
+
+def test_an_acceptance_of_nothing_is_told(runs: SecurityRuns) -> None:
+    result = runs.scan(scanner(), accepted_risks=[ACCEPTED])
+    (told,) = result.findings
+    assert (told.kind, told.severity) == ("acceptance_unused", "info")
+    assert "weak of th*" in told.message
+
+
+def test_a_subject_with_brackets_can_be_accepted_as_it_is(runs: SecurityRuns) -> None:
+    entry = {**ACCEPTED, "rule": "open_port", "subject": "tcp/[::]:80"}
+    result = runs.scan(scanner(told=[weakness("open_port", "tcp/[::]:80")]), accepted_risks=[entry])
+    assert values(result, "accepted_findings") == {(): 1}
+
+
+@pytest.mark.parametrize(
+    ("entry", "place"),
+    [
+        ({**ACCEPTED, "reason": ""}, ("accepted_risks", 0, "reason")),
+        ({**ACCEPTED, "reason": " "}, ("accepted_risks", 0, "reason")),
+        ({**ACCEPTED, "until": "soon"}, ("accepted_risks", 0, "until")),
+        ({**ACCEPTED, "rule": ""}, ("accepted_risks", 0, "rule")),
+        ({"rule": "x", "reason": "y"}, ("accepted_risks", 0, "until")),
+        ({**ACCEPTED, "severity": "low"}, ("accepted_risks", 0, "severity")),
+        ({**ACCEPTED, "rule": "*", "subject": "*"}, ("accepted_risks", 0)),
+    ],
+    ids=["no-reason", "blank-reason", "no-date", "no-rule", "no-until", "unknown-key", "everything"],
+)
+def test_a_wrong_entry_is_refused_with_its_place(entry: dict[str, str], place: tuple[str | int, ...]) -> None:
+    with pytest.raises(ValidationError) as caught:
+        Settings.model_validate({"accepted_risks": [entry]})
+    assert caught.value.errors()[0]["loc"] == place
+
+
+# --- settings and the job ---
+
+
+@pytest.mark.parametrize("given", ["MEDIUM", "medium", "Medium"])
+def test_severity_and_format_are_understood_in_any_case(given: str) -> None:
+    settings = Settings.model_validate({"severity_threshold": given, "report_format": "BOTH"})
+    assert (settings.severity_threshold, settings.report_format) == ("medium", "both")
+
+
+def test_a_scan_must_end_before_its_run_is_killed() -> None:
+    with pytest.raises(ValidationError, match="max_scan_seconds: 5000 must be below max_run_seconds"):
+        Settings.model_validate({"max_scan_seconds": 5000})
+
+
+def test_the_job_keeps_what_was_promised() -> None:
+    assert [cadence.mode for cadence in JOB.cadences] == ["standard", "full"]
+    assert JOB.report is not None
+    assert (JOB.report.link, JOB.report.renderings) == (
+        "reports/security/latest_security_report.json",
+        (".html", ".sarif"),
+    )
+    assert JOB.score_name == "security"
+
+
+def test_a_target_is_refused(runs: SecurityRuns) -> None:
+    with pytest.raises(Exception, match="takes no target"):
+        run(Settings(), None, Request(task="security-scan", target="x"))  # type: ignore[arg-type]
+
+
+def test_a_scanners_database_has_its_age(runs: SecurityRuns) -> None:
+    def tell(value: Any) -> Callable[[Look], None]:
+        return lambda look: look.detail("database_timestamp_seconds", value)
+
+    def database(of: Scanner) -> dict[tuple[str, ...], float]:
+        return values(runs.scan(of), "scanner_database_timestamp_seconds")
+
+    assert database(scanner(then=tell(1_772_000_000))) == {("trial",): 1_772_000_000}
+    for nonsense in ("yesterday", None, float("nan"), float("inf"), -5, True):
+        assert database(scanner(then=tell(nonsense))).get(("trial",), 1.0) == 1.0
+
+
+def test_the_memory_is_for_its_owner_alone(runs: SecurityRuns) -> None:
+    runs.scan(scanner(told=[weakness()]))
+    assert runs.memory.stat().st_mode & 0o777 == 0o600
+    assert json.loads(runs.memory.read_text())["version"] == 1
