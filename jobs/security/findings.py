@@ -24,7 +24,7 @@ def findings(scan: Scan) -> Iterator[Finding]:
         message, remedy = "no scanner is switched on: nothing was looked at", "see jobs.security_scan in the settings"
         yield Finding(kind="nothing_scanned", subject="scan", severity=Severity.MEDIUM, message=message, remedy=remedy)
     for problem in scan.problems:
-        yield Finding(kind="memory_lost", subject="scan/memory", severity=Severity.MEDIUM, message=problem)
+        yield Finding(kind="scan_problem", subject="scan", severity=Severity.MEDIUM, message=problem)
     yield from _of_acceptances(scan)
     lapsed = scan.judged.lapsed()
     yield from (_of_found(one, lapsed.get(one.known.identity)) for one in scan.open[:MAX_FINDINGS])

@@ -79,7 +79,7 @@ class Looking:
 
     def _unasked(self, scanner: Scanner) -> Looked | None:
         area = getattr(self._settings, scanner.area)
-        if not area.enabled or not scanner.enabled(self._settings):
+        if not area.enabled or scanner.name in self._settings.disabled_scanners:
             return Looked(scanner, State.OFF, Seen(scanner.unit), "switched off by the settings")
         if scanner.full_only and not self._full:
             return Looked(scanner, State.LEFT_OUT, Seen(scanner.unit), "only a full scan has it")
@@ -126,7 +126,7 @@ def _concluded(scanner: Scanner, seen: Seen, end: Finished | None, limit_seconds
     """What a scanner came to by how it ended."""
     seconds = end.seconds if end else None
     unknown = partial(Looked, scanner, State.UNKNOWN, seen, seconds=seconds)
-    off = f"if it is not wanted, switch it off: jobs.security_scan.{scanner.area}"
+    off = f"if it is not wanted, name {scanner.name} in jobs.security_scan.disabled_scanners"
     if end is None:
         more_time = "raise jobs.security_scan.max_scanner_seconds, or see what it waits for"
         return unknown(f"it had not ended {limit_seconds:.0f} s after it began, and was left behind", more_time)

@@ -28,7 +28,7 @@ from jobs.security.looking import Looked, State
 from jobs.security.memory import Known, PastScan
 from jobs.security.risk import Risk
 from jobs.security.scan import Scan
-from jobs.security.scanner import RANK, Area
+from jobs.security.scanner import RANK, Area, Weakness
 from jobs.security.settings import AcceptedRisk
 from jobs.security.standing import Found, Standing
 from jobs.security.texts import counted
@@ -73,9 +73,7 @@ def page(scan: Scan, listed: Listing) -> Page:
 
 def _sections(scan: Scan, listed: Listing) -> Iterator[Section]:
     yield Section("At a glance", (_facts(scan), *_warnings(scan, listed)))
-    new = [one for one in listed.open if one.standing is Standing.NEW]
-    intro = "" if scan.baseline else "Nothing is remembered of scans before: all findings are new."
-    yield Section("New since the last scan", (_table("New findings", new, {}, empty="Nothing is new."),), intro)
+    yield Section("New since the last scan", (_new(scan, listed),))
     yield Section("What to do first", (_recommendations(scan),))
     lapsed = scan.judged.lapsed()
     for area in Area:
@@ -89,7 +87,7 @@ def _sections(scan: Scan, listed: Listing) -> Iterator[Section]:
 
 def _facts(scan: Scan) -> Facts:
     before = scan.baseline
-    facts = [Fact("Risk", scan.risk.name, _RISK_TONES[scan.risk])]
+    facts = list[Fact]()
     for severity in (Severity.CRITICAL, Severity.HIGH, Severity.MEDIUM):
         count = scan.counts.get(severity, 0)
         note = f"{before.counts.get(severity, 0)} in the scan before" if before else ""
@@ -110,7 +108,7 @@ def _warnings(scan: Scan, listed: Listing) -> Iterator[Notices]:
         Notice(f"{one.scanner.name} is {_STATES[one.state][0]}", one.reason, one.remedy, _STATES[one.state][1])
         for one in scan.of_state(State.UNKNOWN, State.PARTIAL)
     ]
-    notices += [Notice("The memory of former scans", problem, tone=Tone.WARNING) for problem in scan.problems]
+    notices += [Notice("The scan itself", problem, tone=Tone.WARNING) for problem in scan.problems]
     below = scan.compared.below
     if total := sum(below.values()):
         parts = ", ".join(f"{below[severity]} {severity}" for severity in reversed(Severity) if below.get(severity))
@@ -121,6 +119,14 @@ def _warnings(scan: Scan, listed: Listing) -> Iterator[Notices]:
         notices.append(Notice("Too many findings", text, tone=Tone.WARNING))
     if notices:
         yield Notices(tuple(notices))
+
+
+def _new(scan: Scan, listed: Listing) -> Table | Notices:
+    if scan.baseline is None:
+        return Notices((), empty="Nothing is remembered of scans before: all findings below are new.")
+    new = [one for one in listed.open if one.standing is Standing.NEW]
+    rows = tuple(_cells(one.known) for one in new[:MAX_ROWS])
+    return Table(_capped("New findings", len(new)), _FINDING, rows, "Nothing is new.")
 
 
 def _area(scan: Scan, found: Sequence[Found], area: Area, lapsed: Mapping[str, AcceptedRisk]) -> Section:
@@ -144,7 +150,12 @@ def _cells(known: Known) -> tuple[Cell | str, ...]:
     line = f":{weakness.line}" if weakness.line else ""
     place = f" ({weakness.path}{line})" if weakness.path and weakness.path not in weakness.subject else ""
     severity = Cell(weakness.severity, _TONES[weakness.severity], RANK[weakness.severity])
-    return severity, weakness.rule, f"{weakness.subject}{place}", weakness.message, weakness.remedy
+    return severity, weakness.rule, f"{weakness.subject}{place}", _without_subject(weakness), weakness.remedy
+
+
+def _without_subject(weakness: Weakness) -> str:
+    """The message, without the subject that stands beside it."""
+    return weakness.message.removeprefix(weakness.subject).lstrip(":, ") or weakness.message
 
 
 def _since(one: Found, lapsed: Mapping[str, AcceptedRisk]) -> Cell:

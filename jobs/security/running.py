@@ -54,9 +54,17 @@ class Run:
             judged=judge(compared.found, self.settings.accepted_risks, now.date()),
             before=before,
             memory=before,
-            problems=[problem] if problem else [],
+            problems=[*filter(None, [problem]), *self._misnamed()],
         )
         return self._result(self._remember(scan))
+
+    def _misnamed(self) -> list[str]:
+        names = {scanner.name for scanner in self.scanners}
+        return [
+            f"disabled_scanners names {name!r}, and there is no such scanner (there are {', '.join(sorted(names))})"
+            for name in self.settings.disabled_scanners
+            if name not in names
+        ]
 
     def _remember(self, scan: Scan) -> Scan:
         """The scan with the memory that it leaves, and with what went wrong in writing it down."""

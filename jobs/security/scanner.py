@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 MAX_WEAKNESSES = 20_000
 """Of what one scanner finds so much is kept; the rest is counted, and the scanner is through only in part."""
 MAX_MISSED = 1000
+MAX_PLACES = 10_000
+"""Of more places than these that were missed it is only known that there are some: they may be anywhere."""
 RANK = {severity: rank for rank, severity in enumerate(Severity)}
 """How bad a severity is; more is worse."""
 
@@ -106,7 +108,7 @@ class Seen:
 
     def may_hide(self, weakness: Weakness) -> bool:
         """Whether a weakness may be there although it was not seen, as something was missed."""
-        return self.dropped > 0 or self.more_missed > 0 or any(_about(place, weakness) for place in self.places)
+        return self.dropped > 0 or any(_about(place, weakness) for place in self.places)
 
     def gaps(self) -> list[str]:
         """Everything that was missed, in words."""
@@ -145,18 +147,20 @@ class Look:
             if len(self._seen.weaknesses) >= 2 * MAX_WEAKNESSES:
                 self._seen.keep_the_worst()
 
-    def missed(self, what: str, about: str = "") -> None:
+    def missed(self, what: str, *about: str) -> None:
         """Something could not be looked at, and why: the scan is incomplete, and says so.
 
-        `about` is its path, or the beginning of its subjects: only what was found there before may still be there
-        unseen. Without it, that holds for everything.
+        `about` are its paths, or the beginnings of its subjects: only what was found there before may still be there
+        unseen. Without them, that holds for everything.
         """
         with self._lock:
             if len(self._seen.missed) < MAX_MISSED:
                 self._seen.missed.append(plain_line(what, 2000))
-                self._seen.places.add(plain_line(about, 4096))
             else:
                 self._seen.more_missed += 1
+            self._seen.places.update(plain_line(place, 4096) for place in about or ("",))
+            if len(self._seen.places) > MAX_PLACES:
+                self._seen.places = {""}
 
     def detail(self, name: str, value: Any) -> None:
         """Something for the report (JSON-like)."""
@@ -187,16 +191,11 @@ class Look:
             )
 
 
-def _always(settings: Settings) -> bool:
-    return True
-
-
 @dataclass(frozen=True)
 class Scanner:
     """One scanner: its name (`trivy`), area, what it counts (`images`) and the function that looks.
 
-    `full_only`: only a full scan has it; a standard one leaves it out, and says so. `enabled`: whether the settings
-    have it switched on, where its area is.
+    `full_only`: only a full scan has it; a standard one leaves it out, and says so.
     """
 
     name: str
@@ -205,4 +204,3 @@ class Scanner:
     unit: str
     scan: Callable[[Look], None]
     full_only: bool = False
-    enabled: Callable[[Settings], bool] = _always

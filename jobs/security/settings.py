@@ -56,6 +56,9 @@ class Settings(JobSettings):
     max_scanner_seconds: Annotated[float, Field(ge=1, le=86400)] = Field(
         1800, description="Limit of each scanner within that."
     )
+    disabled_scanners: tuple[Annotated[str, Field(min_length=1, max_length=64)], ...] = Field(
+        (), description="Scanners that are switched off, by their names in the report."
+    )
     parallel_scanners: int = Field(2, ge=1, le=16, description="Scanners that run side by side.")
     max_run_seconds: Annotated[float, Field(ge=1, le=86400)] = Field(4200, description="A run is killed after this.")
     max_memory_mb: int = Field(

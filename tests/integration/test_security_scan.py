@@ -163,7 +163,7 @@ def test_a_memory_that_cannot_be_written_is_told_and_the_scan_is_worth_it_all_th
     (tmp_path / "data/security").write_text("in the way")
     result = runs.scan(scanner(told=[weakness()]))
     assert standings(result) == {"thing": "new"}
-    (told,) = [one for one in result.findings if one.kind == "memory_lost"]
+    (told,) = [one for one in result.findings if one.kind == "scan_problem"]
     assert str(runs.memory) in told.message
 
 

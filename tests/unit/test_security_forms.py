@@ -258,6 +258,7 @@ def hostile() -> Scanner:
 def test_hostile_texts_come_out_as_text(
     runs: SecurityRuns, schema: jsonschema.Draft4Validator, pages: list[Page]
 ) -> None:
+    runs.scan(scanner())
     runs.scan(hostile(), mode=FULL)
     result = runs.scan(hostile(), report_format="both")
     assert "known" in {one["standing"] for one in reported(result).values()}

@@ -197,10 +197,12 @@ def test_an_area_that_is_switched_off_is_named_and_costs_nothing(runs: SecurityR
     assert ("ports", "network") not in values(result, "scanner_success")
 
 
-def test_a_scanner_can_be_switched_off_by_a_setting_of_its_own(runs: SecurityRuns) -> None:
-    result = runs.scan(scanner("files"), scanner("trivy", enabled=lambda settings: settings.sarif), sarif=False)
+def test_a_scanner_can_be_switched_off_by_its_name_and_a_wrong_name_is_told(runs: SecurityRuns) -> None:
+    result = runs.scan(scanner("files"), scanner("trivy"), disabled_scanners=["trivy", "trivvy"])
     assert result.report is not None
     assert result.report["summary"]["scanners"]["off"] == ["trivy"]
+    (told,) = result.findings
+    assert told.message == "disabled_scanners names 'trivvy', and there is no such scanner (there are files, trivy)"
 
 
 def test_with_everything_switched_off_nothing_is_known(runs: SecurityRuns) -> None:
@@ -330,7 +332,7 @@ def test_a_memory_that_makes_no_sense_is_put_aside_and_said_so(runs: SecurityRun
     runs.memory.parent.mkdir(parents=True)
     runs.memory.write_bytes(content)
     result = runs.scan(scanner(told=[weakness()]))
-    assert ("memory_lost", "scan/memory") in kinds(result)
+    assert ("scan_problem", "scan") in kinds(result)
     aside = list(runs.memory.parent.glob("findings.json.corrupt-*"))
     assert [file.read_bytes() for file in aside] == [content]
     assert standings(runs.scan(scanner(told=[weakness()]))) == {"thing": "known"}
@@ -340,7 +342,7 @@ def test_a_link_in_place_of_the_memory_is_not_followed(runs: SecurityRuns, tmp_p
     runs.memory.parent.mkdir(parents=True)
     (tmp_path / "other").write_text("mine")
     runs.memory.symlink_to(tmp_path / "other")
-    assert ("memory_lost", "scan/memory") in kinds(runs.scan(scanner()))
+    assert ("scan_problem", "scan") in kinds(runs.scan(scanner()))
     assert (tmp_path / "other").read_text() == "mine"
     assert runs.memory.is_file() and not runs.memory.is_symlink()
 
