@@ -15,6 +15,7 @@ import pytest
 from tests.services.binaries import need_root
 from tests.services.security_runs import SecurityRuns, planted, scanner, standings, weakness
 from tests.services.trial_jobs import TrialPackage
+from tests.services.wait import wait_for
 
 CANARY = "canary-4f1d-password"
 
@@ -129,7 +130,15 @@ def test_each_scanner_that_fails_in_its_way_leaves_the_others_standing(scan: Cal
     }
     assert reasons["faulty"].startswith("it failed by RuntimeError at scanners.py:")
     assert [one["rule"] for one in report["results"]["network"]["findings"]] == ["told"]
-    assert not psutil.pid_exists(int((base / "child").read_text()))
+    wait_for(lambda: _has_ended(int((base / "child").read_text())), 20, "what the scanner had started has ended")
+
+
+def _has_ended(pid: int) -> bool:
+    """Whether a process has ended; one that nobody has reaped has as well."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def test_no_secret_reaches_any_output(scan: Callable[..., Any], base: Path) -> None:

@@ -9,16 +9,28 @@ from pathlib import Path
 from typing import Any
 
 from jobs.clients import Clients
+from jobs.clients.errors import Absent, ClientError
 from jobs.core.model import Request, Result, Severity
 from jobs.core.settings import World
 from jobs.security.families import FAMILIES
 from jobs.security.running import Run
-from jobs.security.scanner import Area, Look, Scanner, Weakness
+from jobs.security.scanner import Area, Look, OutOfTime, Scanner, Weakness
 from jobs.security.settings import STANDARD, Settings
 from tests.services.reporters import KeepingReporter
 from tests.services.trial_jobs import TrialPackage
 
 START = datetime(2026, 3, 2, 1, 0, tzinfo=UTC)
+
+UNKNOWN: dict[str, dict[str, Any]] = {
+    "failed": {"raises": ClientError("trivy ended with 1: no such image")},
+    "not installed": {"raises": Absent("trivy is not installed, or not in PATH")},
+    "out of time": {"raises": OutOfTime("its time was over")},
+    "saw nothing": {"scanned": 0},
+    "faulty": {"raises": KeyError("hunter2")},
+    "out of memory": {"raises": MemoryError()},
+    "too deep": {"raises": RecursionError("deep")},
+}
+"""What makes a scanner unknown, as options of `scanner`."""
 
 
 class SetClock:
@@ -106,6 +118,16 @@ def scanner(
 def values(result: Result, family: str) -> dict[tuple[str, ...], float]:
     """The series of a family by the values of their labels."""
     return {tuple(s.labels.values()): s.value for s in result.samples if s.family == f"sutazai_security_{family}"}
+
+
+def deductions(result: Result) -> dict[str, float]:
+    """What was taken off the score, by reason."""
+    return {one.reason: one.points for one in result.deductions}
+
+
+def kinds(result: Result) -> set[tuple[str, str]]:
+    """Kind and subject of each finding."""
+    return {(one.kind, one.subject) for one in result.findings}
 
 
 def reported(result: Result) -> dict[str, dict[str, Any]]:

@@ -1,27 +1,28 @@
-"""What a scan amounts to: score and risk, what is new and what is fixed, what is accepted, what is unknown."""
+"""What a scan amounts to: score and risk, scanners that are unknown, and those that are not asked to look."""
 
 from __future__ import annotations
 
 import json
 import threading
 from collections.abc import Callable
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from jobs.clients.errors import Absent, ClientError
-from jobs.core.model import Request, Result
+from jobs.clients.errors import ClientError
+from jobs.core.model import Request
 from jobs.security import scanner as scanner_module
-from jobs.security.memory import Memory
-from jobs.security.scanner import Area, Look, OutOfTime, Scanner
+from jobs.security.scanner import Area, Look, Scanner
 from jobs.security.settings import FULL, Settings
 from jobs.security_scan import JOB, run
 from tests.services.security_runs import (
+    UNKNOWN,
     SecurityRuns,
+    deductions,
     fixed,
+    kinds,
     reported,
     scanner,
     standings,
@@ -34,14 +35,6 @@ from tests.services.security_runs import (
 @pytest.fixture
 def runs(tmp_path: Path) -> SecurityRuns:
     return SecurityRuns(tmp_path)
-
-
-def deductions(result: Result) -> dict[str, float]:
-    return {one.reason: one.points for one in result.deductions}
-
-
-def kinds(result: Result) -> set[tuple[str, str]]:
-    return {(one.kind, one.subject) for one in result.findings}
 
 
 # --- score and risk ---
@@ -80,17 +73,6 @@ def test_a_default_password_and_a_scanner_that_failed_are_no_low_risk(runs: Secu
     result = runs.scan(password, failed)
     assert (result.status, result.verdict, result.score) == ("CRITICAL", 3, 65)
     assert deductions(result) == {"critical_findings": 25, "scanner_trivy_unknown": 10}
-
-
-UNKNOWN: dict[str, dict[str, Any]] = {
-    "failed": {"raises": ClientError("trivy ended with 1: no such image")},
-    "not installed": {"raises": Absent("trivy is not installed, or not in PATH")},
-    "out of time": {"raises": OutOfTime("its time was over")},
-    "saw nothing": {"scanned": 0},
-    "faulty": {"raises": KeyError("hunter2")},
-    "out of memory": {"raises": MemoryError()},
-    "too deep": {"raises": RecursionError("deep")},
-}
 
 
 @pytest.mark.parametrize("how", UNKNOWN)
@@ -231,207 +213,6 @@ def test_a_scanner_of_full_scans_is_left_out_of_a_standard_one_with_its_findings
     assert values(result, "scanner_success")[("deep", "code")] == 1
     assert values(result, "unseen_findings") == {(): 1}
     assert fixed(runs.scan(scanner("deep", area=Area.CODE, full_only=True), scanner(), mode=FULL)) == ["old"]
-
-
-# --- from run to run ---
-
-
-def test_new_known_and_fixed_are_told_apart(runs: SecurityRuns) -> None:
-    runs.scan(scanner(told=[weakness(subject="a"), weakness(subject="b", severity="critical")]))
-    result = runs.scan(scanner(told=[weakness(subject="b", severity="critical"), weakness(subject="c")]))
-    assert standings(result) == {"b": "known", "c": "new"}
-    assert fixed(result) == ["a"]
-    assert reported(result)["weak b"]["first_seen"] == "2026-03-02T01:00:00+00:00"
-    assert values(result, "new_findings") == {("critical",): 0, ("high",): 1} | {
-        (one,): 0 for one in ("info", "low", "medium")
-    }
-    assert values(result, "fixed_findings") == {(): 1}
-    messages = {one.subject: one.message for one in result.findings}
-    assert messages == {"b": "it is weak (known since 2026-03-02)", "c": "it is weak (new)"}
-
-
-def test_line_message_and_severity_may_change_without_making_it_another(runs: SecurityRuns) -> None:
-    runs.scan(scanner(told=[weakness(line=3, message="was")]))
-    result = runs.scan(scanner(told=[weakness(line=9, message="is", severity="critical")]))
-    assert (standings(result), fixed(result), result.status) == ({"thing": "known"}, [], "CRITICAL")
-
-
-def test_what_two_scanners_tell_of_one_thing_is_one_finding_with_the_worse_severity(runs: SecurityRuns) -> None:
-    result = runs.scan(scanner("a", [weakness(severity="medium")]), scanner("b", [weakness(severity="high")]))
-    assert deductions(result) == {"high_findings": 10}
-
-
-@pytest.mark.parametrize("how", UNKNOWN)
-def test_nothing_is_fixed_while_its_scanner_is_unknown(runs: SecurityRuns, how: str) -> None:
-    runs.scan(scanner(told=[weakness()]))
-    result = runs.scan(scanner(**UNKNOWN[how]))
-    assert (standings(result), fixed(result)) == ({"thing": "unseen"}, [])
-    assert deductions(result) == {"high_findings": 10, "scanner_trial_unknown": 10}
-    (told,) = [one for one in result.findings if one.subject == "thing"]
-    assert "not looked at this time: trial is unknown this time" in told.message
-    assert fixed(runs.scan(scanner())) == ["thing"]
-
-
-@pytest.mark.parametrize(
-    ("missed", "kept"),
-    [
-        (("something",), {"/a/x", "/ab/x", "image/web:1"}),
-        (("/a: permission denied", "/a"), {"/a/x"}),
-        (("/a/: permission denied", "/a/"), {"/a/x"}),
-        (("web: no answer", "image/web"), {"image/web:1"}),
-        (("/etc: permission denied", "/etc"), set()),
-    ],
-    ids=str,
-)
-def test_in_part_only_what_was_missed_is_not_fixed(runs: SecurityRuns, missed: tuple[str, ...], kept: set[str]) -> None:
-    there = [weakness(subject=path, path=path) for path in ("/a/x", "/ab/x")]
-    runs.scan(scanner(told=[*there, weakness(subject="image/web:1")]))
-    result = runs.scan(scanner(missed=[missed]))
-    assert set(standings(result)) == kept
-    assert set(fixed(result)) == {"/a/x", "/ab/x", "image/web:1"} - kept
-
-
-def test_what_only_a_full_scan_has_seen_is_not_fixed_by_a_standard_one(runs: SecurityRuns) -> None:
-    here, there = weakness(subject="here"), weakness(subject="there")
-    runs.scan(scanner(told=[here]))
-    runs.scan(scanner(told=[here, there]), mode=FULL)
-    result = runs.scan(scanner())
-    assert (standings(result), fixed(result)) == ({"there": "unseen"}, ["here"])
-    assert fixed(runs.scan(scanner(), mode=FULL)) == ["there"]
-
-
-def test_a_finding_that_falls_below_the_threshold_is_neither_listed_nor_fixed(runs: SecurityRuns) -> None:
-    runs.scan(scanner(told=[weakness("a", severity="medium"), weakness("b", severity="low")]), severity_threshold="low")
-    result = runs.scan(scanner(told=[weakness("a", severity="medium")]), severity_threshold="high")
-    assert (reported(result), fixed(result), result.score) == ({}, [], 100)
-    assert result.report is not None
-    assert result.report["scan_info"]["left_out_below_threshold"] == {"medium": 1}
-
-
-@pytest.mark.parametrize("days", [-400, 400], ids=["back", "forward"])
-def test_a_clock_that_was_set_makes_no_nonsense(runs: SecurityRuns, days: int) -> None:
-    runs.scan(scanner(told=[weakness()]), days=days)
-    second = runs.scan(scanner(told=[weakness()]))
-    runs.clock.wall -= timedelta(days=days)
-    third = runs.scan(scanner(told=[weakness()]))
-    for result, at in ((second, runs.clock.wall), (third, runs.clock.wall)):
-        assert standings(result) == {"thing": "known"}
-        one = reported(result)["weak thing"]
-        assert one["first_seen"] <= one["last_seen"] <= max(at + timedelta(days=500), at).isoformat()
-    memory = Memory.model_validate_json(runs.memory.read_bytes())
-    assert [scan.at for scan in memory.scans] == sorted(scan.at for scan in memory.scans)
-    assert all(scan.at <= runs.clock.wall for scan in memory.scans)
-
-
-@pytest.mark.parametrize(
-    "content",
-    [b"", b"{", b"[" * 100_000, b'{"version": 2}', b"\xff", b'{"known": [{"area": "moon"}]}', b"null"],
-    ids=["empty", "cut", "deep", "version", "bytes", "values", "null"],
-)
-def test_a_memory_that_makes_no_sense_is_put_aside_and_said_so(runs: SecurityRuns, content: bytes) -> None:
-    runs.memory.parent.mkdir(parents=True)
-    runs.memory.write_bytes(content)
-    result = runs.scan(scanner(told=[weakness()]))
-    assert ("scan_problem", "scan") in kinds(result)
-    aside = list(runs.memory.parent.glob("findings.json.corrupt-*"))
-    assert [file.read_bytes() for file in aside] == [content]
-    assert standings(runs.scan(scanner(told=[weakness()]))) == {"thing": "known"}
-
-
-def test_a_link_in_place_of_the_memory_is_not_followed(runs: SecurityRuns, tmp_path: Path) -> None:
-    runs.memory.parent.mkdir(parents=True)
-    (tmp_path / "other").write_text("mine")
-    runs.memory.symlink_to(tmp_path / "other")
-    assert ("scan_problem", "scan") in kinds(runs.scan(scanner()))
-    assert (tmp_path / "other").read_text() == "mine"
-    assert runs.memory.is_file() and not runs.memory.is_symlink()
-
-
-def test_of_too_many_findings_the_mildest_are_forgotten_and_are_no_news_later(
-    runs: SecurityRuns, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("jobs.security.memory.MAX_KNOWN", 4)
-    told = [*weaknesses("high", 3), *weaknesses("medium", 3)]
-    runs.scan(scanner(told=told))
-    result = runs.scan(scanner(told=[*told, *weaknesses("high", 4), *weaknesses("medium", 5)]))
-    assert {name for name, standing in standings(result).items() if standing == "new"} == {"high/3"}
-
-
-def test_a_dry_run_scans_and_writes_nothing(runs: SecurityRuns, tmp_path: Path) -> None:
-    runs.memory.parent.mkdir(parents=True)
-    runs.memory.write_bytes(b"{")
-    result = runs.scan(scanner(told=[weakness()]), dry_run=True)
-    assert (result.status, result.report, result.renderings) == ("MEDIUM", None, {})
-    assert ("weak", "thing") in kinds(result)
-    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["findings.json"]
-    assert runs.memory.read_bytes() == b"{"
-
-
-# --- accepted risks ---
-
-ACCEPTED = {"rule": "weak", "subject": "th*", "reason": "behind a wall", "until": "2026-03-03"}
-
-
-def test_an_accepted_risk_is_listed_apart_and_not_scored(runs: SecurityRuns) -> None:
-    result = runs.scan(scanner(told=[weakness(), weakness("strong")]), accepted_risks=[ACCEPTED])
-    assert result.score == 90
-    assert set(reported(result)) == {"strong thing"}
-    assert result.report is not None
-    (one,) = result.report["accepted_risks"]["findings"]
-    assert (one["rule"], one["reason"], one["until"]) == ("weak", "behind a wall", "2026-03-03")
-    assert values(result, "accepted_findings") == {(): 1}
-    assert values(result, "expired_acceptances") == {(): 0}
-    assert ("weak", "thing") not in kinds(result)
-
-
-def test_an_acceptance_holds_through_its_last_day_and_no_longer(runs: SecurityRuns) -> None:
-    scores = [runs.scan(scanner(told=[weakness()]), accepted_risks=[ACCEPTED]) for _ in range(3)]
-    assert [result.score for result in scores] == [100, 100, 90]
-    last = scores[-1]
-    assert standings(last) == {"thing": "known"}
-    messages = {one.kind: one.message for one in last.findings}
-    assert "accepted until 2026-03-03, which has passed" in messages["weak"]
-    assert "accepted until 2026-03-03, which has passed" in messages["acceptance_expired"]
-    assert values(last, "expired_acceptances") == {(): 1}
-
-
-def test_of_several_entries_one_that_holds_is_enough(runs: SecurityRuns) -> None:
-    entries = [ACCEPTED, {**ACCEPTED, "rule": "*", "until": "2027-01-01"}]
-    runs.clock.wall += timedelta(days=10)
-    result = runs.scan(scanner(told=[weakness()]), accepted_risks=entries)
-    assert (result.score, values(result, "expired_acceptances")) == (100, {(): 0})
-
-
-def test_an_acceptance_of_nothing_is_told(runs: SecurityRuns) -> None:
-    result = runs.scan(scanner(), accepted_risks=[ACCEPTED])
-    (told,) = result.findings
-    assert (told.kind, told.severity) == ("acceptance_unused", "info")
-    assert "weak of th*" in told.message
-
-
-def test_a_subject_with_brackets_can_be_accepted_as_it_is(runs: SecurityRuns) -> None:
-    entry = {**ACCEPTED, "rule": "open_port", "subject": "tcp/[::]:80"}
-    result = runs.scan(scanner(told=[weakness("open_port", "tcp/[::]:80")]), accepted_risks=[entry])
-    assert values(result, "accepted_findings") == {(): 1}
-
-
-@pytest.mark.parametrize(
-    ("entry", "place"),
-    [
-        ({**ACCEPTED, "reason": ""}, ("accepted_risks", 0, "reason")),
-        ({**ACCEPTED, "reason": " "}, ("accepted_risks", 0, "reason")),
-        ({**ACCEPTED, "until": "soon"}, ("accepted_risks", 0, "until")),
-        ({**ACCEPTED, "rule": ""}, ("accepted_risks", 0, "rule")),
-        ({"rule": "x", "reason": "y"}, ("accepted_risks", 0, "until")),
-        ({**ACCEPTED, "severity": "low"}, ("accepted_risks", 0, "severity")),
-        ({**ACCEPTED, "rule": "*", "subject": "*"}, ("accepted_risks", 0)),
-    ],
-    ids=["no-reason", "blank-reason", "no-date", "no-rule", "no-until", "unknown-key", "everything"],
-)
-def test_a_wrong_entry_is_refused_with_its_place(entry: dict[str, str], place: tuple[str | int, ...]) -> None:
-    with pytest.raises(ValidationError) as caught:
-        Settings.model_validate({"accepted_risks": [entry]})
-    assert caught.value.errors()[0]["loc"] == place
 
 
 # --- settings and the job ---
