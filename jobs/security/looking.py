@@ -66,7 +66,7 @@ class Looking:
         for scanner in due:
             waiting.put(scanner)
         ended: queue.SimpleQueue[Looked] = queue.SimpleQueue()
-        workers = [partial(self._work, waiting, ended)] * min(len(due), self._settings.parallel_scanners)
+        workers = [partial(self._work, waiting, ended, len(due))] * min(len(due), self._settings.parallel_scanners)
         # Each of them ends with its last scanner's time; the limit here is for what cannot be.
         limit_seconds = self._settings.max_scan_seconds + 2 * _GRACE_SECONDS
         for worker in side_by_side(workers, limit_seconds, self._monotonic):
@@ -85,7 +85,7 @@ class Looking:
             return Looked(scanner, State.LEFT_OUT, Seen(scanner.unit), "only a full scan has it")
         return None
 
-    def _work(self, waiting: queue.SimpleQueue[Scanner], ended: queue.SimpleQueue[Looked]) -> None:
+    def _work(self, waiting: queue.SimpleQueue[Scanner], ended: queue.SimpleQueue[Looked], due: int) -> None:
         """Take one scanner after the other until there is none, or no time."""
         while not waiting.empty():
             try:
@@ -95,7 +95,8 @@ class Looking:
             left_seconds = self._deadline - self._monotonic()
             looked = self._one(scanner, left_seconds) if left_seconds > 0 else _never_reached(scanner)
             ended.put(looked)
-            self._tell(looked, waiting.qsize())
+            self._tell(looked)
+            self._clients.report.progress(ended.qsize(), due, scanner.name)
 
     def _one(self, scanner: Scanner, left_seconds: float) -> Looked:
         limit_seconds = min(self._settings.max_scanner_seconds, left_seconds)
@@ -112,14 +113,13 @@ class Looking:
         end = next(side_by_side([task], limit_seconds + grace_seconds, self._monotonic), None)
         return _concluded(scanner, look.so_far(), end, limit_seconds)
 
-    def _tell(self, looked: Looked, waiting: int) -> None:
+    def _tell(self, looked: Looked) -> None:
         report, seen = self._clients.report, looked.seen
         report.log(
             "info", f"{looked.scanner.name}: {seen.scanned} {seen.unit}, {counted(len(seen.weaknesses), 'finding')}"
         )
         if looked.reason:
             report.log("warning", f"{looked.scanner.name} is {looked.state}: {looked.reason}")
-        report.progress(1, 1 + waiting, looked.scanner.name)
 
 
 def _concluded(scanner: Scanner, seen: Seen, end: Finished | None, limit_seconds: float) -> Looked:

@@ -12,6 +12,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+from exporter.process import MAX_ANSWER_BYTES
 from jobs.core.model import Result
 from jobs.pages.page import Cell, LineChart, Notices, Page, Table, Tone
 from jobs.security import listing as listing_module
@@ -298,6 +299,7 @@ def test_thousands_of_findings_stay_readable_and_within_every_limit(runs: Securi
     assert all(len(text) < MAX_FORM_CHARACTERS for text in (*result.renderings.values(), json.dumps(result.report)))
     assert all(len(block.rows) <= 1000 for s in pages[-1].sections for block in s.blocks if isinstance(block, Table))
     json.loads(result.renderings[".sarif"])
+    assert len(json.dumps(result.model_dump(mode="json"))) < MAX_ANSWER_BYTES
     assert runs.memory.stat().st_size < 64 << 20
 
 
