@@ -13,7 +13,7 @@ RISK = Family(
 )
 FINDINGS = Family(
     name="sutazai_security_findings",
-    help="Open findings of an area by severity, without accepted ones; absent if no scanner of it looked.",
+    help="Open findings of an area by severity, without accepted ones; no 0 where no scanner of it looked.",
     labels=("area", "severity"),
 )
 NEW_FINDINGS = Family(

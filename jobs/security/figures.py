@@ -35,9 +35,11 @@ def observations(scan: Scan) -> list[Observation]:
 
 def _of_findings(scan: Scan) -> Iterator[Sample]:
     counts = Counter((one.known.area, one.severity) for one in scan.open)
-    for area in filter(scan.knows, Area):
+    for area in Area:
         for severity in Severity:
-            yield sample(families.FINDINGS, counts[area, severity], area=area, severity=severity)
+            # What is known to be there counts; that there is nothing is said only by who has looked.
+            if counts[area, severity] or scan.knows(area):
+                yield sample(families.FINDINGS, counts[area, severity], area=area, severity=severity)
     new = Counter(one.severity for one in scan.of_standing(Standing.NEW))
     yield from (sample(families.NEW_FINDINGS, new[severity], severity=severity) for severity in Severity)
     yield sample(families.UNSEEN_FINDINGS, len(scan.of_standing(Standing.UNSEEN)))

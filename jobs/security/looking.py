@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from jobs.clients.errors import Absent, ClientError
 from jobs.core.side_by_side import Finished, side_by_side
-from jobs.security.scanner import Look, Scanner, Seen
+from jobs.security.scanner import Look, OutOfTime, Scanner, Seen
 from jobs.security.settings import Settings
 from jobs.security.texts import counted, plain_line
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _GRACE_SECONDS = 5.0
 """So long after its time (half as long again, if that is less) a scanner may still end; then it is left behind."""
+_MORE_TIME = "raise jobs.security_scan.max_scanner_seconds and max_scan_seconds, or see what takes so long"
 
 
 class State(StrEnum):
@@ -128,20 +129,18 @@ def _concluded(scanner: Scanner, seen: Seen, end: Finished | None, limit_seconds
     unknown = partial(Looked, scanner, State.UNKNOWN, seen, seconds=seconds)
     off = f"if it is not wanted, name {scanner.name} in jobs.security_scan.disabled_scanners"
     if end is None:
-        more_time = "raise jobs.security_scan.max_scanner_seconds, or see what it waits for"
-        return unknown(f"it had not ended {limit_seconds:.0f} s after it began, and was left behind", more_time)
+        return unknown(f"it had not ended {limit_seconds:.0f} s after it began, and was left behind", _MORE_TIME)
     if isinstance(end.error, Absent):
         return unknown(plain_line(str(end.error), 500), off)
     if isinstance(end.error, ClientError):
-        return unknown(plain_line(str(end.error), 500))
+        return unknown(plain_line(str(end.error), 500), _MORE_TIME if isinstance(end.error, OutOfTime) else "")
     if end.error is not None:
         return unknown(_fault(end.error), "this is a fault of the scanner: please report it")
+    gaps = seen.gaps()
+    told = f"{gaps[0]}{f'; and {len(gaps) - 1} more' if len(gaps) > 1 else ''}" if gaps else ""
     if seen.scanned == 0:
-        return unknown(f"it has looked at no {scanner.unit} at all", off)
-    if gaps := seen.gaps():
-        more = f"; and {len(gaps) - 1} more" if len(gaps) > 1 else ""
-        return Looked(scanner, State.PARTIAL, seen, f"{gaps[0]}{more}", seconds=seconds)
-    return Looked(scanner, State.OK, seen, seconds=seconds)
+        return unknown(f"it has looked at no {scanner.unit} at all{': ' if told else ''}{told}", off)
+    return Looked(scanner, State.PARTIAL if gaps else State.OK, seen, told, seconds=seconds)
 
 
 def _fault(error: Exception) -> str:

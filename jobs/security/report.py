@@ -61,8 +61,8 @@ def _area(scan: Scan, listed: Listing, area: Area, lapsed: Mapping[str, Accepted
     return {
         "looked": scan.knows(area),
         "scanners": [_scanner(scan, one) for one in scan.looked if one.scanner.area is area],
-        # Nobody has counted in an area in which nobody has looked: no figure stands for that, and none is 0.
-        "counts": {severity: counts[severity] for severity in Severity} if scan.knows(area) or counts else None,
+        # That there is nothing is said only by who has looked.
+        "counts": {one: counts[one] for one in Severity if counts[one] or scan.knows(area)} or None,
         "findings": [
             {**_found(one), **({"note": expiry(entry)} if (entry := lapsed.get(one.known.identity)) else {})}
             for one in listed.open

@@ -17,6 +17,8 @@ from jobs.security.network.settings import NetworkSettings
 
 STANDARD, FULL = "standard", "full"
 MODES = (STANDARD, FULL)
+REPORT_SECONDS = 60
+"""Kept of a run for ending its scanners and writing down what they found."""
 
 
 def _in_small_letters(value: Any) -> Any:
@@ -51,7 +53,7 @@ class Settings(JobSettings):
         Severity.MEDIUM, description="Findings below this are counted, but neither listed nor scored."
     )
     max_scan_seconds: Annotated[float, Field(ge=1, le=86400)] = Field(
-        3600, description="Limit of the whole scan, below max_run_seconds; what was reached by then is kept."
+        3600, description="Limit of the whole scan, a minute below max_run_seconds; what was reached is kept."
     )
     max_scanner_seconds: Annotated[float, Field(ge=1, le=86400)] = Field(
         1800, description="Limit of each scanner within that."
@@ -77,8 +79,9 @@ class Settings(JobSettings):
 
     @model_validator(mode="after")
     def _scan_ends_before_the_run(self) -> Self:
-        if self.max_scan_seconds >= self.max_run_seconds:
+        if self.max_scan_seconds > self.max_run_seconds - REPORT_SECONDS:
             raise ValueError(
-                f"max_scan_seconds: {self.max_scan_seconds:g} must be below max_run_seconds ({self.max_run_seconds:g})"
+                f"max_scan_seconds: {self.max_scan_seconds:g} must be {REPORT_SECONDS} below max_run_seconds "
+                f"({self.max_run_seconds:g}), or the run is killed before it can report"
             )
         return self

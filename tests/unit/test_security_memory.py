@@ -60,6 +60,7 @@ def test_nothing_is_fixed_while_its_scanner_is_unknown(runs: SecurityRuns, how: 
     result = runs.scan(scanner(**UNKNOWN[how]))
     assert (standings(result), fixed(result)) == ({"thing": "unseen"}, [])
     assert deductions(result) == {"high_findings": 10, "scanner_trial_unknown": 10}
+    assert values(result, "findings") == {("filesystem", "high"): 1}  # it still counts, and nobody says 0
     (told,) = [one for one in result.findings if one.subject == "thing"]
     assert "not looked at this time: trial is unknown this time" in told.message
     assert fixed(runs.scan(scanner())) == ["thing"]
