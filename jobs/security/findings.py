@@ -10,7 +10,7 @@ from jobs.security.looking import Looked, State
 from jobs.security.scan import Scan
 from jobs.security.settings import AcceptedRisk
 from jobs.security.standing import Found, Standing
-from jobs.security.texts import counted, plain_line
+from jobs.security.texts import beside, counted, plain_line
 
 MAX_FINDINGS = 100
 """So many open findings are told one by one, the worst of them; the report has them all."""
@@ -83,6 +83,6 @@ def _of_found(one: Found, lapsed: AcceptedRisk | None) -> Finding:
         kind=weakness.rule,
         subject=weakness.subject,
         severity=weakness.severity,
-        message=f"{plain_line(weakness.message, 500)} ({'; '.join(notes)})",
+        message=f"{plain_line(beside(weakness.subject, weakness.message), 500)} ({'; '.join(notes)})",
         remedy=plain_line(weakness.remedy, 300),
     )

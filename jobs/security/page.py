@@ -28,10 +28,10 @@ from jobs.security.looking import Looked, State
 from jobs.security.memory import Known, PastScan
 from jobs.security.risk import Risk
 from jobs.security.scan import Scan
-from jobs.security.scanner import RANK, Area, Weakness
+from jobs.security.scanner import RANK, Area
 from jobs.security.settings import AcceptedRisk
 from jobs.security.standing import Found, Standing
-from jobs.security.texts import counted
+from jobs.security.texts import beside, counted
 
 MAX_ROWS = 1000
 """Rows of one table; the JSON report has the others."""
@@ -150,12 +150,13 @@ def _cells(known: Known) -> tuple[Cell | str, ...]:
     line = f":{weakness.line}" if weakness.line else ""
     place = f" ({weakness.path}{line})" if weakness.path and weakness.path not in weakness.subject else ""
     severity = Cell(weakness.severity, _TONES[weakness.severity], RANK[weakness.severity])
-    return severity, weakness.rule, f"{weakness.subject}{place}", _without_subject(weakness), weakness.remedy
-
-
-def _without_subject(weakness: Weakness) -> str:
-    """The message, without the subject that stands beside it."""
-    return weakness.message.removeprefix(weakness.subject).lstrip(":, ") or weakness.message
+    return (
+        severity,
+        weakness.rule,
+        f"{weakness.subject}{place}",
+        beside(weakness.subject, weakness.message),
+        weakness.remedy,
+    )
 
 
 def _since(one: Found, lapsed: Mapping[str, AcceptedRisk]) -> Cell:

@@ -25,6 +25,11 @@ def _escaped(match: re.Match[str]) -> str:
     return f"\\x{code:02x}" if code <= 0xFF else f"\\u{code:04x}"
 
 
+def beside(subject: str, message: str) -> str:
+    """A message as it is shown beside its subject: without that at its beginning."""
+    return message.removeprefix(subject).lstrip(":, ") or message
+
+
 def counted(count: int, one: str, many: str = "") -> str:
     """`1 finding`, `2 findings`."""
     return f"{count} {one if count == 1 else many or one + 's'}"
