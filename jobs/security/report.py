@@ -95,7 +95,7 @@ def _details(one: Looked) -> Any:
     """What a scanner tells of itself as plain JSON: figures that are none, and values that JSON has not, do no harm."""
     try:
         text = json.dumps(one.seen.details, default=str)
-    except (ValueError, TypeError, RecursionError):
+    except (ValueError, TypeError, RuntimeError):  # RuntimeError: too deep, or a scanner left behind still adds to them
         return "they cannot be written down"
     if len(text) > MAX_DETAILS_BYTES:
         return f"they are longer than {MAX_DETAILS_BYTES} bytes"
