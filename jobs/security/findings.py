@@ -20,7 +20,7 @@ _UNLISTED = "see the report (reports/security/latest_security_report.json)"
 def findings(scan: Scan) -> Iterator[Finding]:
     """The scan's own troubles first, then what it found."""
     yield from (_of_scanner(one) for one in scan.of_state(State.UNKNOWN, State.PARTIAL))
-    if not any(one.state not in (State.OFF, State.LEFT_OUT) for one in scan.looked):
+    if not any(one.asked for one in scan.looked):
         message, remedy = "no scanner is switched on: nothing was looked at", "see jobs.security_scan in the settings"
         yield Finding(kind="nothing_scanned", subject="scan", severity=Severity.MEDIUM, message=message, remedy=remedy)
     for problem in scan.problems:

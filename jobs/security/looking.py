@@ -50,6 +50,16 @@ class Looked:
         """Whether it was through, if only in part."""
         return self.state in (State.OK, State.PARTIAL)
 
+    @property
+    def asked(self) -> bool:
+        """Whether it was to look."""
+        return self.state not in (State.LEFT_OUT, State.OFF)
+
+    @property
+    def found(self) -> int:
+        """How many weaknesses it has told of."""
+        return len(self.seen.weaknesses) + self.seen.dropped
+
 
 class Looking:
     """One scan's looking."""

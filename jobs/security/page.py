@@ -97,7 +97,7 @@ def _facts(scan: Scan) -> Facts:
     facts.append(Fact("Fixed", str(fixed)))
     facts.append(Fact("Accepted", str(len(scan.judged.accepted))))
     through = sum(one.state is State.OK for one in scan.looked)
-    asked = len(scan.looked) - len(scan.of_state(State.OFF, State.LEFT_OUT))
+    asked = sum(one.asked for one in scan.looked)
     tone = Tone.GOOD if through == asked and asked else Tone.UNKNOWN
     return Facts((*facts, Fact("Scanners through", f"{through} of {asked}", tone)))
 
@@ -170,10 +170,11 @@ def _since(one: Found, lapsed: Mapping[str, AcceptedRisk]) -> Cell:
 
 
 def _recommendations(scan: Scan) -> Notices:
-    return Notices(
-        tuple(Notice(one.text, remedy=one.remedy, tone=_TONES[one.severity]) for one in advice(scan)),
-        empty="Nothing needs to be done.",
-    )
+    def tone(severity: Severity) -> Tone:
+        return Tone.CRITICAL if severity is Severity.CRITICAL else Tone.WARNING
+
+    notices = tuple(Notice(one.text, remedy=one.remedy, tone=tone(one.severity)) for one in advice(scan))
+    return Notices(notices, empty="Nothing needs to be done.")
 
 
 def _scanners(scan: Scan) -> Table:
@@ -191,15 +192,15 @@ def _scanner_row(scan: Scan, one: Looked) -> tuple[Cell | str, ...]:
     word, tone = _STATES[one.state]
     fared = scan.memory.scanners.get(one.scanner.name)
     last = f"{fared.last_success:%Y-%m-%d %H:%M}" if fared and fared.last_success else "never"
-    found, missed = len(one.seen.weaknesses) + one.seen.dropped, len(one.seen.gaps())
+    who = (one.scanner.name, one.scanner.area, Cell(word, tone), one.reason)
+    if not one.asked:  # who was not asked has not seen 0 either
+        return (*who, "", "", "", "", last)
+    missed = len(one.seen.gaps())
     return (
-        one.scanner.name,
-        one.scanner.area,
-        Cell(word, tone),
-        one.reason,
+        *who,
         Cell(f"{one.seen.scanned} {one.seen.unit}", number=one.seen.scanned),
         Cell(str(missed), Tone.WARNING if missed else Tone.PLAIN, missed),
-        Cell(str(found), number=found),
+        Cell(str(one.found), number=one.found),
         Cell("" if one.seconds is None else f"{one.seconds:.1f}", number=one.seconds),
         last,
     )

@@ -11,7 +11,7 @@ from jobs.security import figures
 from jobs.security.acceptance import judge
 from jobs.security.findings import findings
 from jobs.security.listing import listing
-from jobs.security.looking import Looked, Looking, State
+from jobs.security.looking import Looked, Looking
 from jobs.security.memory import Memory, MemoryFile, PastScan, ScannerMemory
 from jobs.security.scan import Scan
 from jobs.security.scanner import Scanner
@@ -125,7 +125,7 @@ def _memory_after(scan: Scan) -> Memory:
 def _fared(one: Looked, scan: Scan) -> ScannerMemory | None:
     """How a scanner fared, now or where it was not to look when it last did."""
     before = scan.before.scanners.get(one.scanner.name)
-    if one.state in (State.OFF, State.LEFT_OUT):
+    if not one.asked:
         return before
     last_success = scan.began if one.looked else before and before.last_success
     return ScannerMemory(

@@ -48,11 +48,7 @@ def sarif(scan: Scan, listed: Listing) -> str:
     told: dict[str, list[_Told]] = {one.scanner.name: [] for one in scan.looked}
     for known, state, entry in _results(listed):
         told[known.scanner].append((known, state, entry))
-    runs = [
-        _run(scan, one, told[one.scanner.name])
-        for one in scan.looked
-        if one.state not in (State.OFF, State.LEFT_OUT) or told[one.scanner.name]
-    ]
+    runs = [_run(scan, one, told[one.scanner.name]) for one in scan.looked if one.asked or told[one.scanner.name]]
     document = {"$schema": SCHEMA, "version": "2.1.0", "runs": runs}
     return json.dumps(document, ensure_ascii=False) + "\n"  # indented it takes ten times as long
 
