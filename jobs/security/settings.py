@@ -50,7 +50,7 @@ class Settings(JobSettings):
     """What the scan looks at, how long it may, and what it reports."""
 
     severity_threshold: Annotated[Severity, AnyCase] = Field(
-        Severity.MEDIUM, description="Findings below this are counted, but neither listed nor scored."
+        Severity.MEDIUM, description="info, low, medium, high or critical: findings below are counted, and not scored."
     )
     max_scan_seconds: Annotated[float, Field(ge=1, le=86400)] = Field(
         3600, description="Limit of the whole scan, a minute below max_run_seconds; what was reached is kept."
@@ -67,10 +67,12 @@ class Settings(JobSettings):
         4096, ge=64, le=1048576, description="Memory that a run may allocate, and each program that a scanner starts."
     )
     report_format: Annotated[Literal["json", "html", "both"], AnyCase] = Field(
-        "both", description="In which form the report is written."
+        "both", description="Forms of the report: json, html or both."
     )
     sarif: bool = Field(True, description="Whether findings are also written as SARIF, for other tools.")
-    accepted_risks: tuple[AcceptedRisk, ...] = Field((), description="Findings that are accepted for a time.")
+    accepted_risks: tuple[AcceptedRisk, ...] = Field(
+        (), description="Findings accepted for a time: each with rule, subject, reason, until."
+    )
     containers: ContainersSettings = ContainersSettings()
     filesystem: FileSystemSettings = FileSystemSettings()
     network: NetworkSettings = NetworkSettings()

@@ -107,6 +107,10 @@ def test_a_scan_writes_its_report_in_each_form_and_ends_with_the_risk(scan: Call
     report = json.loads((base / "reports/security/latest_security_report.json").read_text())
     (found,) = report["results"]["filesystem"]["findings"]
     assert (found["rule"], found["subject"], found["standing"]) == ("secret", "bad.env", "new")
+    metrics = (base / "textfile" / "sutazai.prom").read_text().splitlines()
+    assert "sutazai_security_score 80" in metrics
+    assert 'sutazai_security_findings{area="filesystem",severity="high"} 1' in metrics
+    assert 'sutazai_security_scanner_success{scanner="trivy",area="containers"} 0' in metrics
     again = scan("files", "trivy", "--mode", "full")
     assert "1 new" not in again.stdout
     (base / "planted" / "bad.env").unlink()
