@@ -75,7 +75,7 @@ def _entry(entry: AcceptedRisk) -> str:
 
 
 def _of_found(one: Found, lapsed: AcceptedRisk | None) -> Finding:
-    notes = ["new"] if one.standing is Standing.NEW else [f"known since {one.known.first_seen:%Y-%m-%d}"]
+    notes = ["new"] if one.standing is Standing.NEW else [f"known since {one.known.since:%Y-%m-%d}"]
     notes += [f"not looked at this time: {one.why}"] if one.standing is Standing.UNSEEN else []
     notes += [expiry(lapsed)] if lapsed else []
     weakness = one.weakness

@@ -18,8 +18,8 @@ from jobs.security.scanner import RANK, Area, Weakness
 
 MAX_STATE_BYTES = 64 << 20
 MAX_KNOWN = 50_000
-MAX_CHARACTERS = 24 << 20
-"""Texts of all findings together: together with the limit of their number it keeps the file below its own limit."""
+MAX_TEXT_BYTES = 20 << 20
+"""Texts of all findings together: JSON may double them, and with the limit of their number the file is no longer."""
 MAX_SCANS = 400
 
 
@@ -39,10 +39,16 @@ class Known(Value):
         return self.weakness.identity(self.area)
 
     @property
-    def characters(self) -> int:
+    def since(self) -> datetime:
+        """Since when it is known: not after it was last seen, by whatever clock that was told."""
+        return min(self.first_seen, self.last_seen)
+
+    @property
+    def text_bytes(self) -> int:
         """How long its texts are."""
         one = self.weakness
-        return sum(map(len, (one.rule, one.subject, one.message, one.remedy, one.path, one.url)))
+        texts = (one.rule, one.subject, one.message, one.remedy, one.path, one.url)
+        return sum(len(text.encode()) for text in texts)
 
 
 class ScannerMemory(Value):
@@ -79,19 +85,18 @@ class Memory(Value):
     def with_known(self, known: Iterable[Known]) -> Memory:
         """This with these findings instead, of too many the worst."""
         kept: list[Known] = []
-        characters, cut_at = 0, None
+        size, cut_at = 0, None
         for one in sorted(known, key=lambda one: -RANK[one.weakness.severity]):
-            characters += one.characters
-            if len(kept) == MAX_KNOWN or characters > MAX_CHARACTERS:
+            size += one.text_bytes
+            if len(kept) == MAX_KNOWN or size > MAX_TEXT_BYTES:
                 cut_at = one.weakness.severity
                 break
             kept.append(one)
         return self.model_copy(update={"known": tuple(kept), "cut_at": cut_at})
 
     def with_scan(self, scan: PastScan) -> Memory:
-        """This and one more scan, without what a clock that ran ahead has left, and without the oldest."""
-        past = [one for one in self.scans if one.at < scan.at]
-        return self.model_copy(update={"scans": (*past, scan)[-MAX_SCANS:]})
+        """This and one more scan, without the oldest. Those that a wrong clock has put into the future stay as well."""
+        return self.model_copy(update={"scans": (*self.scans, scan)[-MAX_SCANS:]})
 
 
 class MemoryFile:

@@ -81,8 +81,10 @@ def _sections(scan: Scan, listed: Listing) -> Iterator[Section]:
     yield Section("Scanners", (_scanners(scan),))
     yield Section("Accepted risks", (_accepted(listed), *_acceptances(scan)))
     yield Section("Fixed since the last scan", (_fixed(listed.fixed),))
-    if len(scan.memory.scans) > 1:
-        yield Section("Former scans", tuple(_charts(scan.memory.scans)))
+    # A clock that ran ahead has left scans in the future.
+    scans = sorted((one for one in scan.memory.scans if one.at <= scan.began), key=lambda one: one.at)
+    if len(scans) > 1:
+        yield Section("Former scans", tuple(_charts(scans)))
 
 
 def _facts(scan: Scan) -> Facts:
@@ -160,13 +162,13 @@ def _cells(known: Known) -> tuple[Cell | str, ...]:
 
 
 def _since(one: Found, lapsed: Mapping[str, AcceptedRisk]) -> Cell:
-    notes = ["new"] if one.standing is Standing.NEW else [f"{one.known.first_seen:%Y-%m-%d}"]
+    notes = ["new"] if one.standing is Standing.NEW else [f"{one.known.since:%Y-%m-%d}"]
     if one.standing is Standing.UNSEEN:
         notes.append(f"last looked at {one.known.last_seen:%Y-%m-%d}: {one.why}")
     if entry := lapsed.get(one.known.identity):
         notes.append(expiry(entry))
     tones = {Standing.NEW: Tone.WARNING, Standing.KNOWN: Tone.PLAIN, Standing.UNSEEN: Tone.UNKNOWN}
-    return Cell("; ".join(notes), tones[one.standing], one.known.first_seen.timestamp())
+    return Cell("; ".join(notes), tones[one.standing], one.known.since.timestamp())
 
 
 def _recommendations(scan: Scan) -> Notices:
@@ -226,7 +228,7 @@ def _acceptances(scan: Scan) -> Iterator[Notices]:
 
 
 def _fixed(fixed: Sequence[Known]) -> Table:
-    rows = tuple((*_cells(known), f"{known.first_seen:%Y-%m-%d}") for known in fixed[:MAX_ROWS])
+    rows = tuple((*_cells(known), f"{known.since:%Y-%m-%d}") for known in fixed[:MAX_ROWS])
     columns = (*_FINDING, Column("Was known since"))
     return Table(_capped("Findings that are gone", len(fixed)), columns, rows, "Nothing was found gone.")
 

@@ -112,7 +112,7 @@ def _known(known: Known) -> dict[str, Any]:
         "id": known.identity,
         "scanner": known.scanner,
         **_weakness(known.weakness),
-        "first_seen": _time(known.first_seen),
+        "first_seen": _time(known.since),
         "last_seen": _time(known.last_seen),
     }
 

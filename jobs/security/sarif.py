@@ -129,7 +129,7 @@ def _result(scan: Scan, told: _Told, places: Mapping[str, int], *, baseline: boo
         **({"suppressions": [_suppression(entry)]} if entry else {}),
         "properties": {
             "severity": weakness.severity,
-            "firstSeen": known.first_seen.isoformat(timespec="seconds"),
+            "firstSeen": known.since.isoformat(timespec="seconds"),
             "lastSeen": known.last_seen.isoformat(timespec="seconds"),
         },
     }

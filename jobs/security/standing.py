@@ -91,8 +91,7 @@ class Comparison:
             area=scanner.area,
             scanner=scanner.name,
             weakness=weakness,
-            # A clock that was set back must not make a finding begin in the future.
-            first_seen=min(before.first_seen, self._now) if before else self._now,
+            first_seen=before.first_seen if before else self._now,
             last_seen=self._now,
             standard=not self._full or (before is not None and before.standard),
         )
