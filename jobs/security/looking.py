@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from jobs.clients.errors import Absent, ClientError
 from jobs.core.side_by_side import Finished, side_by_side
-from jobs.security.scanner import Look, OutOfTime, Scanner, Seen
+from jobs.security.scanner import Look, NothingHere, OutOfTime, Scanner, Seen
 from jobs.security.settings import Settings
 from jobs.security.texts import counted, plain_line
 
@@ -25,11 +25,15 @@ _MORE_TIME = "raise jobs.security_scan.max_scanner_seconds and max_scan_seconds,
 
 
 class State(StrEnum):
-    """What became of a scanner in a scan. Unknown is never well; who is off or left out was not asked to look."""
+    """What became of a scanner in a scan. Unknown is never well; who is off or left out was not asked to look.
+
+    Nothing here: there is nothing of what it looks at, and there was none lately.
+    """
 
     OK = "ok"
     PARTIAL = "partial"
     UNKNOWN = "unknown"
+    NOTHING_HERE = "nothing_here"
     LEFT_OUT = "left_out"
     OFF = "off"
 
@@ -52,8 +56,8 @@ class Looked:
 
     @property
     def asked(self) -> bool:
-        """Whether it was to look."""
-        return self.state not in (State.LEFT_OUT, State.OFF)
+        """Whether it was to look, and there was something to look at."""
+        return self.state not in (State.LEFT_OUT, State.OFF, State.NOTHING_HERE)
 
     @property
     def found(self) -> int:
@@ -62,10 +66,13 @@ class Looked:
 
 
 class Looking:
-    """One scan's looking."""
+    """One scan's looking. `lately` are the scanners that have looked at something within the last two weeks."""
 
-    def __init__(self, settings: Settings, clients: Clients, *, full: bool, dry_run: bool) -> None:
+    def __init__(
+        self, settings: Settings, clients: Clients, *, full: bool, dry_run: bool, lately: Collection[str] = ()
+    ) -> None:
         self._settings, self._clients, self._full, self._dry_run = settings, clients, full, dry_run
+        self._lately = lately
         self._monotonic = clients.clock.monotonic
         self._deadline = self._monotonic() + settings.max_scan_seconds
 
@@ -122,7 +129,11 @@ class Looking:
         task: Callable[[], None] = partial(scanner.scan, look)
         grace_seconds = min(_GRACE_SECONDS, limit_seconds / 2)
         end = next(side_by_side([task], limit_seconds + grace_seconds, self._monotonic), None)
-        return _concluded(scanner, look.so_far(), end, limit_seconds)
+        seen = look.so_far()
+        sure = not (seen.scanned or seen.gaps() or scanner.name in self._lately)
+        if end and isinstance(end.error, NothingHere) and sure:
+            return Looked(scanner, State.NOTHING_HERE, seen, plain_line(str(end.error), 500), seconds=end.seconds)
+        return _concluded(scanner, seen, end, limit_seconds)
 
     def _tell(self, looked: Looked) -> None:
         report, seen = self._clients.report, looked.seen
@@ -140,6 +151,9 @@ def _concluded(scanner: Scanner, seen: Seen, end: Finished | None, limit_seconds
     off = f"if it is not wanted, name {scanner.name} in jobs.security_scan.disabled_scanners"
     if end is None:
         return unknown(f"it had not ended {limit_seconds:.0f} s after it began, and was left behind", _MORE_TIME)
+    if isinstance(end.error, NothingHere):
+        why = f"it may be there unseen: {seen.gaps()[0]}" if seen.gaps() else "a scan of the last two weeks saw some"
+        return unknown(plain_line(f"{end.error}; {why}", 500), off)
     if isinstance(end.error, Absent):
         return unknown(plain_line(str(end.error), 500), off)
     if isinstance(end.error, ClientError):

@@ -63,6 +63,10 @@ class ScannerMemory(Value):
     missed: int = 0
     database: FiniteFloat | None = None
 
+    def looked_since(self, moment: datetime) -> bool:
+        """Whether it has looked at something at `moment` or later."""
+        return self.last_success is not None and self.last_success >= moment
+
 
 class PastScan(Value):
     """What a scan came to."""

@@ -52,6 +52,7 @@ _STATES: Mapping[State, tuple[str, Tone]] = {
     State.OK: ("ok", Tone.GOOD),
     State.PARTIAL: ("partial", Tone.WARNING),
     State.UNKNOWN: ("unknown", Tone.UNKNOWN),
+    State.NOTHING_HERE: ("nothing here", Tone.PLAIN),
     State.LEFT_OUT: ("left out", Tone.PLAIN),
     State.OFF: ("switched off", Tone.PLAIN),
 }

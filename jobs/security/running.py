@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from jobs.core.model import Request, Result
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 JSON, HTML, SARIF = ".json", ".html", ".sarif"
 MAX_UNIX_TIME = 1e11
+_LATELY = timedelta(days=14)
+"""What was here within the last two full scans is not absent but gone, and that is not known to be well."""
 
 
 class Run:
@@ -40,7 +43,9 @@ class Run:
         """Scan, remember, and say what was found. A dry run scans as well, and writes nothing."""
         now, began = self.clients.clock.now(), self.clients.clock.monotonic()
         before, problem = self.memory_file.load(now, dry_run=self.request.dry_run)
-        looked = Looking(self.settings, self.clients, full=self.full, dry_run=self.request.dry_run).all(self.scanners)
+        lately = {name for name, scanner in before.scanners.items() if scanner.looked_since(now - _LATELY)}
+        looking = Looking(self.settings, self.clients, full=self.full, dry_run=self.request.dry_run, lately=lately)
+        looked = looking.all(self.scanners)
         compared = Comparison(looked, before, now=now, full=self.full).compared(self.settings.severity_threshold)
         scan = Scan(
             settings=self.settings,

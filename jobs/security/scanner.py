@@ -1,8 +1,8 @@
 """What a scanner is: it looks at one kind of thing and tells what it saw, what is weak, and what it could not see.
 
 A scanner tells as it goes, so that what it had reached when its time was over is kept. It returns when it is through.
-It raises Absent where what it needs is not there (a program, a service that nobody configured), ClientError where it
-failed. Whoever runs it decides what that means: a scanner that failed, was ended, is not installed or has seen nothing
+It raises NothingHere where there is nothing of what it looks at, Absent where a program that it needs is not
+installed, ClientError where it failed. Whoever runs it decides what that means: a scanner that failed, was ended, is not installed or has seen nothing
 is unknown, and unknown is never well.
 """
 
@@ -41,6 +41,10 @@ class Area(StrEnum):
     NETWORK = "network"
     CODE = "code"
     CONFIGURATION = "configuration"
+
+
+class NothingHere(ClientError):
+    """There is nothing here of what the scanner looks at, and nobody has configured any (no Docker engine)."""
 
 
 class OutOfTime(ClientError):

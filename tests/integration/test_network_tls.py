@@ -12,12 +12,11 @@ from typing import Any
 
 import pytest
 
-from jobs.clients.errors import Absent
 from jobs.core.model import Severity
 from jobs.core.settings import DockerSettings
 from jobs.security.network.ciphers import ALL, CIPHERS
 from jobs.security.network.tls import TLS
-from jobs.security.scanner import Seen
+from jobs.security.scanner import NothingHere, Seen
 from tests.services.binaries import need
 from tests.services.certificates import make
 from tests.services.looks import by_rule, clients_of, look
@@ -176,7 +175,7 @@ def test_what_listens_on_a_port_of_tls_is_found_without_being_named(
 
 
 def test_without_a_server_the_scanner_is_absent(tmp_path: Path) -> None:
-    with pytest.raises(Absent, match="nothing listens on tls_ports"):
+    with pytest.raises(NothingHere, match="nothing listens on tls_ports"):
         seen(tmp_path)
 
 

@@ -6,13 +6,13 @@ import re
 from collections.abc import Iterable, Sequence
 
 from jobs.clients.docker import NoSuchContainer
-from jobs.clients.errors import ClientError, Refused
+from jobs.clients.errors import Absent, ClientError, Refused
 from jobs.core.containers import Container
 from jobs.core.model import Severity
 from jobs.security.containers import exposure, isolation, secrets, upkeep
 from jobs.security.containers.container import Audited, parse_audited
 from jobs.security.containers.flaw import Engine, Flaw, Judge
-from jobs.security.scanner import Area, Look, Scanner, Weakness
+from jobs.security.scanner import Area, Look, NothingHere, Scanner, Weakness
 
 JUDGES: tuple[Judge, ...] = (*isolation.JUDGES, *exposure.JUDGES, *upkeep.JUDGES, *secrets.JUDGES)
 STOPPED = ("created", "exited", "dead", "removing")
@@ -24,11 +24,12 @@ _NUMBERED = re.compile(r"(.+?)[-_](?:run[-_][0-9a-f]+|\d+)")
 
 def scan(look: Look) -> None:
     """Audit the containers that run, in a full scan also those that are stopped; replicas are told as one."""
-    docker = look.clients.docker
-    engine = _engine(look)
-    listed = docker.containers()
+    listed = containers(look)
     chosen = [container for container in listed if look.full or container.state not in STOPPED]
     look.detail("stopped_containers_left_out", len(listed) - len(chosen))
+    if not chosen:
+        raise NothingHere("the Docker engine runs no container")
+    engine = _engine(look)
     for subject, replicas in grouped(chosen).items():
         look.go_on()
         audited = [found for replica in replicas if (found := _read(look, replica)) is not None]
@@ -44,6 +45,14 @@ AUDIT = Scanner(
     unit="containers",
     scan=scan,
 )
+
+
+def containers(look: Look) -> Sequence[Container]:
+    """Every container; raise NothingHere where there is no engine and nobody has configured one."""
+    try:
+        return look.clients.docker.containers()
+    except Absent as error:
+        raise NothingHere(str(error)) from None
 
 
 def grouped(containers: Iterable[Container]) -> dict[str, list[Container]]:

@@ -8,9 +8,9 @@ from pathlib import Path
 from jobs.clients.errors import Absent, ClientError
 from jobs.clients.trivy import MISCONFIGURATIONS, SECRETS, VULNERABILITIES, Trivy
 from jobs.core.images import Image, without_digest
-from jobs.security.containers.audit import STOPPED
+from jobs.security.containers.audit import STOPPED, containers
 from jobs.security.containers.image_report import ImageReport, parse_report
-from jobs.security.scanner import Area, Look, Scanner
+from jobs.security.scanner import Area, Look, NothingHere, Scanner
 
 IGNORE_FILE = Path("config", ".trivyignore.yaml")
 """Below the base directory: what Trivy is to leave out, each entry until its `expired_at`."""
@@ -20,11 +20,12 @@ _SECONDS_PER_DAY = 86_400
 
 def scan(look: Look) -> None:
     """Scan the images of containers that run, in a full scan every local image; each id once."""
+    chosen = wanted(look)
     trivy = _trivy(look)
     if look.settings.containers.trivy.update_database and not look.dry_run:
         _update(look, trivy)
     has_database = _database(look, trivy)
-    failed = _scan_all(look, trivy, (*((VULNERABILITIES,) if has_database else ()), SECRETS, MISCONFIGURATIONS))
+    failed = _scan_all(look, chosen, trivy, (*((VULNERABILITIES,) if has_database else ()), SECRETS, MISCONFIGURATIONS))
     if not has_database:
         raise ClientError(
             "vulnerabilities were not looked for: trivy has no database of them; "
@@ -45,13 +46,14 @@ IMAGES = Scanner(
 
 def wanted(look: Look) -> list[Image]:
     """The images to be scanned, each with a name to be called by."""
-    docker = look.clients.docker
-    local = {image.id: image for image in docker.images()}
     used: dict[str, str] = {}
-    for container in docker.containers():
+    for container in containers(look):
         if look.full or container.state not in STOPPED:
             used.setdefault(container.image_id, without_digest(container.image))
+    local = {image.id: image for image in look.clients.docker.images()}
     ids = dict.fromkeys((*used, *local)) if look.full else used
+    if not ids:
+        raise NothingHere("the Docker engine runs no container" if not look.full else "the Docker engine has no image")
     return [Image(one, _called(one, local.get(one), used.get(one, ""))) for one in ids]
 
 
@@ -94,10 +96,12 @@ def _database(look: Look, trivy: Trivy) -> bool:
     return True
 
 
-def _scan_all(look: Look, trivy: Trivy, scanners: Sequence[str]) -> ClientError | None:
+def _scan_all(
+    look: Look, images: Sequence[Image], trivy: Trivy, scanners: Sequence[str]
+) -> ClientError | None:
     """Scan one image after the other, as each fills the cores by itself; return the last failure. All are told."""
     failed = None
-    for image in wanted(look):
+    for image in images:
         look.go_on()
         try:
             report = _report(look, trivy, image, scanners)

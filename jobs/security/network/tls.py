@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from jobs.clients import sockets, tls_hello
-from jobs.clients.errors import Absent, ClientError
+from jobs.clients.errors import ClientError
 from jobs.clients.tls_hello import TLS_1_2, TLS_1_3
 from jobs.core.model import Severity
 from jobs.core.side_by_side import side_by_side
@@ -14,7 +14,7 @@ from jobs.security.network.ciphers import ALL, CIPHERS, VERSIONS, Weak
 from jobs.security.network.exposure import at
 from jobs.security.network.places import named_ports, places
 from jobs.security.network.reading import listening
-from jobs.security.scanner import Area, Look, Scanner, Weakness
+from jobs.security.scanner import Area, Look, NothingHere, Scanner, Weakness
 
 _AT_ONCE = 16
 _REMEDY = "let it offer TLS 1.2 and 1.3 only, with the ciphers of https://ssl-config.mozilla.org (intermediate)"
@@ -35,7 +35,7 @@ def scan(look: Look) -> None:
     """Offer each server every old version and every kind of weak cipher."""
     endpoints = list(_endpoints(look))
     if not endpoints:
-        raise Absent("nothing listens on tls_ports; set network.tls_endpoints to the servers that speak TLS")
+        raise NothingHere("nothing listens on tls_ports; set network.tls_endpoints to the servers that speak TLS")
     for start in range(0, len(endpoints), _AT_ONCE):
         look.go_on()
         now = endpoints[start : start + _AT_ONCE]
