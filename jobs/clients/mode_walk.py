@@ -7,13 +7,14 @@ what is common is decided first.
 
 from __future__ import annotations
 
+import contextlib
 import grp
 import os
 import pwd
 import re
 import stat
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from jobs.clients.walk import Directory, Output, order, walk
 
@@ -60,6 +61,8 @@ class ModeWalk:
         self._output = output
         self._strict, self._guarded = _below(orders["strict"]), _below(orders["guarded"])
         self._watched = (*self._strict, *self._guarded)
+        # Where a directory or file stands that is itself one of them.
+        self._parents = frozenset(f"{os.path.dirname(place[:-1]).rstrip('/')}/" for place in self._watched)  # noqa: PTH120
         self._skipped = frozenset(orders["skipped"])
         self._pattern = re.compile("|".join(orders["patterns"]) or r"(?!)", re.DOTALL)
         self._users, self._groups = Known(pwd.getpwuid), Known(grp.getgrgid)
@@ -67,11 +70,19 @@ class ModeWalk:
         self._closed: set[int] = set()
         self._plain: set[int] = set()
 
+    def start(self, roots: Iterable[str]) -> None:
+        """Look at the roots themselves, which are in no directory that is gone through."""
+        for root in roots:
+            with contextlib.suppress(OSError):  # going into it tells why
+                directory, _, name = root.rpartition("/")
+                self._look(f"{directory}/" if name else "", name or "/", -1, os.lstat(root))
+                self._output.count(1)
+
     def visit(self, path: str, descriptor: int, device: int) -> list[Directory]:
         """Look at everything in a directory; return the directories in it that are to be gone into."""
         below: list[Directory] = []
         prefix = path if path.endswith("/") else f"{path}/"
-        watched, looked_at = prefix.startswith(self._watched), 0
+        watched, looked_at = prefix in self._parents or prefix.startswith(self._watched), 0
         with os.scandir(descriptor) as entries:
             for entry in entries:
                 name = entry.name
@@ -111,6 +122,7 @@ class ModeWalk:
         named = open_to_others and _is_named(name)
         key = named and _holds_key(directory, name, status)
         known = self._users[status.st_uid], self._groups[status.st_gid]
+        place = f"{prefix}{name}/"
         if (
             named
             or capabilities
@@ -118,8 +130,8 @@ class ModeWalk:
             or (kind == _FILE and mode & (_SET | 0o002))
             or (kind == _DIRECTORY and mode & _OPEN_DIRECTORY == 0o002)
             or kind in _DEVICES
-            or (mode & 0o077 and prefix.startswith(self._strict))
-            or (mode & 0o022 and kind != _LINK and prefix.startswith(self._guarded))
+            or (mode & 0o7177 and place.startswith(self._strict))
+            or ((mode & 0o022 or status.st_uid) and kind != _LINK and place.startswith(self._guarded))
         ):
             ids = (status.st_uid, status.st_gid)
             self._output.tell("entry", prefix + name, mode, *ids, *known, capabilities, key, status.st_rdev)
@@ -163,7 +175,9 @@ def _holds_key(directory: int, name: str, listed: os.stat_result) -> bool:
 def main() -> None:
     """Do what the only argument says."""
     orders, output = order(), Output()
-    sys.exit(walk(orders["roots"], ModeWalk(orders, output).visit, output))
+    looking = ModeWalk(orders, output)
+    looking.start(orders["roots"])
+    sys.exit(walk(orders["roots"], looking.visit, output))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from jobs.clients.errors import Absent, ClientError
 
 _MERGED = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 _RPM_DATABASES = ("usr/lib/sysimage/rpm", "var/lib/rpm")
-_SCRIPT_DATABASE = "var/lib/dpkg"
+_DPKG_DATABASE = "var/lib/dpkg"
 _RPM_SECONDS = 120.0
 
 
@@ -31,7 +31,7 @@ class Packages:
         """
         if not paths:
             return {}
-        if (self._root / _SCRIPT_DATABASE / "info").is_dir():
+        if (self._root / _DPKG_DATABASE / "info").is_dir():
             try:
                 return self._dpkg_owners(paths)
             except OSError as error:
@@ -40,16 +40,16 @@ class Packages:
             return _rpm_owners(self._root, paths)
         raise Absent("there is neither dpkg's database nor rpm's")
 
-    def allowed_modes(self) -> frozenset[str]:
-        """Paths whose mode the administrator has settled with `dpkg-statoverride` (its file: dpkg-statoverride(1))."""
+    def settled(self, paths: Collection[str]) -> frozenset[str]:
+        """The paths whose mode the administrator has settled with dpkg-statoverride(1), whose file is read."""
         try:
-            lines = (self._root / _SCRIPT_DATABASE / "statoverride").read_text(errors="surrogateescape").splitlines()
+            text = (self._root / _DPKG_DATABASE / "statoverride").read_text(errors="surrogateescape")
         except FileNotFoundError:
             return frozenset()
         except OSError as error:
             raise ClientError(f"{error.filename}: {error.strerror}") from None
-        listed = (line.split(" ", 3)[3] for line in lines if line.count(" ") >= 3)
-        return frozenset(path for name in listed for path in (name, f"/usr{name}"))
+        listed = {line.split(" ", 3)[3] for line in text.splitlines() if line.count(" ") >= 3}
+        return frozenset(path for path in paths if listed.intersection(self._names(path)))
 
     def _dpkg_owners(self, paths: Collection[str]) -> dict[str, str]:
         diversions = self._diversions()
@@ -58,7 +58,7 @@ class Packages:
         moved = {original: names[place] for original, (place, _) in diversions.items() if place in names}
         wanted = names.keys() | moved.keys()
         owners: dict[str, str] = {}
-        for listing in sorted((self._root / _SCRIPT_DATABASE / "info").glob("*.list")):
+        for listing in sorted((self._root / _DPKG_DATABASE / "info").glob("*.list")):
             package = listing.stem.partition(":")[0]
             for name in wanted.intersection(listing.read_text(errors="surrogateescape").split("\n")):
                 diverter = diversions[name][1] if name in diversions else ""
@@ -82,7 +82,7 @@ class Packages:
         Three lines each: name, place, package (dpkg's lib/dpkg/db-fsys-divert.c).
         """
         try:
-            text = (self._root / _SCRIPT_DATABASE / "diversions").read_text(errors="surrogateescape")
+            text = (self._root / _DPKG_DATABASE / "diversions").read_text(errors="surrogateescape")
         except FileNotFoundError:
             return {}
         lines = text.splitlines()

@@ -14,6 +14,7 @@ import json
 import os
 import select
 import socket
+import stat
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -91,7 +92,10 @@ def _starts(roots: Sequence[str], output: Output) -> list[Directory]:
     for root in roots:
         try:
             status = os.lstat(root)
-            starts.append((root, status.st_dev, status.st_ino))
+            if stat.S_ISDIR(status.st_mode):
+                starts.append((root, status.st_dev, status.st_ino))
+            else:
+                output.tell("unread", root, os.strerror(errno.ENOTDIR))
         except OSError as error:
             output.tell("unread", root, error.strerror)
     return starts
