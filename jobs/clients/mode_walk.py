@@ -18,12 +18,13 @@ from collections.abc import Callable, Iterable, Mapping
 
 from jobs.clients.walk import Directory, Output, order, walk
 
-NAMES = frozenset(
-    ".pgpass .netrc .my.cnf .git-credentials .npmrc .pypirc .htpasswd .vault-token .s3cfg .boto shadow gshadow shadow- "
-    "gshadow- authorized_keys ssh_host_rsa_key ssh_host_dsa_key ssh_host_ecdsa_key ssh_host_ed25519_key credentials "
-    "config.json config kubeconfig admin.conf identity".split()
-)
-SUFFIXES = frozenset(".pem .key .crt .cer .p8 .pk8 .pk1 .ppk .p12 .pfx .jks .keystore .kdbx .kubeconfig .env".split())
+_NAMES = """
+.pgpass .netrc .my.cnf .git-credentials .npmrc .pypirc .vault-token .s3cfg .boto shadow gshadow shadow- gshadow-
+authorized_keys ssh_host_rsa_key ssh_host_dsa_key ssh_host_ecdsa_key ssh_host_ed25519_key credentials config.json config
+kubeconfig admin.conf identity
+"""
+_SUFFIXES = ".pem .key .crt .cer .p8 .pk8 .pk1 .ppk .p12 .pfx .jks .keystore .kdbx .kubeconfig .env"
+NAMES, SUFFIXES = frozenset(_NAMES.split()), frozenset(_SUFFIXES.split())
 BEGINNINGS = frozenset(("id_", ".en"))
 KEY = re.compile(rb"-----BEGIN (?:[A-Z0-9]+ ){0,4}PRIVATE KEY(?: BLOCK)?-----|PuTTY-User-Key-File-")
 HEAD_BYTES = 1 << 16

@@ -18,6 +18,7 @@ import stat
 import sys
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 Directory = tuple[str, int, int]
 """Path, device and inode. Bytes of a path that are not UTF-8 are lone surrogates, as in all of Python."""
@@ -204,8 +205,8 @@ def _pieces(path: str) -> list[str]:
     return [piece.rstrip("/") for piece in pieces if piece]
 
 
-def order() -> dict[str, list[str]]:
+def order() -> dict[str, Any]:
     """What the program is to do: its only argument, a JSON object. It gives way to everything else."""
     os.nice(19)
-    told: dict[str, list[str]] = json.loads(sys.argv[1])
+    told: dict[str, Any] = json.loads(sys.argv[1])
     return told

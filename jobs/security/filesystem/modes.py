@@ -14,18 +14,16 @@ from jobs.clients.tree import Entry, Told
 from jobs.security.filesystem import judgement
 from jobs.security.filesystem.gathering import Gathering
 from jobs.security.filesystem.judgement import Ownership, Rules
-from jobs.security.filesystem.places import trees
+from jobs.security.filesystem.missing import tell_unread
+from jobs.security.filesystem.places import checked
 from jobs.security.filesystem.settings import FileSystemSettings
 from jobs.security.scanner import Area, Look, Scanner
-
-NAMED = 5
-"""So many of the paths that could not be read are named; the others are counted."""
 
 
 def scan(look: Look) -> None:
     """Look at every file of the scope once; tell what is weak and what could not be read."""
     settings, clients = look.settings.filesystem, look.clients
-    places = trees(settings, clients.base_dir, clients.host.mounts(), full=look.full)
+    places = checked(settings, clients.base_dir, clients.host.mounts(), full=look.full)
     look.detail("directories", [tree.shown(root) for root in places.roots])
     secret = [os.path.realpath(clients.base_dir / path) for path in settings.secret_directories]
     guarded = [os.path.realpath(path) for path in (*settings.run_by_root, *settings.program_directories)]
@@ -53,10 +51,7 @@ def tell(look: Look, gathering: Gathering, told: Told) -> None:
     look.scanned(told.looked_at)
     for found in gathering.results():
         look.found(found.weakness())
-    if told.unread:
-        number = len(told.unread) + told.unread_more
-        named = "; ".join(f"{tree.shown(path)} ({reason})" for path, reason in sorted(told.unread)[:NAMED])
-        look.missed(f"{number:,} could not be read: {named}{' and others' if number > NAMED else ''}")
+    tell_unread(look, told)
 
 
 def _gather(gathering: Gathering, entries: Iterable[Entry], rules: Rules, ownership: Ownership) -> None:

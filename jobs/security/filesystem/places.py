@@ -9,36 +9,56 @@ from pathlib import Path
 
 from jobs.clients.host import Mount
 from jobs.clients.tree import Trees, translate
-from jobs.security.filesystem.settings import USUAL, FileSystemSettings
+from jobs.security.filesystem.settings import KEPT_BY_US, USUAL, FileSystemSettings
 
 REMOTE = re.compile(r"nfs4?|cifs|smb3|9p|ceph|glusterfs|fuse\..*")
 IN_MEMORY = ("/tmp", "/dev/shm", "/run", "/var/tmp")  # noqa: S108
 """Where files are put by everybody, on file systems that are no disk."""
 
 
-def trees(settings: FileSystemSettings, base_dir: Path, mounts: Sequence[Mount], *, full: bool) -> Trees:
-    """The trees of a scope, none within another, and what is left out of them.
+def checked(settings: FileSystemSettings, base_dir: Path, mounts: Sequence[Mount], *, full: bool) -> Trees:
+    """The trees whose modes are checked. A place that was configured counts even where it is not there: it is missed.
 
-    A place that was configured counts even where it is not there: it is missed then. Of the usual ones that is no
-    matter. Mount points are never even looked at: a file server that is gone would keep us for ever.
+    Of the usual places those count that are there.
     """
     chosen = settings.full_directories if full else settings.directories
-    local = [os.fsdecode(mount.path) for mount in mounts if not REMOTE.fullmatch(mount.kind)]
-    if chosen is not None:
-        wanted = [base_dir, *(base_dir / path for path in chosen)]
-    else:
-        usual = [*local, *IN_MEMORY] if full else USUAL
-        wanted = [base_dir, *(Path(path) for path in usual if Path(path).is_dir())]
-    wanted += [path for path in settings.secret_directories if path.is_absolute()]
-    real = [os.path.realpath(path) for path in wanted]
-    if settings.other_file_systems:
-        real += [point for point in local if _is_below(point, real)]
-    excluded = re.compile("|".join(map(translate, settings.exclude)) or r"(?!)", re.DOTALL)
-    roots = [root for root in dict.fromkeys(real) if not excluded.fullmatch(root) or root == real[0]]
-    points = [os.fsdecode(mount.path) for mount in mounts]
-    return Trees(
-        outermost(roots, points, excluded), [point for point in points if point not in roots], settings.exclude
+    if chosen is None:
+        usual = [*_local(mounts), *IN_MEMORY] if full else USUAL
+        chosen = _present(map(Path, usual))
+    chosen += tuple(path for path in settings.secret_directories if path.is_absolute())
+    return _trees([base_dir, *chosen], mounts, settings.exclude, others=settings.other_file_systems)
+
+
+def searched(settings: FileSystemSettings, base_dir: Path, mounts: Sequence[Mount], *, full: bool) -> Trees:
+    """The trees that are searched for secrets; what a base directory keeps them in is left out."""
+    chosen = settings.search_directories
+    if full:
+        given = "full_search_directories" in settings.model_fields_set
+        chosen += settings.full_search_directories if given else _present(settings.full_search_directories)
+    found = _trees(
+        [base_dir, *chosen], mounts, (*settings.exclude, *settings.search_exclude), others=settings.other_file_systems
     )
+    kept = [os.path.realpath(base_dir / path) for path in (*settings.secret_directories, *KEPT_BY_US)]
+    return Trees(found.roots, [*found.skipped, *kept], found.patterns)
+
+
+def _trees(wanted: Sequence[Path], mounts: Sequence[Mount], exclude: Sequence[str], *, others: bool) -> Trees:
+    """None of the roots within another. Mount points are not even looked at: a dead server would keep us for ever."""
+    base, *rest = [os.path.realpath(wanted[0] / path) for path in wanted]
+    if others:
+        rest += [point for point in _local(mounts) if _is_below(point, [base, *rest])]
+    excluded = re.compile("|".join(map(translate, exclude)) or r"(?!)", re.DOTALL)
+    roots = [base, *(root for root in rest if not excluded.fullmatch(root))]
+    points = [os.fsdecode(mount.path) for mount in mounts]
+    return Trees(outermost(roots, points, excluded), [point for point in points if point not in roots], exclude)
+
+
+def _local(mounts: Sequence[Mount]) -> list[str]:
+    return [os.fsdecode(mount.path) for mount in mounts if not REMOTE.fullmatch(mount.kind)]
+
+
+def _present(paths: Iterable[Path]) -> tuple[Path, ...]:
+    return tuple(path for path in paths if path.is_dir())
 
 
 def outermost(roots: Iterable[str], mount_points: Iterable[str], excluded: re.Pattern[str]) -> list[str]:

@@ -16,6 +16,15 @@ CONTAINER_STORAGE = (
     *("/var/lib/docker", "/var/lib/containerd", "/var/lib/containers", "/var/lib/kubelet/pods", "/var/lib/lxc"),
     *("/var/lib/machines", "/var/lib/lxd", "/var/snap/lxd", "/snap"),
 )
+SEARCHED = ("/etc", "/opt", "/srv", "/root", "/home", "/var/www", "/usr/local/etc", "/usr/local/bin", "/var/spool/cron")
+"""Where a full scan looks for secrets beside the base directory."""
+NOT_SEARCHED = (
+    *(".git/objects", ".git/lfs", "node_modules", "site-packages", "dist-packages", "go/pkg/mod", ".cargo/registry"),
+    *("testdata", "__pycache__", ".mypy_cache", ".ruff_cache", ".cache"),
+)
+"""Compressed, or published by others: what is in it is no secret of this machine's."""
+KEPT_BY_US = ("backups", "archive", "reports")
+"""Directories of the base directory that hold no text, or what was already searched."""
 RUN_BY_ROOT = (
     *("/etc/crontab", "/etc/cron.d", "/etc/cron.hourly", "/etc/cron.daily", "/etc/cron.weekly", "/etc/cron.monthly"),
     *("/var/spool/cron/crontabs/root", "/var/spool/cron/root", "/etc/init.d", "/etc/profile.d", "/etc/sudoers.d"),
@@ -61,6 +70,14 @@ class FileSystemSettings(SettingsModel):
     program_directories: Paths = Field(
         _paths(PROGRAM_DIRECTORIES), description="Directories in which only root may change programs."
     )
+    search_directories: Paths = Field(
+        (), description="Directories that a standard scan searches for secrets, beside the base directory."
+    )
+    full_search_directories: Paths = Field(
+        _paths(SEARCHED), description="Directories that a full scan searches for secrets, beside the base directory."
+    )
+    search_exclude: Patterns = Field(NOT_SEARCHED, description="Files and directories not searched, as patterns.")
+    max_searched_mb: int = Field(16, ge=1, le=256, description="Larger files are not searched; the report counts them.")
     max_listed: int = Field(
         100, ge=1, le=10000, description="Of more of one kind below one directory only their number is told."
     )
