@@ -69,7 +69,7 @@ def _hyperscan(patterns: Sequence[str], spanning: frozenset[int]) -> Candidates 
                 places.append((number, buffer.rfind(b"\n", 0, end - 1) + 1, looked_to[number]))
 
         with memoryview(buffer) as view, view[:length] as part:
-            database.scan(part, take, scratch=scratch)
+            database.scan(part, take, scratch=scratch)  # type: ignore[type-var]  # any buffer will do
         return sorted(places)
 
     return candidates

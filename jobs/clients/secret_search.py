@@ -21,6 +21,8 @@ from jobs.core.placeholders import is_placeholder, is_secret
 MAX_HITS = 20
 """Of one rule so many hits in a file are told; the others are counted."""
 _HEAD_BYTES = 8192
+_PIECE_BYTES = 4 << 20
+_KEY_BYTES = 1024  # a key's first line, its headers and the first line of its content
 _BOMS = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _GROUPS = ("value", "single", "bare")
@@ -44,7 +46,7 @@ class SecretSearch:
         self._pattern = re.compile("|".join(orders["patterns"]) or r"(?!)", re.DOTALL)
         self._homes = re.compile("|".join(orders["homes"]) or r"(?!)", re.DOTALL)
         self._max_bytes = int(orders["max_bytes"])
-        self._buffer = bytearray(1 << 20)
+        self._buffer = bytearray(_PIECE_BYTES)
         output.tell("found", "engine", self._matcher.engine)
 
     def visit(self, path: str, descriptor: int, device: int) -> list[Directory]:
@@ -80,39 +82,54 @@ class SecretSearch:
             os.close(descriptor)
 
     def _search(self, path: str, descriptor: int, status: os.stat_result) -> None:
-        if status.st_size > self._max_bytes:
-            self._output.tell("found", "large", path)
-            return
-        if status.st_size > len(self._buffer):
-            self._buffer = bytearray(status.st_size)
-        length = _fill(descriptor, self._buffer, status.st_size)
-        buffer, length = _as_text(self._buffer, length)
-        if buffer.find(b"\0", 0, min(length, _HEAD_BYTES)) >= 0:
-            self._output.tell("found", "binary")
-            return
+        size, hits = status.st_size, Hits()
+        for buffer, length in _pieces(descriptor, self._buffer, size):
+            if not hits.lines_before:
+                left = _left_out(buffer, length, size, self._max_bytes)
+                if left:
+                    self._output.tell("found", left, path)
+                    return
+            self._take(buffer, length, hits)
         self._output.count(1)
-        hits = self._hits(buffer, length)
-        if hits and not (self._homes.fullmatch(path) and not status.st_mode & 0o007):
-            self._tell(path, hits, buffer)
+        if not (self._homes.fullmatch(path) and not status.st_mode & 0o007):
+            for number, (lines, count) in hits.by_rule.items():
+                for nth, line in enumerate(lines, 1):
+                    self._output.tell("found", "hit", path, self._names[number], nth, line, count)
 
-    def _hits(self, buffer: bytearray, length: int) -> dict[int, list[int]]:
-        """The places of the secrets by their rule. What a rule has taken is not told by a later one as well."""
-        hits: dict[int, list[int]] = {}
+    def _take(self, buffer: bytearray, length: int, hits: Hits) -> None:
+        """Take the secrets of a piece of a file. What a rule has taken is not told by a later one as well."""
         taken = _Spans()
         for number, match in self._matcher.matches(buffer, length):
             start, end = _span(match)
             value = bytes(buffer[start:end])
             if (is_secret(value) if self._guesses[number] else not is_placeholder(value)) and taken.take(start, end):
-                hits.setdefault(number, []).append(match.start())
-        return hits
+                hits.take(number, match.start(), buffer)
+        hits.end_piece(buffer, length)
 
-    def _tell(self, path: str, hits: dict[int, list[int]], buffer: bytearray) -> None:
-        for number, places in hits.items():
-            line, counted_to = 1, 0
-            for nth, place in enumerate(places[:MAX_HITS], 1):
-                line += buffer.count(b"\n", counted_to, place)
-                counted_to = place
-                self._output.tell("found", "hit", path, self._names[number], nth, line, len(places))
+
+class Hits:
+    """Where the secrets of a file stand: for each rule the lines of the first of them, and how many there are."""
+
+    def __init__(self) -> None:
+        self.by_rule: dict[int, tuple[list[int], int]] = {}
+        self.lines_before = 0
+        self._counted = (-1, 0, 0)
+
+    def take(self, number: int, place: int, buffer: bytearray) -> None:
+        """One more, at a place of the piece; those of a rule come in order."""
+        lines, count = self.by_rule.get(number, ([], 0))
+        if len(lines) < MAX_HITS:
+            rule, counted_to, line = self._counted
+            line, counted_to = (line, counted_to) if rule == number else (0, 0)
+            line += buffer.count(b"\n", counted_to, place)
+            self._counted = (number, place, line)
+            lines.append(self.lines_before + line + 1)
+        self.by_rule[number] = (lines, count + 1)
+
+    def end_piece(self, buffer: bytearray, length: int) -> None:
+        """The piece is through."""
+        self.lines_before += buffer.count(b"\n", 0, length)
+        self._counted = (-1, 0, 0)
 
 
 class _Spans:
@@ -141,13 +158,43 @@ def _directory(path: str, entry: os.DirEntry[str], device: int) -> Iterator[Dire
         yield path, status.st_dev, status.st_ino
 
 
-def _fill(descriptor: int, buffer: bytearray, size: int) -> int:
-    """Read at most `size` bytes, which the file had when it was looked at: one that grows keeps nobody here."""
-    with memoryview(buffer) as view, view[:size] as wanted:
+def _pieces(descriptor: int, buffer: bytearray, size: int) -> Iterator[tuple[bytearray, int]]:
+    """A file's text in the buffer, piece by piece, each with its length; pieces end with lines.
+
+    No more is read than the `size` that the file had when it was looked at: one that grows keeps nobody here.
+    """
+    kept, left = 0, size
+    while True:
+        read = _fill(descriptor, buffer, kept, min(left, len(buffer) - kept))
+        left, length = left - read, kept + read
+        if not left or not read:
+            yield _as_text(buffer, length) if size <= len(buffer) else (buffer, length)
+            return
+        cut = _cut(buffer, length)
+        yield buffer, cut
+        kept = length - cut
+        buffer[:kept] = buffer[cut:length]
+
+
+def _cut(buffer: bytearray, length: int) -> int:
+    """Where a piece may end: after a line, and not within what begins a key."""
+    begins = buffer.rfind(b"-----BEGIN", max(1, length - _KEY_BYTES), length)
+    return buffer.rfind(b"\n", 0, begins if begins > 0 else length) + 1 or length
+
+
+def _fill(descriptor: int, buffer: bytearray, start: int, size: int) -> int:
+    with memoryview(buffer) as view, view[start : start + size] as wanted:
         read = 0
         while read < size and (more := os.readv(descriptor, [wanted[read:]])):
             read += more
     return read
+
+
+def _left_out(buffer: bytearray, length: int, size: int, max_bytes: int) -> str:
+    """Why a file is not searched, as its beginning and its size say: it is binary, or large."""
+    if buffer.find(b"\0", 0, min(length, _HEAD_BYTES)) >= 0:
+        return "large" if size > len(buffer) and bytes(buffer[:2]) in _BOMS else "binary"
+    return "large" if size > max_bytes else ""
 
 
 def _as_text(buffer: bytearray, length: int) -> tuple[bytearray, int]:

@@ -103,6 +103,7 @@ def records(
     argv = [*_idle(), sys.executable, *(["-S"] if bare else []), "-m", module, json.dumps(order)]
     environment = {"PYTHONPATH": str(_SOURCES), "PYTHONDONTWRITEBYTECODE": "1"}
     with commands.Child(argv, timeout_seconds=timeout_seconds, environment=environment) as child:
+        child.name = module  # and not ionice
         for line in _lines(child):
             kind, *rest = json.loads(line)
             if kind == "count":
@@ -136,6 +137,12 @@ def _lines(child: commands.Child) -> Iterator[bytes]:
         yield from lines
         if len(rest) > _MAX_LINE_BYTES:
             raise ClientError(f"a line of {child.name} is longer than {_MAX_LINE_BYTES} bytes")
+
+
+def mount_points() -> list[str]:
+    """Every place at which something is mounted for this process (proc_pid_mountinfo(5))."""
+    fields = (line.split(b" ")[4] for line in Path("/proc/self/mountinfo").read_bytes().splitlines())
+    return [os.fsdecode(re.sub(rb"\\([0-7]{3})", lambda octal: bytes([int(octal[1], 8)]), field)) for field in fields]
 
 
 def shown(path: str) -> str:

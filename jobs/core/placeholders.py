@@ -12,14 +12,15 @@ from collections import Counter
 _REFERENCE = re.compile(
     # A variable of a shell, a template, a format string, a path, a hash with its kind ($6$, $2b$), a tag of YAML.
     rb"\$[A-Za-z_{(].*|\$[0-9a-z-]{1,12}\$.*|%[(A-Z].*|[{<(\[/\\].*|![A-Za-z]+(?:[ /].*)?|[*&]\w+|\.{1,2}/.*"
-    rb"|.*(?:\$\{|\{\{|\$\(|%\().*|.*<[A-Za-z _-]+>.*|(?:env|file|vault|secret|ssm|op|arn|https?|aws|gcp|azure|sops|enc)[:\[].*"
+    rb"|.*(?:\$\{|\{\{|\$\(|%\().*|.*<[A-Za-z _-]+>.*"
+    rb"|(?:env|file|vault|secret|ssm|op|arn|https?|aws|gcp|azure|sops|enc)[:\[].*"
     rb"|.*(?:process\.env|os\.environ|getenv|import\.meta).*",
     re.IGNORECASE | re.DOTALL,
 )
 _WORDS = re.compile(
     rb"example|sample|dummy|placeholder|change[-_ ]?(?:me|it|this)|your[-_ ]|insert|replace|redacted|todo|fixme|foobar"
-    rb"|not[-_ ]?(?:a[-_ ])?(?:real|secret)|fake|x{4}|\*{3}|\.{3}|0{8}|123456789|abcdefgh|deadbeef|hunter2|correct.?horse"
-    rb"|undefined|eyJzdWIiOiIxMjM0NTY3ODkwIi",
+    rb"|not[-_ ]?(?:a[-_ ])?(?:real|secret)|fake|x{4}|\*{3}|\.{3}|0{8}|123456789|abcdefgh|deadbeef|hunter2"
+    rb"|correct.?horse|undefined|eyJzdWIiOiIxMjM0NTY3ODkwIi",
     re.IGNORECASE,
 )
 _CODE = re.compile(
@@ -33,7 +34,7 @@ _KEYWORD = re.compile(rb"password|passwd|secret|token|api_?key|credential", re.I
 
 
 def is_placeholder(value: bytes) -> bool:
-    """Whether a value only stands in a secret's place: `${VAR}`, `<password>`, `changeme`, `xxxx`, one letter repeated."""
+    """Whether a value only stands in a secret's place: `${VAR}`, `<password>`, `changeme`, `xxxx`."""
     if _REFERENCE.fullmatch(value) or _WORDS.search(value) or _NAME.fullmatch(value):
         return True
     return len(set(value)) < 4

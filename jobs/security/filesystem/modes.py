@@ -15,7 +15,7 @@ from jobs.security.filesystem import judgement
 from jobs.security.filesystem.gathering import Gathering
 from jobs.security.filesystem.judgement import Ownership, Rules
 from jobs.security.filesystem.missing import tell_unread
-from jobs.security.filesystem.places import checked
+from jobs.security.filesystem.places import checked, mounted
 from jobs.security.filesystem.settings import FileSystemSettings
 from jobs.security.scanner import Area, Look, Scanner
 
@@ -23,7 +23,7 @@ from jobs.security.scanner import Area, Look, Scanner
 def scan(look: Look) -> None:
     """Look at every file of the scope once; tell what is weak and what could not be read."""
     settings, clients = look.settings.filesystem, look.clients
-    places = checked(settings, clients.base_dir, clients.host.mounts(), full=look.full)
+    places = checked(settings, clients.base_dir, mounted(clients.host), full=look.full)
     look.detail("directories", [tree.shown(root) for root in places.roots])
     secret = [os.path.realpath(clients.base_dir / path) for path in settings.secret_directories]
     guarded = [os.path.realpath(path) for path in (*settings.run_by_root, *settings.program_directories)]

@@ -18,7 +18,7 @@ _ASSIGNED = r"""["']?[ \t]{0,8}(?:=>|:=|=|:)[ \t]{0,8}"""
 class SecretRule:
     """A kind of secret. `pattern` is of bytes; its group `value`, or all of it, is the secret.
 
-    `guess` says that the form alone proves nothing: the value must be as mixed as secrets are (`jobs.core.placeholders`).
+    `guess` says that its form alone proves nothing: the value must be as mixed as secrets are.
     """
 
     name: str
@@ -121,7 +121,8 @@ RULES = (
         _MEDIUM,
         r"(?i)(?:password|passwd|passphrase|_pwd|_pass|secret)"
         + _ASSIGNED
-        + r"""(?:"(?P<value>[^"\r\n]{6,128})"|'(?P<single>[^'\r\n]{6,128})'|(?P<bare>[^ \t\r\n"'`,;(){}\[\]<>]{6,128}))""",
+        + r"""(?:"(?P<value>[^"\r\n]{6,128})"|'(?P<single>[^'\r\n]{6,128})'"""
+        + r"""|(?P<bare>[^ \t\r\n"'`,;(){}\[\]<>]{6,128}))""",
         guess=True,
     ),
 )

@@ -5,59 +5,70 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from jobs.clients.host import Mount
-from jobs.clients.tree import Trees, translate
-from jobs.security.filesystem.settings import KEPT_BY_US, USUAL, FileSystemSettings
+from jobs.clients.host import Host
+from jobs.clients.tree import Trees, mount_points, translate
+from jobs.security.filesystem.settings import KEPT_BY_US, USUAL, FileSystemSettings, Paths
 
 REMOTE = re.compile(r"nfs4?|cifs|smb3|9p|ceph|glusterfs|fuse\..*")
 IN_MEMORY = ("/tmp", "/dev/shm", "/run", "/var/tmp")  # noqa: S108
 """Where files are put by everybody, on file systems that are no disk."""
 
 
-def checked(settings: FileSystemSettings, base_dir: Path, mounts: Sequence[Mount], *, full: bool) -> Trees:
+@dataclass(frozen=True)
+class Mounts:
+    """Where file systems are mounted: `local` ones of this machine's disks, and the `points` of all."""
+
+    local: Sequence[str]
+    points: Sequence[str]
+
+
+def mounted(host: Host) -> Mounts:
+    """Where file systems are mounted now."""
+    local = [os.fsdecode(mount.path) for mount in host.mounts() if not REMOTE.fullmatch(mount.kind)]
+    return Mounts(local, mount_points())
+
+
+def checked(settings: FileSystemSettings, base_dir: Path, mounts: Mounts, *, full: bool) -> Trees:
     """The trees whose modes are checked. A place that was configured counts even where it is not there: it is missed.
 
     Of the usual places those count that are there.
     """
-    chosen = settings.full_directories if full else settings.directories
+    chosen: Paths | None = settings.full_directories if full else settings.directories
     if chosen is None:
-        usual = [*_local(mounts), *IN_MEMORY] if full else USUAL
+        usual = [*mounts.local, *IN_MEMORY] if full else USUAL
         chosen = _present(map(Path, usual))
     chosen += tuple(path for path in settings.secret_directories if path.is_absolute())
     return _trees([base_dir, *chosen], mounts, settings.exclude, others=settings.other_file_systems)
 
 
-def searched(settings: FileSystemSettings, base_dir: Path, mounts: Sequence[Mount], *, full: bool) -> Trees:
+def searched(settings: FileSystemSettings, base_dir: Path, mounts: Mounts, *, full: bool) -> Trees:
     """The trees that are searched for secrets; what a base directory keeps them in is left out."""
-    chosen = settings.search_directories
+    chosen: Paths = settings.search_directories
     if full:
         given = "full_search_directories" in settings.model_fields_set
         chosen += settings.full_search_directories if given else _present(settings.full_search_directories)
     found = _trees(
         [base_dir, *chosen], mounts, (*settings.exclude, *settings.search_exclude), others=settings.other_file_systems
     )
-    kept = [os.path.realpath(base_dir / path) for path in (*settings.secret_directories, *KEPT_BY_US)]
+    kept = [os.path.realpath(base_dir / path) for path in (*settings.secret_directories, *map(Path, KEPT_BY_US))]
     return Trees(found.roots, [*found.skipped, *kept], found.patterns)
 
 
-def _trees(wanted: Sequence[Path], mounts: Sequence[Mount], exclude: Sequence[str], *, others: bool) -> Trees:
+def _trees(wanted: Sequence[Path], mounts: Mounts, exclude: Sequence[str], *, others: bool) -> Trees:
     """None of the roots within another. Mount points are not even looked at: a dead server would keep us for ever."""
     base, *rest = [os.path.realpath(wanted[0] / path) for path in wanted]
     if others:
-        rest += [point for point in _local(mounts) if _is_below(point, [base, *rest])]
+        rest += [point for point in mounts.local if _is_below(point, [base, *rest])]
     excluded = re.compile("|".join(map(translate, exclude)) or r"(?!)", re.DOTALL)
     roots = [base, *(root for root in rest if not excluded.fullmatch(root))]
-    points = [os.fsdecode(mount.path) for mount in mounts]
-    return Trees(outermost(roots, points, excluded), [point for point in points if point not in roots], exclude)
+    skipped = [point for point in mounts.points if point not in roots]
+    return Trees(outermost(roots, mounts.points, excluded), skipped, exclude)
 
 
-def _local(mounts: Sequence[Mount]) -> list[str]:
-    return [os.fsdecode(mount.path) for mount in mounts if not REMOTE.fullmatch(mount.kind)]
-
-
-def _present(paths: Iterable[Path]) -> tuple[Path, ...]:
+def _present(paths: Iterable[Path]) -> Paths:
     return tuple(path for path in paths if path.is_dir())
 
 

@@ -10,7 +10,7 @@ from jobs.clients.tree import Told, Trees
 from jobs.security.filesystem.judgement import CREDENTIALS, PRIVATE_KEYS
 from jobs.security.filesystem.missing import tell_missed, tell_unread
 from jobs.security.filesystem.patterns import RULES
-from jobs.security.filesystem.places import searched
+from jobs.security.filesystem.places import mounted, searched
 from jobs.security.scanner import Area, Look, Scanner, Weakness
 
 HOMES = (CREDENTIALS.pattern, PRIVATE_KEYS.pattern, r".*\.(?:pem|key|p8|pk8|ppk|jwk)", r".*/\.(?:ssh|gnupg)/.*")
@@ -22,7 +22,7 @@ _BY_NAME = {rule.name: rule for rule in RULES}
 def scan(look: Look) -> None:
     """Search every text of the scope; tell where secrets stand, and what was left out."""
     settings, clients = look.settings.filesystem, look.clients
-    places = searched(settings, clients.base_dir, clients.host.mounts(), full=look.full)
+    places = searched(settings, clients.base_dir, mounted(clients.host), full=look.full)
     look.detail("searched", [tree.shown(root) for root in places.roots])
     told, finds = Told(), _Finds(look)
     look.go_on()

@@ -20,6 +20,7 @@ SEARCHED = ("/etc", "/opt", "/srv", "/root", "/home", "/var/www", "/usr/local/et
 """Where a full scan looks for secrets beside the base directory."""
 NOT_SEARCHED = (
     *(".git/objects", ".git/lfs", "node_modules", "site-packages", "dist-packages", "go/pkg/mod", ".cargo/registry"),
+    *("lib/python*.*", "lib/python3"),
     *("testdata", "__pycache__", ".mypy_cache", ".ruff_cache", ".cache"),
 )
 """Compressed, or published by others: what is in it is no secret of this machine's."""
@@ -77,7 +78,9 @@ class FileSystemSettings(SettingsModel):
         _paths(SEARCHED), description="Directories that a full scan searches for secrets, beside the base directory."
     )
     search_exclude: Patterns = Field(NOT_SEARCHED, description="Files and directories not searched, as patterns.")
-    max_searched_mb: int = Field(16, ge=1, le=256, description="Larger files are not searched; the report counts them.")
+    max_searched_mb: int = Field(
+        256, ge=1, le=1048576, description="Larger texts are not searched; the report names them."
+    )
     max_listed: int = Field(
         100, ge=1, le=10000, description="Of more of one kind below one directory only their number is told."
     )
