@@ -16,7 +16,7 @@ import stat
 import sys
 from collections.abc import Callable, Iterable, Mapping
 
-from jobs.clients.walk import Directory, Output, order, walk
+from jobs.clients.walk import Directory, Output, Skips, order, walk
 
 _NAMES = """
 .pgpass .netrc .my.cnf .git-credentials .npmrc .pypirc .vault-token .s3cfg .boto shadow gshadow shadow- gshadow-
@@ -55,7 +55,7 @@ class Known(dict[int, bool]):
 class ModeWalk:
     """Looks at each entry of a directory. `strict` are trees of which everything open to others is told,
 
-    `guarded` those in which nobody but root may write, `skipped` directories that are not gone into.
+    `guarded` those in which nobody but root may write.
     """
 
     def __init__(self, orders: Mapping[str, list[str]], output: Output) -> None:
@@ -64,8 +64,7 @@ class ModeWalk:
         self._watched = (*self._strict, *self._guarded)
         # Where a directory or file stands that is itself one of them.
         self._parents = frozenset(f"{os.path.dirname(place[:-1]).rstrip('/')}/" for place in self._watched)  # noqa: PTH120
-        self._skipped = frozenset(orders["skipped"])
-        self._pattern = re.compile("|".join(orders["patterns"]) or r"(?!)", re.DOTALL)
+        self._skips = Skips(orders)
         self._users, self._groups = Known(pwd.getpwuid), Known(grp.getgrgid)
         # Modes of files seen before: of the closed ones nothing is to be told, of the plain ones the name decides.
         self._closed: set[int] = set()
@@ -87,7 +86,7 @@ class ModeWalk:
         with os.scandir(descriptor) as entries:
             for entry in entries:
                 name = entry.name
-                if entry.is_dir(follow_symlinks=False) and self._is_skipped(prefix + name):
+                if entry.is_dir(follow_symlinks=False) and self._skips.leave_out(prefix + name):
                     continue
                 try:
                     status = entry.stat(follow_symlinks=False)
@@ -108,9 +107,6 @@ class ModeWalk:
         if mode in self._plain:
             return not _is_named(name)
         return mode in self._closed or (mode & _KIND == _DIRECTORY and mode & _OPEN_DIRECTORY != 0o002)
-
-    def _is_skipped(self, path: str) -> bool:
-        return path in self._skipped or bool(self._pattern.fullmatch(path))
 
     def _look(self, prefix: str, name: str, directory: int, status: os.stat_result) -> None:
         mode, kind = status.st_mode, status.st_mode & _KIND

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from jobs.clients.matcher import Matcher
-from jobs.clients.walk import VANISHED, Directory, Output, order, walk
+from jobs.clients.walk import VANISHED, Directory, Output, Skips, order, walk
 from jobs.core.placeholders import is_placeholder, is_secret
 
 MAX_HITS = 20
@@ -42,8 +42,7 @@ class SecretSearch:
         spanning = [number for number, rule in enumerate(rules) if rule[3]]
         patterns = [pattern for _, pattern, _, _ in rules]
         self._matcher = Matcher(patterns, spanning=spanning, use_hyperscan=not orders["without_hyperscan"])
-        self._skipped = frozenset(orders["skipped"])
-        self._pattern = re.compile("|".join(orders["patterns"]) or r"(?!)", re.DOTALL)
+        self._skips = Skips(orders)
         self._homes = re.compile("|".join(orders["homes"]) or r"(?!)", re.DOTALL)
         self._max_bytes = int(orders["max_bytes"])
         self._buffer = bytearray(_PIECE_BYTES)
@@ -56,7 +55,7 @@ class SecretSearch:
         with os.scandir(descriptor) as entries:
             for entry in entries:
                 place = prefix + entry.name
-                if place in self._skipped or self._pattern.fullmatch(place):
+                if self._skips.leave_out(place):
                     continue
                 if entry.is_dir(follow_symlinks=False):
                     below += _directory(place, entry, device)

@@ -79,8 +79,9 @@ def entries(
 
 def orders_of(trees: Trees) -> dict[str, list[str]]:
     """The part of an order that every such program gets."""
-    patterns = [translate(pattern) for pattern in trees.patterns]
-    return {"roots": [*trees.roots], "skipped": [*trees.skipped], "patterns": patterns}
+    absolute = [translate(pattern) for pattern in trees.patterns if pattern.startswith("/")]
+    ends = [translate(f"/{pattern}") for pattern in trees.patterns if not pattern.startswith("/")]
+    return {"roots": [*trees.roots], "skipped": [*trees.skipped], "absolute": absolute, "ends": ends}
 
 
 def translate(pattern: str) -> str:

@@ -12,12 +12,13 @@ import errno
 import fcntl
 import json
 import os
+import re
 import select
 import socket
 import stat
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 Directory = tuple[str, int, int]
@@ -30,6 +31,7 @@ VANISHED = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ESTALE)
 _FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _PIECE = 2048  # a path's piece that the kernel surely takes at once; it takes 4095 bytes
 _GIFT = 1024
+_END_LETTERS = 600  # no pattern is about more of a path's end: that of a long one is not gone through at every step
 _FLUSH_BYTES, _FLUSH_SECONDS = 1 << 16, 0.2
 _HUNGRY = b"?"
 
@@ -75,6 +77,7 @@ class Output:
 def walk(roots: Sequence[str], visit: Visit, output: Output) -> int:
     """Go through all roots with two processes; return the exit status: 0 unless one of them failed."""
     ours, theirs = socket.socketpair()
+    output.flush()  # else both would have it
     process = os.fork()
     if not process:
         ours.close()
@@ -102,6 +105,21 @@ def _starts(roots: Sequence[str], output: Output) -> list[Directory]:
     return starts
 
 
+class Skips:
+    """Which paths are left out: those listed, those that match an absolute pattern, those whose end matches another."""
+
+    def __init__(self, orders: Mapping[str, list[str]]) -> None:
+        self._paths = frozenset(orders["skipped"])
+        self._absolute = re.compile("|".join(orders["absolute"]) or r"(?!)", re.DOTALL)
+        self._ends = re.compile(f"(?:{'|'.join(orders['ends']) or '(?!)'})\\Z", re.DOTALL)
+
+    def leave_out(self, path: str) -> bool:
+        """Whether this one is left out."""
+        if path in self._paths or self._absolute.fullmatch(path):
+            return True
+        return self._ends.search(path, max(0, len(path) - _END_LETTERS)) is not None
+
+
 class _Side:
     """One of the two processes. Who has nothing left asks the other, and gets half of what that one has waiting.
 
@@ -113,8 +131,11 @@ class _Side:
         self._asked = select.poll()
         self._asked.register(peer, select.POLLIN)
         self._peer_is_hungry = False
+        # The directory that was gone through last stays open: the next one is mostly in it.
+        self._last, self._last_path = -1, ""
 
     def go(self) -> None:
+        """Go through all there is, until both are done."""
         while self._waiting or self._fed():
             self._enter(*self._waiting.pop())
             if not self._peer_is_hungry and self._asked.poll(0):
@@ -126,20 +147,22 @@ class _Side:
 
     def _enter(self, path: str, device: int, inode: int) -> None:
         try:
-            descriptor = open_directory(path)
-        except OSError as error:
-            if error.errno not in VANISHED:
-                self._output.tell("unread", path, error.strerror)
-            return
-        try:
+            descriptor = self._open(path)
+            if self._last_path:
+                os.close(self._last)
+            self._last, self._last_path = descriptor, path
             status = os.fstat(descriptor)
             if (status.st_dev, status.st_ino) == (device, inode):
                 self._waiting += self._visit(path, descriptor, device)
         except OSError as error:
             if error.errno not in VANISHED:
                 self._output.tell("unread", path, error.strerror)
-        finally:
-            os.close(descriptor)
+
+    def _open(self, path: str) -> int:
+        parent, _, name = path.rpartition("/")
+        if parent and parent == self._last_path:
+            return os.open(name, _FLAGS, dir_fd=self._last)
+        return open_directory(path)
 
     def _give(self) -> None:
         # The oldest are the nearest to the root, and so the largest.

@@ -158,7 +158,7 @@ def test_each_kind_is_found_and_its_clean_twin_is_not(tmp_path: Path, weak: bool
 @pytest.mark.parametrize("weak", [True, False], ids=["weak", "clean"])
 def test_the_same_is_seen_without_root(tmp_path: Path, weak: bool) -> None:
     need_root("becoming another user")
-    base = Path(f"/tmp/sutazai-modes-{os.getpid()}-{weak}")  # noqa: S108 (where another user can go)
+    base = Path(f"/tmp/sutazai-modes-{os.getpid()}-{weak}")
     base.mkdir()
     try:
         expected = plant(base, weak=weak)
@@ -175,7 +175,7 @@ def test_the_same_is_seen_without_root(tmp_path: Path, weak: bool) -> None:
 
 def test_what_root_cannot_do_without_rights_is_missed_and_named(tmp_path: Path) -> None:
     need_root("becoming another user")
-    base = Path(f"/tmp/sutazai-missed-{os.getpid()}")  # noqa: S108
+    base = Path(f"/tmp/sutazai-missed-{os.getpid()}")
     base.mkdir()
     try:
         for number in range(7):

@@ -99,7 +99,7 @@ CLEAN: dict[str, tuple[str, ...]] = {
         "mysql://root:<password>@host",
         "mongodb://u:changeme@h",
         "postgresql://app@db/app?sslmode=require",
-        f"postgres://{{user}}:{{password}}@{{host}}",
+        "postgres://{user}:{password}@{host}",
     ),
     "url_password": ("https://user:pass@example.com", "http://host:8080/path@x", "https://x:********@h/"),
     "authorization": (

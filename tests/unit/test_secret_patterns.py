@@ -31,7 +31,14 @@ class Told:
 def search(*, without_hyperscan: bool = False) -> SecretSearch:
     orders = {
         "rules": [[rule.name, rule.pattern, rule.guess, rule.spans_lines] for rule in RULES],
-        **{"skipped": [], "patterns": [], "homes": [], "max_bytes": 1 << 20, "without_hyperscan": without_hyperscan},
+        **{
+            "skipped": [],
+            "absolute": [],
+            "ends": [],
+            "homes": [],
+            "max_bytes": 1 << 20,
+            "without_hyperscan": without_hyperscan,
+        },
     }
     return SecretSearch(orders, Told())  # type: ignore[arg-type]
 
