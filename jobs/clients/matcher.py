@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 Place = tuple[int, int, int]
 """A pattern's number, and from where to where in the buffer it is to be looked for."""
 Candidates = Callable[[bytearray, int], Sequence[Place]]
-_OPEN_END = re.compile(r"\{(\d+),\d+\}(\)*)$")
+_OPEN_END, _LIMIT = re.compile(r"\{(\d+),\d+\}(\)*)$"), re.compile(r"\{(\d+),\d+\}")
 
 
 class Matcher:
@@ -35,9 +35,12 @@ class Matcher:
         return [(number, 0, length) for number in range(len(self._patterns))]
 
 
-def shortest(pattern: str) -> str:
-    """The pattern without what its last repetition may take beyond the least: it ends once where that had many ends."""
-    return _OPEN_END.sub(r"{\1}\2", pattern)
+def looser(pattern: str) -> str:
+    """A pattern that is found in every line in which the given one is, and that hyperscan makes less of.
+
+    The last repetition takes the least it may: it ends once where that had many ends. The others lose their limits.
+    """
+    return _LIMIT.sub(r"{\1,}", _OPEN_END.sub(r"{\1}\2", pattern))
 
 
 def _hyperscan(patterns: Sequence[str], spanning: frozenset[int]) -> Candidates | None:
@@ -49,7 +52,7 @@ def _hyperscan(patterns: Sequence[str], spanning: frozenset[int]) -> Candidates 
     try:
         database = hyperscan.Database()
         flags = [hyperscan.HS_FLAG_SINGLEMATCH if number in spanning else 0 for number in range(len(patterns))]
-        texts = [shortest(pattern).encode("ascii") for pattern in patterns]
+        texts = [looser(pattern).encode("ascii") for pattern in patterns]
         database.compile(texts, ids=list(range(len(patterns))), flags=flags)
         scratch = hyperscan.Scratch(database)
     except hyperscan.error:

@@ -82,15 +82,15 @@ class SecretSearch:
 
     def _search(self, path: str, descriptor: int, status: os.stat_result) -> None:
         size, hits = status.st_size, Hits()
-        for buffer, length in _pieces(descriptor, self._buffer, size):
-            if not hits.lines_before:
-                left = _left_out(buffer, length, size, self._max_bytes)
-                if left:
-                    self._output.tell("found", left, path)
-                    return
+        for number, (buffer, length, is_last) in enumerate(_pieces(descriptor, self._buffer, size)):
+            if number == 0 and (left_out := _left_out(buffer, length, size, self._max_bytes)):
+                self._output.tell("found", left_out, path)
+                return
             self._take(buffer, length, hits)
+            if not is_last:
+                hits.end_piece(buffer, length)
         self._output.count(1)
-        if not (self._homes.fullmatch(path) and not status.st_mode & 0o007):
+        if hits.by_rule and not (self._homes.fullmatch(path) and not status.st_mode & 0o007):
             for number, (lines, count) in hits.by_rule.items():
                 for nth, line in enumerate(lines, 1):
                     self._output.tell("found", "hit", path, self._names[number], nth, line, count)
@@ -103,7 +103,6 @@ class SecretSearch:
             value = bytes(buffer[start:end])
             if (is_secret(value) if self._guesses[number] else not is_placeholder(value)) and taken.take(start, end):
                 hits.take(number, match.start(), buffer)
-        hits.end_piece(buffer, length)
 
 
 class Hits:
@@ -126,7 +125,7 @@ class Hits:
         self.by_rule[number] = (lines, count + 1)
 
     def end_piece(self, buffer: bytearray, length: int) -> None:
-        """The piece is through."""
+        """The piece is through, and another follows."""
         self.lines_before += buffer.count(b"\n", 0, length)
         self._counted = (-1, 0, 0)
 
@@ -157,8 +156,8 @@ def _directory(path: str, entry: os.DirEntry[str], device: int) -> Iterator[Dire
         yield path, status.st_dev, status.st_ino
 
 
-def _pieces(descriptor: int, buffer: bytearray, size: int) -> Iterator[tuple[bytearray, int]]:
-    """A file's text in the buffer, piece by piece, each with its length; pieces end with lines.
+def _pieces(descriptor: int, buffer: bytearray, size: int) -> Iterator[tuple[bytearray, int, bool]]:
+    """A file's text in the buffer, piece by piece, each with its length and whether it is the last. Pieces end with lines.
 
     No more is read than the `size` that the file had when it was looked at: one that grows keeps nobody here.
     """
@@ -167,10 +166,10 @@ def _pieces(descriptor: int, buffer: bytearray, size: int) -> Iterator[tuple[byt
         read = _fill(descriptor, buffer, kept, min(left, len(buffer) - kept))
         left, length = left - read, kept + read
         if not left or not read:
-            yield _as_text(buffer, length) if size <= len(buffer) else (buffer, length)
+            yield *(_as_text(buffer, length) if size <= len(buffer) else (buffer, length)), True
             return
         cut = _cut(buffer, length)
-        yield buffer, cut
+        yield buffer, cut, False
         kept = length - cut
         buffer[:kept] = buffer[cut:length]
 

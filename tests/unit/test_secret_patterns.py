@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jobs.clients.matcher import Matcher, shortest
+from jobs.clients.matcher import Matcher, looser
 from jobs.clients.secret_search import Hits, SecretSearch, _cut
 from jobs.core.placeholders import bits, is_placeholder, is_secret
 from jobs.security.filesystem.patterns import RULES
@@ -103,10 +103,10 @@ def test_both_engines_find_the_same(text: str) -> None:
     assert fast == slow
 
 
-def test_the_shortest_form_ends_where_the_least_does() -> None:
-    assert shortest("a{3,9}") == "a{3}"
-    assert shortest("(?:x|(?P<v>[ab]{3,9}))") == "(?:x|(?P<v>[ab]{3}))"
-    assert shortest("a{3,9}b") == "a{3,9}b"
+def test_the_looser_form_of_a_pattern() -> None:
+    assert looser("a{3,9}") == "a{3}"
+    assert looser("(?:x|(?P<v>[ab]{3,9}))") == "(?:x|(?P<v>[ab]{3}))"
+    assert looser("[ ]{0,8}a{3,9}b{2}") == "[ ]{0,}a{3,}b{2}"
 
 
 def test_several_of_a_rule_are_counted_and_their_lines_kept(engine: SecretSearch) -> None:
