@@ -157,7 +157,7 @@ def _directory(path: str, entry: os.DirEntry[str], device: int) -> Iterator[Dire
 
 
 def _pieces(descriptor: int, buffer: bytearray, size: int) -> Iterator[tuple[bytearray, int, bool]]:
-    """A file's text in the buffer, piece by piece, each with its length and whether it is the last. Pieces end with lines.
+    """A file's text in the buffer, piece by piece: its length, and whether it is the last. Pieces end with lines.
 
     No more is read than the `size` that the file had when it was looked at: one that grows keeps nobody here.
     """

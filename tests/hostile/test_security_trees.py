@@ -217,7 +217,8 @@ def test_the_memory_of_a_search_does_not_grow_with_the_files(tmp_path: Path) -> 
     order = order_of(Trees([str(tmp_path)]), 1 << 30)
     script = (
         "import json, sys; from jobs.clients.tree import Told, records\n"
-        "print(len(list(records('jobs.clients.secret_search', json.loads(sys.stdin.read()), Told(), timeout_seconds=60))))"
+        "order = json.loads(sys.stdin.read())\n"
+        "print(len(list(records('jobs.clients.secret_search', order, Told(), timeout_seconds=60))))"
     )
     argv = [*limit, sys.executable, "-c", script]
     done = subprocess.run(

@@ -273,14 +273,18 @@ def test_many_below_one_directory_are_one_whose_identity_stays(tmp_path: Path) -
     assert later.severity == Severity.HIGH
 
 
-def test_other_file_systems_are_looked_at_only_if_wanted(tmp_path: Path) -> None:
-    with tmpfs(4) as mount:
-        write(mount / "file", mode=0o666)
-        parent = str(mount.parent)
-        inside = scan(tmp_path, full_directories=[parent], exclude=[])
-        assert [w for w in inside.weaknesses if w.subject.startswith(str(mount))] == []
-        beneath = scan(tmp_path, full_directories=[parent, str(mount)])
-        assert [w.subject for w in beneath.weaknesses if w.subject.startswith(str(mount))] == [f"{mount}/file"]
+def test_other_file_systems_are_looked_at_only_if_wanted() -> None:
+    with tmpfs(4) as base:
+        inner = write(base / "inner" / "hidden", mode=0o666).parent
+        write(base / "file", mode=0o666)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=0755,size=1m", "tmpfs", str(inner)], check=True)
+        try:
+            write(inner / "file", mode=0o666)
+            assert subjects(scan(base), base) == {"world_writable_file": {"file"}}
+            wanted = scan(base, full_directories=[str(inner)])
+            assert subjects(wanted, base) == {"world_writable_file": {"file", "inner/file"}}
+        finally:
+            subprocess.run(["umount", str(inner)], check=True)
 
 
 def test_excluded_directories_are_left_out(tmp_path: Path) -> None:
