@@ -101,7 +101,8 @@ def records(
 
     `bare` starts it without the installed packages, which it must not need then.
     """
-    argv = [*_idle(), sys.executable, *(["-S"] if bare else []), "-m", module, json.dumps(order)]
+    # -P: the working directory is somebody's, and what lies there must not be loaded.
+    argv = [*_idle(), sys.executable, "-P", "-s", *(["-S"] if bare else []), "-m", module, json.dumps(order)]
     environment = {"PYTHONPATH": str(_SOURCES), "PYTHONDONTWRITEBYTECODE": "1"}
     with commands.Child(argv, timeout_seconds=timeout_seconds, environment=environment) as child:
         child.name = module  # and not ionice

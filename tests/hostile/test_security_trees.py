@@ -174,6 +174,20 @@ def test_a_racer_that_swaps_directories_and_links_leads_nowhere(tmp_path: Path, 
             runs += 1
 
 
+@BOTH
+def test_nothing_of_the_working_directory_is_loaded(
+    tmp_path: Path, scanner: Scanner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base, here = tmp_path / "base", tmp_path / "here"
+    weak(base / "found")
+    for module in ("json.py", "bisect.py", "hyperscan.py", "jobs/__init__.py", "sitecustomize.py"):
+        (here / module).parent.mkdir(parents=True, exist_ok=True)
+        (here / module).write_text(f"open({str(tmp_path / 'loaded')!r}, 'w'); raise SystemExit(9)")
+    monkeypatch.chdir(here)
+    assert len(scan(scanner, base).weaknesses) == 1
+    assert not (tmp_path / "loaded").exists()
+
+
 def test_a_directory_of_many_files_is_told_in_little(tmp_path: Path) -> None:
     for number in range(5_000):
         descriptor = os.open(tmp_path / f"{number}", os.O_CREAT | os.O_WRONLY, 0o666)

@@ -187,11 +187,12 @@ def test_roots_within_another_are_not_walked_twice() -> None:
 
 
 def test_scopes_differ(tmp_path: Path) -> None:
-    mounts = Mounts(["/", "/data"], ["/", "/data", "/proc"])
+    mounts = Mounts(["/", "/data"], ["/srv"], ["/", "/data", "/proc", "/srv"])
     settings = FileSystemSettings()
     full = checked(settings, tmp_path, mounts, full=True)
     assert (full.roots[0], "/proc" in full.skipped, "/" in full.skipped) == ("/", True, False)
-    assert "/etc" in checked(settings, tmp_path, mounts, full=False).roots
+    standard = checked(settings, tmp_path, mounts, full=False).roots
+    assert ("/etc" in standard, "/srv" in standard) == (True, False)
     assert searched(settings, tmp_path, mounts, full=False).roots == [str(tmp_path)]
     assert "/etc" in searched(settings, tmp_path, mounts, full=True).roots
     assert f"{tmp_path}/secrets_secure" in searched(settings, tmp_path, mounts, full=False).skipped

@@ -97,7 +97,7 @@ def _of_secrets(entry: Entry, rules: Rules) -> Iterator[Fault]:
 
 
 def _of_keys(entry: Entry, rules: Rules, ownership: Ownership) -> Iterator[Fault]:
-    if not stat.S_ISREG(entry.mode) or entry.path.startswith(rules.secret or ("\0",)):
+    if not stat.S_ISREG(entry.mode) or entry.path.startswith(rules.secret):
         return
     exposed = entry.mode & 0o066
     if not entry.mode & 0o006 and not entry.mode & 0o020 and entry.gid in rules.key_groups | {0}:
@@ -146,7 +146,7 @@ def _of_setid(entry: Entry, ownership: Ownership) -> Iterator[Fault]:
 
 
 def _of_what_root_runs(entry: Entry, rules: Rules) -> Iterator[Fault]:
-    if not f"{entry.path}/".startswith(rules.guarded or ("\0",)) or stat.S_ISLNK(entry.mode):
+    if not f"{entry.path}/".startswith(rules.guarded) or stat.S_ISLNK(entry.mode):
         return
     if entry.mode & 0o002 or (entry.mode & 0o020 and entry.gid != 0):
         yield Fault("run_by_root_writable", entry.path, Severity.CRITICAL, _mode(entry))

@@ -19,16 +19,20 @@ IN_MEMORY = ("/tmp", "/dev/shm", "/run", "/var/tmp")  # noqa: S108
 
 @dataclass(frozen=True)
 class Mounts:
-    """Where file systems are mounted: `local` ones of this machine's disks, and the `points` of all."""
+    """Where file systems are mounted: `local` ones on this machine's disks, `remote` ones, and the `points` of all."""
 
     local: Sequence[str]
+    remote: Sequence[str]
     points: Sequence[str]
 
 
 def mounted(host: Host) -> Mounts:
     """Where file systems are mounted now."""
-    local = [os.fsdecode(mount.path) for mount in host.mounts() if not REMOTE.fullmatch(mount.kind)]
-    return Mounts(local, mount_points())
+    local: list[str] = []
+    remote: list[str] = []
+    for mount in host.mounts():
+        (remote if REMOTE.fullmatch(mount.kind) else local).append(os.fsdecode(mount.path))
+    return Mounts(local, remote, mount_points())
 
 
 def checked(settings: FileSystemSettings, base_dir: Path, mounts: Mounts, *, full: bool) -> Trees:
@@ -39,7 +43,7 @@ def checked(settings: FileSystemSettings, base_dir: Path, mounts: Mounts, *, ful
     chosen: Paths | None = settings.full_directories if full else settings.directories
     if chosen is None:
         usual = [*mounts.local, *IN_MEMORY] if full else USUAL
-        chosen = _present(map(Path, usual))
+        chosen = _present(map(Path, usual), mounts)
     chosen += tuple(path for path in settings.secret_directories if path.is_absolute())
     return _trees([base_dir, *chosen], mounts, settings.exclude, others=settings.other_file_systems)
 
@@ -49,7 +53,7 @@ def searched(settings: FileSystemSettings, base_dir: Path, mounts: Mounts, *, fu
     chosen: Paths = settings.search_directories
     if full:
         given = "full_search_directories" in settings.model_fields_set
-        chosen += settings.full_search_directories if given else _present(settings.full_search_directories)
+        chosen += settings.full_search_directories if given else _present(settings.full_search_directories, mounts)
     found = _trees(
         [base_dir, *chosen], mounts, (*settings.exclude, *settings.search_exclude), others=settings.other_file_systems
     )
@@ -68,8 +72,9 @@ def _trees(wanted: Sequence[Path], mounts: Mounts, exclude: Sequence[str], *, ot
     return Trees(outermost(roots, mounts.points, excluded), skipped, exclude)
 
 
-def _present(paths: Iterable[Path]) -> Paths:
-    return tuple(path for path in paths if path.is_dir())
+def _present(paths: Iterable[Path], mounts: Mounts) -> Paths:
+    """Those that are there. A file server is not asked: a dead one would never answer."""
+    return tuple(path for path in paths if not _is_below(f"{path}", mounts.remote) and path.is_dir())
 
 
 def outermost(roots: Iterable[str], mount_points: Iterable[str], excluded: re.Pattern[str]) -> list[str]:
@@ -89,4 +94,4 @@ def outermost(roots: Iterable[str], mount_points: Iterable[str], excluded: re.Pa
 
 
 def _is_below(path: str, roots: Sequence[str]) -> bool:
-    return any(path.startswith(f"{root.rstrip('/')}/") for root in roots)
+    return any(f"{path}/".startswith(f"{root.rstrip('/')}/") for root in roots)
