@@ -106,10 +106,14 @@ def _starts(roots: Sequence[str], output: Output) -> list[Directory]:
 
 
 class Skips:
-    """Which paths are left out: those listed, those that match an absolute pattern, those whose end matches another."""
+    """Which paths are left out: those listed, those that match an absolute pattern, those whose end matches another.
+
+    `parents` are the directories, each with a `/` at its end, in which those listed are.
+    """
 
     def __init__(self, orders: Mapping[str, list[str]]) -> None:
         self._paths = frozenset(orders["skipped"])
+        self.parents = frozenset(f"{path.rpartition('/')[0]}/" for path in self._paths)
         self._absolute = re.compile("|".join(orders["absolute"]) or r"(?!)", re.DOTALL)
         self._ends = re.compile(f"(?:{'|'.join(orders['ends']) or '(?!)'})\\Z", re.DOTALL)
 
