@@ -15,7 +15,7 @@ from benchmarks.harness import Row
 
 ROWS = (
     *("scrape", "rerender", "probes", "memory", "start", "recovery"),
-    *("logs", "backup", "maintenance", "verification", "containers"),
+    *("logs", "backup", "maintenance", "verification", "containers", "security_walk", "security_secrets"),
 )
 EXIT_USAGE = 64
 

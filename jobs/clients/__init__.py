@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobs.core.ports import Budgets, Clock, History, Reporter
-from jobs.core.settings import PostgresSettings, World
 
 if TYPE_CHECKING:
     from jobs.clients.agents import Agents
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from jobs.clients.ollama import Ollama
     from jobs.clients.postgres import Postgres
     from jobs.clients.redis import Redis
+    from jobs.core.settings import World
 
 
 @dataclass
@@ -114,6 +114,7 @@ class Clients:
     def postgres_servers(self) -> tuple[Postgres, ...]:
         """Every PostgreSQL server: the one above first, then those that are configured beside it."""
         from jobs.clients.postgres import Postgres
+        from jobs.core.settings import PostgresSettings
 
         shared = self.world.postgres.model_dump(include={"connect_timeout_seconds", "programs"})
         others = (

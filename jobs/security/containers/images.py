@@ -92,7 +92,8 @@ def _database(look: Look, trivy: Trivy) -> bool:
     look.detail("database_timestamp_seconds", version.database_at.timestamp())
     age_days = (look.clients.clock.now() - version.database_at).total_seconds() / _SECONDS_PER_DAY
     if age_days > look.settings.containers.trivy.max_database_age_days:
-        look.missed(f"vulnerabilities published in the last {age_days:.0f} days: trivy's database is as old as that")
+        told = f"vulnerabilities published in the last {age_days:.0f} days: trivy's database is as old as that"
+        look.missed(told, "what is not published yet")  # whether what was found before is still there is known
     return True
 
 
@@ -107,7 +108,7 @@ def _scan_all(
             report = _report(look, trivy, image, scanners)
         except ClientError as error:
             look.go_on()  # ended at the limit of the whole scan, it is not the image's fault
-            look.missed(f"image {image.name}: {error}")
+            look.missed(f"image {image.name}: {error}", f"{image.name}/")
             failed = error
             continue
         for weakness in report.weaknesses:
@@ -115,7 +116,9 @@ def _scan_all(
         if report.packages or VULNERABILITIES not in scanners:
             look.scanned()
         else:
-            look.missed(f"image {image.name}: trivy recognises no package in it: vulnerabilities are unknown")
+            look.missed(
+                f"image {image.name}: trivy recognises no package in it: vulnerabilities are unknown", f"{image.name}/"
+            )
     return failed
 
 

@@ -18,7 +18,8 @@ def scan(look: Look) -> None:
     if nameless and not listing.all_seen:
         look.missed(
             f"the processes of {nameless} sockets, which this user may not look at "
-            "(run the scan as root, or with CAP_SYS_PTRACE)"
+            "(run the scan as root, or with CAP_SYS_PTRACE)",
+            "processes",  # the sockets are all seen: what is closed is known to be
         )
     for exposure in found:
         judgement = judge(exposure, look.settings.network.allowed)

@@ -62,11 +62,11 @@ class Server:
         try:
             access = postgres_access.read(self.postgres)
         except ClientError as error:
-            self.look.missed(f"{self.subject}: {error}")
+            self.look.missed(f"{self.subject}: {error}", self.subject)
             return self._knock()
         found = judge(self.subject, access, reached=self.reached, remote=not self.here)
         if access.rules is None:
-            self.look.missed(_NO_RULES.format(subject=self.subject))
+            self.look.missed(_NO_RULES.format(subject=self.subject), self.subject)
             found += [weakness for weakness in self._knock() if weakness.rule == "postgres_without_password"]
         return found
 

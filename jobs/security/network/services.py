@@ -65,7 +65,8 @@ def _ask(look: Look, questions: Sequence[Question]) -> None:
         now = questions[start : start + _AT_ONCE]
         for answer in side_by_side([question.ask for question in now], look.left_seconds, look.clients.clock.monotonic):
             if isinstance(answer.error, ClientError):
-                look.missed(f"{now[answer.index].subject}: {answer.error}")
+                subject = now[answer.index].subject
+                look.missed(f"{subject}: {answer.error}", subject)
             elif answer.error:
                 raise answer.error
             for weakness in answer.value or ():

@@ -45,7 +45,7 @@ def scan(look: Look) -> None:
             if answer.error is None:
                 look.scanned()
             elif isinstance(answer.error, ClientError):
-                look.missed(f"{subject}: {answer.error}")
+                look.missed(f"{subject}: {answer.error}", subject)
             else:
                 raise answer.error
     look.go_on()
