@@ -81,6 +81,12 @@ def _passwords() -> Iterator[Plant]:
         clean = weak.replace("postgres}", "${Y:?}}").replace("${X:-", "${X:-").replace("admin", STRONG)
         clean = clean.replace(": postgres", f": {STRONG}").replace("=postgres", "=${DB_PASSWORD}")
         yield Plant("default_password", COMPOSE, variables(weak), variables(clean))
+    yield Plant(
+        "default_password",
+        COMPOSE,
+        service("build: {context: ., args: {DB_PASSWORD: admin}}"),
+        service("build: {context: ., args: [DB_PASSWORD]}"),
+    )
     yield Plant("empty_password", COMPOSE, variables("POSTGRES_PASSWORD: ''"), variables("POSTGRES_PASSWORD:"))
     yield Plant("weak_password", COMPOSE, variables("- DB_PASSWORD=zk4w"), variables("- DB_PASSWORD"))
     yield Plant(

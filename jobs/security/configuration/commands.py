@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from jobs.security.configuration.interpolation import Filled, fill
 from jobs.security.configuration.located_yaml import Items, Scalar, Value, scalars
 from jobs.security.configuration.passwords import is_judged, is_password, judge_password
+from jobs.security.configuration.words import split_words
 from jobs.security.scanner import Weakness
 
 _REDIS_IMAGE = re.compile(r"(?:.*/)?(?:redis|valkey|keydb|dragonfly)(?:-stack(?:-server)?)?(?:[:@].*)?")
@@ -55,7 +55,7 @@ def _words(command: Value | None) -> list[tuple[str, int]]:
     if not isinstance(command, Scalar) or command.text is None:
         return []
     try:
-        words = shlex.split(command.text)
+        words = split_words(command.text)
     except ValueError:
         words = command.text.split()
     return [(word, command.line) for word in words]

@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from jobs.clients.file_search import matches
-from jobs.security.configuration import compose, docker_daemon, env_file, postgres, redis, sshd
+from jobs.security.configuration import docker_daemon, env_file, postgres, redis, sshd
+from jobs.security.configuration.compose import judge_services
+from jobs.security.configuration.compose_file import parse_compose
 from jobs.security.configuration.own import judge_own
 from jobs.security.configuration.reading import Reader, find
 from jobs.security.configuration.rules import ConfigFile, Unparsable, tell
@@ -107,11 +109,12 @@ class Scan:
         """What is weak in a Compose file; the files that it takes in are judged after it."""
         beside = self._reader.read_if_there(file.path.with_name(".env"))
         known = {variable.name: variable.value for variable in env_file.parse_env(beside.text)} if beside else {}
-        for kind, written in compose.references(file, known):
+        parsed = parse_compose(file, known)
+        for kind, written in parsed.references:
             path = Path(os.path.normpath(file.path.parent / written))
-            if written and "\0" not in written and os.path.lexists(path):
+            if "\0" not in written and os.path.lexists(path):
                 self._waiting.append((path, self._compose if kind == "compose" else env_file.judge_env))
-        yield from compose.judge_compose(file, known)
+        yield from judge_services(parsed.services)
 
     def _postgres(self, file: ConfigFile) -> Iterator[Weakness]:
         """What is weak in a postgresql.conf, given who may connect by the pg_hba.conf beside it."""

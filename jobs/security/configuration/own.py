@@ -7,7 +7,7 @@ import stat
 from collections.abc import Iterator
 
 from jobs.security.configuration.located_yaml import Fields, Scalar, Value, items, read
-from jobs.security.configuration.passwords import is_password, is_secret, judge_value
+from jobs.security.configuration.passwords import is_judged, judge_value
 from jobs.security.configuration.rules import ConfigFile
 from jobs.security.scanner import Weakness
 
@@ -36,8 +36,7 @@ def _secrets(value: Value, key: str) -> Iterator[tuple[str, Scalar]]:
             yield from _secrets(inner, f"{key}.{name}" if key else name)
     elif isinstance(value, Scalar):
         name, text = key.rpartition(".")[2], value.text or ""
-        named = (is_password(name) or is_secret(name)) and not name.endswith("_file")
-        if text and (named or _URL_WITH_PASSWORD.match(text) or _DSN_WITH_PASSWORD.search(text)):
+        if text and (is_judged(name) or _URL_WITH_PASSWORD.match(text) or _DSN_WITH_PASSWORD.search(text)):
             yield key, value
     else:
         for number, item in enumerate(items(value)):

@@ -9,6 +9,8 @@ from itertools import pairwise
 from urllib.parse import unquote
 
 _SHORT = 8
+_LONG = 128
+"""Nobody guesses a longer one; this also bounds the work for text that somebody else has written."""
 _DEFAULTS = frozenset(
     (
         *("admin", "administrator", "adminadmin", "adminpassword", "changeme", "changeit", "changethis", "change"),
@@ -30,7 +32,7 @@ _LEET = str.maketrans("013457@$!", "oleastasi")
 _ROWS = ("qwertyuiop", "asdfghjkl", "zxcvbnm", "1234567890", "abcdefghijklmnopqrstuvwxyz", "1q2w3e4r5t6y7u8i9o0p")
 _COLUMNS = ("1qaz2wsx3edc4rfv5tgb6yhn7ujm",)
 _WALKED = frozenset(pair for row in (*_ROWS, *_COLUMNS) for a, b in pairwise(row) for pair in (a + b, b + a))
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://(?P<user>[^:@/\s]*):(?P<password>[^@/\s]*)@")
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,20}://(?P<user>[^:@/\s]{0,128}):(?P<password>[^@/\s]{0,128})@")
 
 _PASSWORD_ENDS = ("password", "passwd", "passphrase", "passwort")
 _PASSWORD_WORDS = ("pass", "pwd", "pw", "dbpass", "requirepass", "masterauth")
@@ -80,7 +82,9 @@ def judge_value(name: str, value: str, users: Iterable[str] = ()) -> Judged | No
         user, _, password = value.partition("/")
         return judge_password(password, [user])
     if is_secret(name):
-        return Judged("default_password", "a default secret") if value and _is_default(value) else None
+        return (
+            Judged("default_password", "a default secret") if 0 < len(value) <= _LONG and _is_default(value) else None
+        )
     for user, password in _in_urls(value):
         judged = judge_password(password, [user]) if password else None
         if judged:
@@ -91,7 +95,7 @@ def judge_value(name: str, value: str, users: Iterable[str] = ()) -> Judged | No
 def judge_password(value: str, users: Iterable[str] = ()) -> Judged | None:
     """What is wrong with a password; None where nothing is, or it is the hash of one."""
     plain = value.casefold()
-    if plain in _NOT_VALUES or _HASHED.match(value):
+    if len(value) > _LONG or plain in _NOT_VALUES or _HASHED.match(value):
         return None
     checks = (
         (not value.strip(), "empty_password", "an empty password"),

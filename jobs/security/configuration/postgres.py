@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 import re
-import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from jobs.core.model import Severity
 from jobs.security.configuration.rules import ConfigFile, Unparsable
+from jobs.security.configuration.words import split_words
 from jobs.security.scanner import Weakness
 
 SETTINGS = (
@@ -74,7 +74,7 @@ def parse_hba(file: ConfigFile) -> Iterator[HbaLine]:
     """The lines of a pg_hba.conf (https://www.postgresql.org/docs/current/auth-pg-hba-conf.html)."""
     for number, line in enumerate(file.text.splitlines(), 1):
         try:
-            words = shlex.split(line, comments=True)
+            words = split_words(line, comments=True)
         except ValueError:
             raise Unparsable(f"line {number}: its quotes do not match") from None
         if words and not words[0].startswith("include"):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from jobs.core.model import Severity
 from jobs.security.configuration.passwords import judge_password
 from jobs.security.configuration.rules import ConfigFile, Unparsable
+from jobs.security.configuration.words import split_words
 from jobs.security.scanner import Weakness
 
 _MAX_INCLUDES = 8
@@ -57,7 +57,7 @@ def _directives(file: ConfigFile, include: Opener, depth: int) -> Iterator[tuple
         if line.lstrip().startswith("#"):
             continue
         try:
-            words = shlex.split(line)
+            words = split_words(line)
         except ValueError:
             raise Unparsable(f"line {number}: its quotes do not match") from None
         if words[:1] == ["include"] and depth < _MAX_INCLUDES:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from jobs.security.configuration.rules import ConfigFile
+from jobs.security.configuration.words import split_words
 from jobs.security.scanner import Weakness
 
 _MAX_INCLUDES = 8
@@ -101,7 +101,7 @@ def _split(line: str) -> tuple[str, str]:
     if not match:
         return "", ""
     try:
-        words = shlex.split(match[2], comments=True)
+        words = split_words(match[2], comments=True)
     except ValueError:
         words = match[2].split()
     return match[1].casefold(), " ".join(words)
