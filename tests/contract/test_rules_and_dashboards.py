@@ -21,7 +21,8 @@ from exporter.cli import commands
 from exporter.metrics import catalogue
 from jobs.core.agents.state import State
 from jobs.core.checks import Status
-from jobs.core.model import Outcome
+from jobs.core.model import Outcome, Severity
+from jobs.security.scanner import Area
 from tests.contract.promql import TARGET_LABELS, known_metrics, problems, selectors
 from tests.contract.rule_files import (
     DASHBOARD_FILES,
@@ -135,6 +136,9 @@ VALUES: Mapping[tuple[str, str], set[str]] = {
     ("sutazai_agent_state", "state"): set(State),
     ("sutazai_agents", "state"): set(State),
     ("sutazai_check_status", "status"): set(Status),
+    ("sutazai_security_findings", "area"): set(Area),
+    ("sutazai_security_findings", "severity"): set(Severity),
+    ("sutazai_security_new_findings", "severity"): set(Severity),
     ("sutazai_threshold_ratio", "threshold"): {"memory_max", "memory_critical", "disk_max", "disk_critical"},
 }
 """Label values that are fixed: one that is misspelt would match nothing, and say nothing."""
@@ -336,6 +340,9 @@ def _product(node: promql.BinaryExpr) -> float:
         ("Certificates: time left", "CertificateExpiring", "CertificateExpiryImminent"),
         ("Time until a disk is full", "DiskFullSoon", None),
         ("Agent response time", "AgentSlow", None),
+        ("Security score", "SecurityScoreLow", None),
+        ("Since each scanner was through", "SecurityScannerStale", None),
+        ("Age of databases", "SecurityDatabaseStale", None),
     ],
 )
 def test_thresholds_of_panels_are_those_of_the_rules(title: str, warning: str, critical: str | None) -> None:

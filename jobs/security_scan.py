@@ -1,0 +1,45 @@
+"""Scans containers, files, network, code and configuration for what is weak, and says what is new.
+
+Exit code 0 to 3: the risk is LOW, MEDIUM, HIGH or CRITICAL. It is not LOW while a scanner is unknown.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jobs.core.cadence import Cadence
+from jobs.core.job import Job, JobError, ReportFiles
+from jobs.core.model import Request, Result
+from jobs.security.families import FAMILIES
+from jobs.security.settings import MODES, Settings
+
+if TYPE_CHECKING:
+    from jobs.clients import Clients
+
+
+def run(settings: Settings, clients: Clients, request: Request) -> Result:
+    """Scan; in mode `full` also with the scanners that take long. Changes nothing, with and without dry_run."""
+    if request.target:
+        raise JobError(f"security-scan scans everything and takes no target (given: {request.target!r})")
+    from jobs.security.running import Run
+
+    return Run(settings, clients, request).result()
+
+
+JOB = Job(
+    name="security-scan",
+    summary="Scans for vulnerabilities and weak settings",
+    cadences=(Cadence.parse("daily at 01:00: standard"), Cadence.parse("saturday at 23:00: full")),
+    settings=Settings,
+    run=run,
+    metrics=FAMILIES,
+    modes=MODES,
+    report=ReportFiles(
+        directory="reports/security",
+        stem="security_scan_report",
+        link="reports/security/latest_security_report.json",
+        log_stem="security_scan",
+        renderings=(".html", ".sarif"),
+    ),
+    score_name="security",
+)
