@@ -37,11 +37,11 @@ class FoundFile:
 
 @dataclass
 class Listing:
-    """What a search has come to: regular files, symbolic links, and what could not be looked at."""
+    """What a search has come to: regular files, symbolic links, and what could not be looked at and why."""
 
     files: list[FoundFile] = field(default_factory=list)
     links: list[Path] = field(default_factory=list)
-    missed: list[str] = field(default_factory=list)
+    missed: list[tuple[Path, str]] = field(default_factory=list)
 
 
 def search(
@@ -62,9 +62,7 @@ def search(
     for root in roots:
         for entry in _entries(root, wanted, excluded, max_depth, listing, go_on):
             if len(listing.files) + len(listing.links) >= max_files:
-                listing.missed.append(
-                    f"{shown(root)}: more than {max_files} files; those after them were not looked at"
-                )
+                listing.missed.append((root, f"more than {max_files} files; those after them were not looked at"))
                 return listing
             _keep(entry, listing)
     return listing
@@ -89,7 +87,7 @@ def _keep(entry: os.DirEntry[str], listing: Listing) -> None:
             status = entry.stat(follow_symlinks=False)
             listing.files.append(FoundFile(Path(entry.path), status.st_size, bool(status.st_mode & 0o111)))
     except OSError as error:
-        listing.missed.append(f"{shown(entry.path)}: {error.strerror}")
+        listing.missed.append((Path(entry.path), f"{error.strerror}"))
 
 
 def _entries(
@@ -110,7 +108,7 @@ def _entries(
         except NotADirectoryError:
             entries = _itself(Path(directory))
         except OSError as error:
-            listing.missed.append(f"{shown(directory)}: {error.strerror}")
+            listing.missed.append((Path(directory), f"{error.strerror}"))
             continue
         below: list[tuple[str, int]] = []
         for entry in entries:

@@ -66,6 +66,15 @@ def test_what_comes_from_the_file_beside_is_told_there_and_what_is_not_known_is_
     }
 
 
+@pytest.mark.parametrize(
+    ("port", "severity"), [("5432:5432", Severity.CRITICAL), ("127.0.0.1:5432:5432", Severity.HIGH)]
+)
+def test_a_default_password_that_others_can_reach_is_worse(tmp_path: Path, port: str, severity: Severity) -> None:
+    write(tmp_path, {COMPOSE: service(f"ports: ['{port}']", "environment: {POSTGRES_PASSWORD: postgres}")})
+    (found,) = by_rule(scan(tmp_path))["default_password"]
+    assert found.severity is severity
+
+
 def test_a_weakness_keeps_its_identity_when_lines_move(tmp_path: Path) -> None:
     write(tmp_path, {COMPOSE: service("privileged: yes", "ports: ['5432:5432']")})
     before = scan(tmp_path).weaknesses

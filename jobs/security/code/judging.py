@@ -66,7 +66,7 @@ def _weakness(file: SourceFile, rule: CodeRule, lines: Sequence[int]) -> Weaknes
         rule=rule.id,
         subject=file.subject,
         severity=rule.severity,
-        message=f"{shown(file.subject)}:{_listed(lines)}: {rule.message}",
+        message=f"{shown(file.subject)}: {rule.message} ({_listed(lines)})",
         remedy=rule.remedy,
         path=str(file.path),
         line=lines[0],
@@ -79,7 +79,7 @@ def _remark(file: SourceFile, lines: Sequence[int]) -> Weakness:
         rule="hidden-by-comment",
         subject=file.subject,
         severity=Severity.INFO,
-        message=f"{shown(file.subject)}:{_listed(lines)}: nosemgrep comments hide what rules found there",
+        message=f"{shown(file.subject)}: nosemgrep comments hide what rules found ({_listed(lines)})",
         remedy="Look at each, and accept the risk in the settings, where it has a reason and an end.",
         path=str(file.path),
         line=lines[0],
@@ -88,4 +88,5 @@ def _remark(file: SourceFile, lines: Sequence[int]) -> Weakness:
 
 def _listed(lines: Sequence[int]) -> str:
     more = f" and {len(lines) - _SHOWN_LINES} more" if len(lines) > _SHOWN_LINES else ""
-    return ",".join(str(line) for line in lines[:_SHOWN_LINES]) + more
+    shown_lines = ", ".join(str(line) for line in lines[:_SHOWN_LINES])
+    return f"{'line' if len(lines) == 1 else 'lines'} {shown_lines}{more}"

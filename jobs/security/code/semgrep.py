@@ -30,10 +30,8 @@ def _scan(look: Look) -> None:
     rules = read_rules(path)
     look.detail("rules", len(rules))
     look.detail("rules_from", "exporter" if settings.rules is None else str(path))
-    files = _files(look)
-    for number, batch in enumerate(batches(files)):
+    for batch in batches(_files(look)):
         look.go_on()
-        look.clients.report.progress(number * _BATCH_FILES, len(files), "semgrep")
         _scan_batch(look, semgrep, path, rules, batch)
 
 
@@ -60,11 +58,11 @@ def _files(look: Look) -> list[Path]:
         if not named and (not file.executable or file.bytes > settings.max_file_bytes):
             continue  # without a suffix it is source only where it can be run, and no compiled program
         if reason := _unfit(file.path, file.bytes, settings.max_file_bytes):
-            look.missed(f"{shown(file.path)}: {reason}")
+            listing.missed.append((file.path, reason))
         else:
             chosen.append(file.path)
-    for reason in listing.missed:
-        look.missed(reason)
+    for path, reason in listing.missed:
+        look.missed(f"{shown(path)}: {reason}", str(path))
     return chosen
 
 
@@ -99,7 +97,7 @@ def _scan_batch(look: Look, semgrep: Semgrep, path: Path, rules: Mapping[str, Co
     answer = _answer(look, semgrep, path, batch)
     look.scanned(len(answer.scanned))
     for trouble, kind in answer.troubles:
-        look.missed(f"{shown(trouble)}: Semgrep could not look at all of it ({kind})")
+        look.missed(f"{shown(trouble)}: Semgrep could not look at all of it ({kind})", trouble)
     matches: dict[str, list[Match]] = {}
     for match in answer.matches:
         matches.setdefault(match.path, []).append(match)
@@ -117,7 +115,7 @@ def _answer(look: Look, semgrep: Semgrep, rules: Path, batch: list[Path]) -> Ans
     for attempt in range(_ATTEMPTS):
         for file in [file for file in batch if not os.access(file, os.R_OK)]:
             batch.remove(file)
-            look.missed(f"{shown(file)}: it may not be read, or is gone")
+            look.missed(f"{shown(file)}: it may not be read, or is gone", str(file))
         look.go_on()
         limits = Limits(look.left_seconds, settings.rule_timeout_seconds, settings.max_memory_mb, settings.processes)
         try:

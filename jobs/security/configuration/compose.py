@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from jobs.core.model import Severity
 from jobs.security.configuration.commands import judge_command, redis_without_password
 from jobs.security.configuration.compose_file import Service
-from jobs.security.configuration.env_file import Variable, judge_variable
-from jobs.security.configuration.interpolation import Filled
+from jobs.security.configuration.env_file import judge_variable
 from jobs.security.configuration.located_yaml import Fields, items
 from jobs.security.configuration.passwords import is_judged, is_user
 from jobs.security.configuration.ports import is_for_all, published
@@ -45,17 +45,10 @@ def _environment(service: Service) -> Iterator[Weakness]:
     for variable, filled in variables:
         if any(map(is_judged, filled.names)):  # said of the .env file, where it is to be changed
             continue
-        for weakness in judge_variable(service.file, variable, users, key=f"{service.name}.{variable.name}"):
-            yield from _as_default(service, variable, filled, weakness)
-
-
-def _as_default(service: Service, variable: Variable, filled: Filled, weakness: Weakness) -> Iterator[Weakness]:
-    """The weakness, in words that tell a value from one that is taken where none is given."""
-    if not filled.from_default:
-        yield weakness
-        return
-    what = weakness.message.rpartition(": ")[2]
-    yield service.weak(weakness.rule, variable.name, f"where nothing else is given, {what}", variable.line)
+        key, when = f"{service.name}.{variable.name}", "where nothing else is given, " if filled.from_default else ""
+        for weakness in judge_variable(service.file, variable, users, key=key, when=when):
+            worse = service.is_reachable and weakness.severity is Severity.HIGH
+            yield replace(weakness, severity=Severity.CRITICAL) if worse else weakness
 
 
 def _image(service: Service) -> Iterator[Weakness]:
@@ -123,8 +116,7 @@ def _ports(service: Service) -> Iterator[Weakness]:
 def _commands(service: Service) -> Iterator[Weakness]:
     for key in ("command", "entrypoint"):
         yield from judge_command(service.fields.get(key), service.known, service.weak, key)
-    ports = published(service.fields.get("ports"), service.known)
-    if not (service.text("network_mode") == "host" or any(is_for_all(port.address) for port in ports)):
+    if not service.is_reachable:
         return
     command = service.fields.get("command")
     names = [variable.name for variable, _ in service.variables("environment")]

@@ -9,6 +9,7 @@ from jobs.core.model import Severity
 from jobs.security.configuration.env_file import Variable
 from jobs.security.configuration.interpolation import Filled, fill
 from jobs.security.configuration.located_yaml import Fields, Items, Scalar, Value, items, read, scalars
+from jobs.security.configuration.ports import is_for_all, published
 from jobs.security.configuration.rules import ConfigFile, Unparsable
 from jobs.security.scanner import Weakness
 
@@ -40,6 +41,12 @@ class Service:
         """The line of a value, or else that of the service."""
         found = self.fields.get(*path)
         return self.fields.line if found is None else found.line
+
+    @property
+    def is_reachable(self) -> bool:
+        """Whether other machines reach a port of it, as far as this file says."""
+        ports = published(self.fields.get("ports"), self.known)
+        return self.text("network_mode") == "host" or any(is_for_all(port.address) for port in ports)
 
     def weak(self, rule: str, key: str, message: str, line: int, *, severity: Severity | None = None) -> Weakness:
         """A weakness of one of its keys."""

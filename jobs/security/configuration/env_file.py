@@ -40,15 +40,17 @@ def judge_env(file: ConfigFile) -> Iterator[Weakness]:
         yield from judge_variable(file, variable, users, key=variable.name)
 
 
-def judge_variable(file: ConfigFile, variable: Variable, users: list[str], *, key: str) -> Iterator[Weakness]:
-    """What is weak about one variable; `key` is what it is called in the report."""
+def judge_variable(
+    file: ConfigFile, variable: Variable, users: list[str], *, key: str, when: str = ""
+) -> Iterator[Weakness]:
+    """What is weak about one variable; `key` is what it is called in the report, `when` where its value counts."""
     value = variable.value
     if "$" in value and not value.startswith("$2"):  # made from others, when it is used
         return
     if switch := _authentication_off(variable.name.upper(), value.casefold()):
-        yield file.weakness("authentication_off", key, switch, variable.line)
+        yield file.weakness("authentication_off", key, f"{when}{switch}", variable.line)
     elif judged := judge_value(variable.name, value, users):
-        yield file.weakness(judged.rule, key, judged.message, variable.line)
+        yield file.weakness(judged.rule, key, f"{when}{judged.message}", variable.line)
 
 
 def _authentication_off(name: str, value: str) -> str:

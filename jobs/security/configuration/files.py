@@ -85,7 +85,7 @@ class Scan:
         try:
             found = list(judge(file))
         except Unparsable as error:
-            self._look.missed(f"{file.name}: {error}")
+            self._look.missed(f"{file.name}: {error}", str(path))
             found = [file.weakness("unreadable_configuration", "file", f"{error}; nothing in it was judged")]
         else:
             self._look.scanned()

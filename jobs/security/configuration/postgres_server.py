@@ -33,7 +33,10 @@ def scan_servers(look: Look) -> set[Path]:
         except Absent:
             continue
         except ClientError as error:
-            look.missed(f"the configuration of the PostgreSQL server {server.name}: {error}; {_RIGHTS}")
+            look.missed(
+                f"the configuration of the PostgreSQL server {server.name}: {error}; {_RIGHTS}",
+                f"postgres/{server.name}",
+            )
     return spoken_for
 
 

@@ -48,7 +48,7 @@ class Reader:
             reason = str(error)
         else:
             return ConfigFile(path, name, text.removeprefix("\ufeff"), mode)
-        self._look.missed(f"{name}: {reason}")
+        self._look.missed(f"{name}: {reason}", str(path))
         return None
 
     def read_if_there(self, path: Path) -> ConfigFile | None:
@@ -62,10 +62,10 @@ class Reader:
             directory = self._host if place.is_absolute() else file.path.parent
             found = sorted(directory.glob(str(place).lstrip("/")))
         except (ValueError, NotImplementedError, OSError):
-            self._look.missed(f"{file.name}: it includes what is no path")
+            self._look.missed(f"{file.name}: it includes what is no path", str(file.path))
             return []
         if not found and not any(sign in pattern for sign in "*?["):
-            self._look.missed(f"{file.name}: what it includes is not there: {shown(pattern)}")
+            self._look.missed(f"{file.name}: what it includes is not there: {shown(pattern)}", str(file.path))
         return [read for path in found[:_MAX_INCLUDED] if (read := self.read(path)) is not None]
 
 
@@ -84,6 +84,6 @@ def find(look: Look, roots: Sequence[Path], names: Sequence[str], max_depth: int
         max_files=settings.max_files,
         go_on=look.go_on,
     )
-    for reason in listing.missed:
-        look.missed(reason)
+    for path, reason in listing.missed:
+        look.missed(f"{shown(path)}: {reason}", str(path))
     yield from sorted([*(file.path for file in listing.files), *listing.links])

@@ -22,7 +22,7 @@ def scan_server(look: Look) -> set[Path]:
     except Absent:
         return set()
     except ClientError as error:
-        look.missed(f"the configuration of the Redis server: {error}")
+        look.missed(f"the configuration of the Redis server: {error}", "redis/")
         return set()
     for weakness in judge_redis(found):
         tell(look, weakness)

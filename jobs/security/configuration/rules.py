@@ -97,12 +97,12 @@ class ConfigFile:
         self, rule: str, key: str, message: str, line: int | None = None, *, severity: Severity | None = None
     ) -> Weakness:
         """A weakness of `key` in this file; `severity` where it is another than the rule's own."""
-        where = f"{self.name}:{line}" if line is not None else self.name
+        subject = shown(f"{self.name}: {key}")
         return Weakness(
             rule=rule,
-            subject=f"{self.name}: {shown(key)}",
+            subject=subject,
             severity=severity or RULES[rule].severity,
-            message=shown(f"{where}: {key}: {message}"),
+            message=f"{subject}: {message}" + (f" (line {line})" if line is not None else ""),
             remedy=RULES[rule].remedy,
             path=str(self.path),
             line=line,
