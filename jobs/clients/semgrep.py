@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,15 @@ from pydantic import BaseModel, ValidationError
 from jobs.clients import commands
 from jobs.clients.errors import Absent, ClientError
 from jobs.core.containers import clean
+from jobs.core.files import UnfitFile, atomic_write, read_small
 
 MAX_ANSWER_BYTES = 64 << 20
 # Semgrep raises the soft limit of its core's stack to 1 GB, and each thread of the core maps a stack of that size. That
 # counts as data: in a run that may have 1 GiB of it the core dies with SIGSEGV. It never goes beyond the hard limit.
 _WITH_SMALL_STACKS = ("sh", "-c", 'ulimit -s 65536 2>/dev/null; exec "$@"', "sh")
 _NOWHERE = "http://127.0.0.1:9"
+_DOCKERFILE = re.compile(r"Dockerfile\..+|Containerfile(?:\..+)?")
+_MAX_DOCKERFILE_BYTES = 1 << 20
 _BAD_TARGET = re.compile(r"Invalid scanning root: (.+)", re.DOTALL)
 
 
@@ -55,6 +58,14 @@ class Answer:
     matches: tuple[Match, ...]
     troubles: tuple[tuple[str, str], ...]
 
+    def renamed(self, names: Mapping[str, str]) -> Answer:
+        """The same with other paths in place of those that Semgrep was given."""
+        return Answer(
+            tuple(names.get(path, path) for path in self.scanned),
+            tuple(replace(match, path=names.get(match.path, match.path)) for match in self.matches),
+            tuple((names.get(path, path), kind) for path, kind in self.troubles),
+        )
+
 
 class BadTarget(ClientError):
     """A file went away, or may not be read: Semgrep then looks at none of them."""
@@ -65,9 +76,10 @@ class LateAnswer(ClientError):
 
 
 class Semgrep:
-    """An installed Semgrep."""
+    """An installed Semgrep, with rules: a file or a directory of them."""
 
-    def __init__(self, program: str) -> None:
+    def __init__(self, program: str, rules: Path) -> None:
+        self._rules = rules
         try:
             self._program = commands.find(program)
         except Absent:
@@ -76,15 +88,32 @@ class Semgrep:
                 " own and set jobs.security_scan.code.semgrep"
             ) from None
 
-    def scan(self, files: Sequence[Path], rules: Path, limits: Limits, *, only_errors: bool) -> Answer:
-        """What the rules (a file or a directory) say of these files; `only_errors` leaves out those less severe.
+    def scan(self, files: Sequence[Path], limits: Limits, *, only_errors: bool) -> Answer:
+        """What the rules say of these files; `only_errors` leaves out those less severe.
 
         Raises BadTarget, LateAnswer, and ClientError where Semgrep failed, said what nobody understands, or cannot use
         a rule.
         """
         with tempfile.TemporaryDirectory(prefix="sutazai-semgrep-") as scratch:
-            argv = [*_WITH_SMALL_STACKS, self._program, *_options(rules, limits, only_errors), "--", *map(str, files)]
-            return _parsed(*_run(argv, Path(scratch), limits.seconds))
+            targets = _targets(files, Path(scratch))
+            argv = [*_WITH_SMALL_STACKS, self._program, *_options(self._rules, limits, only_errors), "--", *targets]
+            return _parsed(*_run(argv, Path(scratch), limits.seconds)).renamed(targets)
+
+
+def _targets(files: Sequence[Path], scratch: Path) -> dict[str, str]:
+    """The paths to be given to Semgrep, with those that they stand for: it knows a Dockerfile by its name alone."""
+    targets = {}
+    for number, file in enumerate(files):
+        if _DOCKERFILE.fullmatch(file.name):
+            copy = scratch / f"{number}.dockerfile"
+            try:
+                atomic_write(copy, read_small(file, _MAX_DOCKERFILE_BYTES), mode=0o600)
+            except (OSError, UnfitFile):
+                raise BadTarget(f"semgrep could not read {clean(str(file), 300)}") from None
+            targets[str(copy)] = str(file)
+        else:
+            targets[str(file)] = str(file)
+    return targets
 
 
 def _options(rules: Path, limits: Limits, only_errors: bool) -> list[str]:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from pydantic import ValidationError
 
 from jobs.clients.errors import Absent, ClientError
 from jobs.core.model import Severity
 from jobs.security.code.catalogue import BUNDLED, read_rules
 from jobs.security.code.semgrep import CODE
-from jobs.security.scanner import OutOfTime, Seen
+from jobs.security.scanner import Look, OutOfTime, Seen
 from jobs.security.settings import Settings
 from tests.services.code_plants import PLANTS, plant
 from tests.services.looks import by_rule, clients_of, look
-from tests.services.process import wait_for
+from tests.services.wait import wait_for
 
 
 def scan(base_dir: Path, program: str, *, full: bool = True, seconds: float = 120, **settings: Any) -> Seen:
@@ -30,6 +32,15 @@ def script(path: Path, text: str) -> str:
     path.write_text(f"#!/bin/sh\n{text}\n")
     path.chmod(0o755)
     return str(path)
+
+
+@pytest.fixture
+def quick(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Settings with the rule about eval alone: Semgrep takes most of its time to begin for reading rules."""
+    rules = yaml.safe_load((BUNDLED / "python.yaml").read_text())["rules"]
+    file = tmp_path_factory.mktemp("rules") / "eval.yaml"
+    file.write_text(yaml.safe_dump({"rules": [rule for rule in rules if rule["id"] == "python-eval"]}))
+    return {"rules": str(file)}
 
 
 def test_every_rule_matches_its_plant_and_not_its_clean_twin(tmp_path: Path, semgrep: str) -> None:
@@ -58,20 +69,22 @@ def test_a_standard_scan_has_only_the_rules_that_are_sure(tmp_path: Path, semgre
     assert set(by_rule(scan(tmp_path, semgrep))) == {"python-eval", "python-mktemp"}
 
 
-def test_a_finding_keeps_its_identity_when_lines_move_and_tells_all_of_them(tmp_path: Path, semgrep: str) -> None:
+def test_a_finding_keeps_its_identity_when_lines_move_and_tells_all_of_them(
+    tmp_path: Path, semgrep: str, quick: dict[str, Any]
+) -> None:
     source = tmp_path / "app" / "a.py"
     source.parent.mkdir()
     source.write_text("eval(x)\neval(y)\n")
-    before = scan(tmp_path, semgrep).weaknesses
+    before = scan(tmp_path, semgrep, **quick).weaknesses
     source.write_text("\n\neval(x)\n\neval(y)\n")
-    after = scan(tmp_path, semgrep).weaknesses
+    after = scan(tmp_path, semgrep, **quick).weaknesses
     assert [w.identity(CODE.area) for w in before] == [w.identity(CODE.area) for w in after]
     assert (after[0].subject, after[0].line, after[0].severity) == ("app/a.py", 3, Severity.HIGH)
     assert after[0].message.endswith("(lines 3, 5)")
     assert after[0].url == "https://cwe.mitre.org/data/definitions/95.html"
 
 
-def test_what_a_hostile_tree_does_to_hide_is_seen_or_told(tmp_path: Path, semgrep: str) -> None:
+def test_what_a_hostile_tree_does_to_hide_is_seen_or_told(tmp_path: Path, semgrep: str, quick: dict[str, Any]) -> None:
     """Names that break lines, ignore files, links out of the tree, comments, long files, names that are not UTF-8."""
     outside = tmp_path / "outside"
     outside.mkdir()
@@ -91,7 +104,7 @@ def test_what_a_hostile_tree_does_to_hide_is_seen_or_told(tmp_path: Path, semgre
     tool = tree / "tool"
     tool.write_text("#!/usr/bin/env python3\neval(x)\n")
     tool.chmod(0o755)
-    seen = scan(tree, semgrep)
+    seen = scan(tree, semgrep, **quick)
     rules = by_rule(seen)
     assert {w.subject for w in rules["python-eval"]} == {"tests/new\\x0aline.py", "-rf.py", "hidden.py", "tool"}
     assert [w.line for w in rules["python-eval"] if w.subject == "hidden.py"] == [5]
@@ -183,34 +196,35 @@ def test_an_answer_that_is_none_is_a_failure(tmp_path: Path, answer: str) -> Non
 
 
 def test_what_was_reached_is_kept_when_the_time_is_over_and_children_end(
-    tmp_path: Path, semgrep: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first batch is Semgrep's own; at the second a stand-in hangs, and so does its child."""
+    """The stand-in for Semgrep answers for the first batch; at the second it hangs, and so does its child."""
     monkeypatch.setattr("jobs.security.code.semgrep._BATCH_FILES", 1)
     for name in ("a.py", "b.py"):
         (tmp_path / name).write_text("eval(x)\n")
+    match = {"check_id": "python-eval", "path": f"{tmp_path}/a.py", "start": {"line": 1}}
+    answer = {"results": [match], "errors": [], "paths": {"scanned": [f"{tmp_path}/a.py"]}}
+    (tmp_path / "answer").write_text(json.dumps(answer))
     hanging = script(
-        tmp_path / "hanging",
-        f'for last; do :; done\n[ "$last" = {tmp_path}/a.py ] && exec {semgrep} "$@"\n'
+        tmp_path / "hanging.command",
+        f'for last; do :; done\n[ "$last" = {tmp_path}/a.py ] && exec cat {tmp_path}/answer\n'
         f"sleep 1000 &\necho $! > {tmp_path}/child\nwait",
     )
-    settings = Settings.model_validate({"code": {"semgrep": hanging}})
     clients = clients_of(tmp_path)
-    from jobs.security.scanner import Look
-
-    told = Look(settings, clients, full=True, unit="files", deadline=clients.clock.monotonic() + 12)
+    settings = Settings.model_validate({"code": {"semgrep": hanging}})
+    told = Look(settings, clients, full=True, unit="files", deadline=clients.clock.monotonic() + 3)
     with pytest.raises(OutOfTime, match="what it had been through is kept"):
         CODE.scan(told)
     assert [w.subject for w in told.so_far().weaknesses] == ["a.py"]
     child = Path(f"/proc/{(tmp_path / 'child').read_text().strip()}")
-    wait_for(lambda: not child.exists() or "Z" in (child / "stat").read_text().split()[2], 10, "its child ends")
+    wait_for(lambda: not child.exists() or child.joinpath("stat").read_text().split()[2] == "Z", 10, "its child ends")
 
 
-def test_a_file_that_goes_away_costs_only_itself(tmp_path: Path, semgrep: str) -> None:
+def test_a_file_that_goes_away_costs_only_itself(tmp_path: Path, semgrep: str, quick: dict[str, Any]) -> None:
     for name in ("a.py", "b.py"):
         (tmp_path / name).write_text("eval(x)\n")
     removing = script(tmp_path / "removing", f'rm -f {tmp_path}/b.py\nexec {semgrep} "$@"')
-    seen = scan(tmp_path, removing)
+    seen = scan(tmp_path, removing, **quick)
     assert [w.subject for w in seen.weaknesses] == ["a.py"]
     assert seen.missed == [f"{tmp_path}/b.py: it may not be read, or is gone"]
 
@@ -230,8 +244,8 @@ def test_files_beyond_the_limit_are_told_of(tmp_path: Path) -> None:
     assert seen.missed == [f"{tmp_path}: more than 2 files; those after them were not looked at"]
 
 
-def test_semgrep_needs_no_more_memory_than_a_run_may_have(tmp_path: Path, semgrep: str) -> None:
+def test_semgrep_needs_no_more_memory_than_a_run_may_have(tmp_path: Path, semgrep: str, quick: dict[str, Any]) -> None:
     """Its core would take a stack of 1 GB for each thread, which counts against the limit of a run."""
     (tmp_path / "a.py").write_text("eval(x)\n" * 1000)
     limited = script(tmp_path / "limited.command", f'ulimit -d 786432\nexec {semgrep} "$@"')
-    assert scan(tmp_path, limited).scanned == 1
+    assert scan(tmp_path, limited, **quick).scanned == 1

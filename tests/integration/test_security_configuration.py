@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from jobs.security.configuration.files import CONFIGURATION
 from jobs.security.configuration.rules import RULES
 from jobs.security.scanner import Seen
 from tests.services.configuration_plants import COMPOSE, EXPORTER, STRONG, Plant, plants, service, variables
+from tests.services.exporter_daemon import REPOSITORY
 from tests.services.looks import by_rule, clients_of, look
 from tests.services.postgres import PostgresServer
 from tests.services.redis import RedisServer
@@ -176,6 +178,14 @@ def test_depth_number_and_excluded_names_are_kept(tmp_path: Path) -> None:
     assert "more than 1 files" in limited.missed[0]
 
 
+@pytest.mark.parametrize("pattern", ["/*/*/*.conf", "**/*.conf", "/**", "\0", "none.conf"])
+def test_what_a_file_includes_cannot_have_the_disk_searched(tmp_path: Path, pattern: str) -> None:
+    write(tmp_path, {"redis.conf": f"include {pattern}\nrequirepass {STRONG}\n"})
+    seen = scan(tmp_path)
+    assert ["redis.conf: " in reason and "include" in reason for reason in seen.missed] == [True]
+    assert seen.scanned == 1
+
+
 def test_the_hosts_own_files_are_found_at_their_usual_places(tmp_path: Path) -> None:
     host = tmp_path / "host"
     write(
@@ -268,18 +278,22 @@ def test_a_postgresql_server_speaks_for_itself_and_for_its_files(
 
 
 def test_a_postgresql_server_that_lets_us_not_look_is_told_of(tmp_path: Path, postgres_server: PostgresServer) -> None:
+    """Until the role is given the rights that the documentation names."""
     postgres_server.execute("CREATE ROLE nosy LOGIN PASSWORD 'nosy-canary9'")
+    dsn = f"postgresql://nosy:nosy-canary9@{postgres_server.host}:{postgres_server.port}/{postgres_server.database}"
+    settings = {"configuration": {"host_root": str(tmp_path / "none")}}
     try:
-        dsn = f"postgresql://nosy:nosy-canary9@{postgres_server.host}:{postgres_server.port}/postgres"
-        told = look(
-            CONFIGURATION,
-            clients_of(tmp_path, postgres={"dsn": dsn}),
-            {"configuration": {"host_root": str(tmp_path / "none")}},
-        )
+        before = look(CONFIGURATION, clients_of(tmp_path, postgres={"dsn": dsn}), settings)
+        page = (REPOSITORY / "docs" / "security-configuration.md").read_text()
+        for grant in re.findall("GRANT .*;", page):
+            postgres_server.execute(grant.replace("exporter", "nosy"))
+        after = look(CONFIGURATION, clients_of(tmp_path, postgres={"dsn": dsn}), settings)
     finally:
+        postgres_server.execute("DROP OWNED BY nosy")
         postgres_server.execute("DROP ROLE nosy")
-    assert ["must let us read" in reason for reason in told.missed] == [True]
-    assert "canary9" not in repr(told)
+    assert ["must let us read" in reason for reason in before.missed] == [True]
+    assert (after.missed, after.scanned) == ([], 2)
+    assert "canary9" not in repr((before, after))
 
 
 def test_a_redis_server_speaks_for_itself(tmp_path: Path, redis_factory: Callable[..., RedisServer]) -> None:

@@ -93,8 +93,8 @@ PLANTS: dict[str, tuple[str, str, str]] = {
         "from flask import request\nname = request.args['name']\nopen('/srv/' + name)\n",
         "from flask import request\nimport os\nname = os.path.basename(request.args['name'])\nopen('/srv/' + name)\n",
     ),
-    "javascript-eval": ("a.js", "const x = eval(input);\n", "const x = JSON.parse(input);\n"),
-    "javascript-inner-html": ("a.js", "box.innerHTML = text;\n", "box.textContent = text;\nbox.innerHTML = '';\n"),
+    "javascript-eval": ("a.cjs", "const x = eval(input);\n", "const x = JSON.parse(input);\n"),
+    "javascript-inner-html": ("a.tsx", "box.innerHTML = text;\n", "box.textContent = text;\nbox.innerHTML = '';\n"),
     "javascript-child-process": (
         "a.js",
         "const { exec } = require('child_process');\nexec('ls ' + name);\n",
@@ -121,7 +121,7 @@ PLANTS: dict[str, tuple[str, str, str]] = {
         "curl -fsSL https://x.example/data | sort\n# curl x | bash\n",
     ),
     "shell-chmod-777": ("a.sh", "chmod -R 777 /srv/data\n", "chmod 750 /srv/data\nchmod o+r /srv/data\n"),
-    "shell-eval": ("a.sh", 'eval "$1"\n', '"${command[@]}"\neval "$(ssh-agent -s)"\n'),
+    "shell-eval": ("a.bash", 'eval "$1"\n', '"${command[@]}"\neval "$(ssh-agent -s)"\n'),
     "shell-tls-not-verified": ("a.sh", "curl -sk https://x.example\n", "curl -s --cacert ca.pem https://x.example\n"),
     "shell-password-in-arguments": (
         "a.sh",
@@ -145,7 +145,7 @@ PLANTS: dict[str, tuple[str, str, str]] = {
         "FROM debian:12.5\nADD --checksum=sha256:00 https://x.example/a.tar.gz /a\nADD a.tar.gz /a\n",
     ),
     "dockerfile-pipe-to-shell": (
-        "Dockerfile",
+        "Dockerfile.agent",
         "FROM debian:12.5\nRUN curl -fsS https://x.example/i.sh | sh\n",
         "FROM debian:12.5\nRUN curl -fsS https://x.example/i.sh -o i.sh && sha256sum -c i.sum\n",
     ),
@@ -156,7 +156,7 @@ PLANTS: dict[str, tuple[str, str, str]] = {
     ),
     "dockerfile-latest": ("Dockerfile", "FROM debian\n", "FROM debian:12.5 AS base\nFROM base\nFROM x@sha256:00\n"),
     "dockerfile-chmod-777": (
-        "Dockerfile",
+        "Containerfile",
         "FROM debian:12.5\nRUN chmod -R 777 /srv\n",
         "FROM debian:12.5\nRUN chmod -R 750 /srv\n",
     ),

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from jobs.clients.file_search import matches, search, shown
 from jobs.core.files import UnfitFile, read_small
 from jobs.security.code.catalogue import BUNDLED, CodeRule, read_rules
 from jobs.security.code.judging import SourceFile, judge
@@ -25,20 +26,18 @@ def _scan(look: Look) -> None:
     from jobs.clients.semgrep import Semgrep
 
     settings = look.settings.code
-    semgrep = Semgrep(settings.semgrep)
     path = settings.rules or BUNDLED
+    semgrep = Semgrep(settings.semgrep, path)
     rules = read_rules(path)
     look.detail("rules", len(rules))
     look.detail("rules_from", "exporter" if settings.rules is None else str(path))
     for batch in batches(_files(look)):
         look.go_on()
-        _scan_batch(look, semgrep, path, rules, batch)
+        _scan_batch(look, semgrep, rules, batch)
 
 
 def _files(look: Look) -> list[Path]:
     """The source files, readable and with names that Semgrep can be told; of others it is said that they are missed."""
-    from jobs.clients.file_search import matches, search, shown
-
     settings = look.settings.code
 
     def wanted(entry: os.DirEntry[str]) -> bool:
@@ -91,35 +90,38 @@ def batches(files: Sequence[Path]) -> Iterator[list[Path]]:
         yield batch
 
 
-def _scan_batch(look: Look, semgrep: Semgrep, path: Path, rules: Mapping[str, CodeRule], batch: list[Path]) -> None:
-    from jobs.clients.file_search import shown
-
-    answer = _answer(look, semgrep, path, batch)
+def _scan_batch(look: Look, semgrep: Semgrep, rules: Mapping[str, CodeRule], batch: list[Path]) -> None:
+    answer = _answer(look, semgrep, batch)
     look.scanned(len(answer.scanned))
+    if look.settings.code.rules is None:  # there are rules for every name that is looked for
+        for file in sorted(set(map(str, batch)) - set(answer.scanned)):
+            if matches(Path(file).name, look.settings.code.names):
+                look.missed(f"{shown(file)}: Semgrep did not look at it", file)
     for trouble, kind in answer.troubles:
         look.missed(f"{shown(trouble)}: Semgrep could not look at all of it ({kind})", trouble)
-    matches: dict[str, list[Match]] = {}
+    by_file: dict[str, list[Match]] = {}
     for match in answer.matches:
-        matches.setdefault(match.path, []).append(match)
-    for file, found in matches.items():
-        for weakness in judge(_source(look, Path(file)), found, rules):
+        by_file.setdefault(match.path, []).append(match)
+    for path, found in by_file.items():
+        for weakness in judge(_source(look, Path(path)), found, rules):
             look.found(weakness)
 
 
-def _answer(look: Look, semgrep: Semgrep, rules: Path, batch: list[Path]) -> Answer:
+def _answer(look: Look, semgrep: Semgrep, batch: list[Path]) -> Answer:
     """What Semgrep says of a batch. It refuses a whole batch for one file that is gone: then for those still there."""
-    from jobs.clients.file_search import shown
-    from jobs.clients.semgrep import BadTarget, LateAnswer, Limits
+    from jobs.clients.semgrep import Answer, BadTarget, LateAnswer, Limits
 
     settings = look.settings.code
     for attempt in range(_ATTEMPTS):
-        for file in [file for file in batch if not os.access(file, os.R_OK)]:
+        for file in [file for file in batch if file.is_symlink() or not os.access(file, os.R_OK)]:
             batch.remove(file)
             look.missed(f"{shown(file)}: it may not be read, or is gone", str(file))
+        if not batch:
+            return Answer((), (), ())
         look.go_on()
         limits = Limits(look.left_seconds, settings.rule_timeout_seconds, settings.max_memory_mb, settings.processes)
         try:
-            return semgrep.scan(batch, rules, limits, only_errors=not look.full)
+            return semgrep.scan(batch, limits, only_errors=not look.full)
         except LateAnswer:
             raise OutOfTime("Semgrep was not done in time and was ended; what it had been through is kept") from None
         except BadTarget:

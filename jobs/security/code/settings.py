@@ -11,7 +11,7 @@ from jobs.core.settings import Seconds, SettingsModel
 
 SOURCE_NAMES = (
     *("*.py", "*.js", "*.jsx", "*.mjs", "*.cjs", "*.ts", "*.tsx", "*.sh", "*.bash"),
-    *("Dockerfile", "Dockerfile.*", "*.dockerfile", "*.Dockerfile"),
+    *("Dockerfile", "Dockerfile.*", "*.dockerfile", "*.Dockerfile", "Containerfile"),
 )
 NOT_SOURCE = (
     *("backups", "data", "logs", "reports", "archive"),

@@ -32,9 +32,7 @@ def judge_command(
             yield weak(judged.rule, f"{key}.{name.lstrip('-')}", judged.message, line)
 
 
-def redis_without_password(
-    image: str, command: Value | None, known: Mapping[str, str], variables: Sequence[str]
-) -> bool:
+def redis_without_password(image: str, command: Value | None, variables: Sequence[str]) -> bool:
     """Whether a service is a Redis that is told of no password: by arguments, a configuration file, the environment."""
     if not _REDIS_IMAGE.fullmatch(image) or any(name in _PASSWORD_VARIABLES for name in variables):
         return False

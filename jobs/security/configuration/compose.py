@@ -120,6 +120,6 @@ def _commands(service: Service) -> Iterator[Weakness]:
         return
     command = service.fields.get("command")
     names = [variable.name for variable, _ in service.variables("environment")]
-    if redis_without_password(service.text("image"), command, service.known, names):
+    if redis_without_password(service.text("image"), command, names):
         line = service.line("command" if command else "image")
         yield service.weak("redis_without_password", "command", "Redis is published and asks for no password", line)

@@ -80,7 +80,9 @@ def parse_compose(file: ConfigFile, known: Mapping[str, str]) -> ComposeFile:
     document = read(file.text)
     if not isinstance(document, Fields):
         raise Unparsable("it is no Compose file: it is not a mapping")
-    written = document.get("services") or Fields()
+    written = document.get("services")
+    if written is None or written == Scalar(None, written.line):
+        written = Fields()
     if not isinstance(written, Fields) or not all(isinstance(one, Fields) for one in written.values.values()):
         raise Unparsable("it is no Compose file: services are not mappings")
     services = tuple(

@@ -56,13 +56,20 @@ class Reader:
         return self.read(path) if os.path.lexists(path) else None
 
     def included(self, file: ConfigFile, pattern: str) -> list[ConfigFile]:
-        """The files that a pattern within a file stands for, in the order of their names."""
+        """The files that a pattern within a file stands for, in the order of their names.
+
+        Only the last part may be a pattern: one of directories could have the whole disk searched.
+        """
         try:
             place = Path(pattern)
+            if any(sign in os.fspath(place.parent) for sign in "*?[") or "**" in place.name:
+                raise ValueError
             directory = self._host if place.is_absolute() else file.path.parent
             found = sorted(directory.glob(str(place).lstrip("/")))
         except (ValueError, NotImplementedError, OSError):
-            self._look.missed(f"{file.name}: it includes what is no path", str(file.path))
+            self._look.missed(
+                f"{file.name}: it includes by what is no path, or a pattern of directories", str(file.path)
+            )
             return []
         if not found and not any(sign in pattern for sign in "*?["):
             self._look.missed(f"{file.name}: what it includes is not there: {shown(pattern)}", str(file.path))
