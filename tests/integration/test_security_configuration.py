@@ -14,7 +14,7 @@ from jobs.core.model import Severity
 from jobs.security.configuration.files import CONFIGURATION
 from jobs.security.configuration.rules import RULES
 from jobs.security.scanner import Seen
-from tests.services.configuration_plants import COMPOSE, EXPORTER, STRONG, Plant, plants, service, variables
+from tests.services.configuration_plants import COMPOSE, EXPORTER, STRONG, WELL_KEPT, Plant, plants, service, variables
 from tests.services.exporter_daemon import REPOSITORY
 from tests.services.looks import by_rule, clients_of, look
 from tests.services.postgres import PostgresServer
@@ -53,6 +53,12 @@ def test_every_plant_is_found_and_its_clean_twin_is_not(tmp_path: Path, plant: P
 
 def test_every_rule_has_a_plant() -> None:
     assert {plant.rule for plant in _PLANTS} | _BY_SERVERS_OR_MODES == set(RULES)
+
+
+def test_a_well_kept_stack_gives_no_alarm(tmp_path: Path) -> None:
+    write(tmp_path, WELL_KEPT)
+    seen = scan(tmp_path)
+    assert (seen.weaknesses, seen.missed, seen.scanned) == ([], [], 2)
 
 
 def test_what_comes_from_the_file_beside_is_told_there_and_what_is_not_known_is_not_told(tmp_path: Path) -> None:

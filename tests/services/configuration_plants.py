@@ -259,3 +259,60 @@ EXPORTER = dedent(f"""\
       password: {STRONG}
       url: redis://127.0.0.1:6379
     """)
+
+
+WELL_KEPT = {
+    COMPOSE: dedent("""\
+        x-common: &common
+          restart: unless-stopped
+          logging: {driver: json-file, options: {max-size: 10m}}
+        services:
+          postgres:
+            <<: *common
+            image: postgres:16.4-alpine
+            environment:
+              POSTGRES_DB: sutazai
+              POSTGRES_USER: sutazai
+              POSTGRES_PASSWORD: ${POSTGRES_PASSWORD:?set it}
+              POSTGRES_INITDB_ARGS: --auth-host=scram-sha-256
+            volumes: [pg:/var/lib/postgresql/data]
+            ports: ["127.0.0.1:5432:5432"]
+            healthcheck: {test: ["CMD-SHELL", "pg_isready -U $${POSTGRES_USER}"]}
+          redis:
+            <<: *common
+            image: redis:7.4
+            command: redis-server --requirepass ${REDIS_PASSWORD} --appendonly yes
+          ollama:
+            <<: *common
+            image: ollama/ollama:0.3.12
+            volumes: [ollama:/root/.ollama]
+            deploy: {resources: {reservations: {devices: [{driver: nvidia, count: all, capabilities: [gpu]}]}}}
+          backend:
+            build: .
+            env_file: [.env]
+            environment:
+              - DATABASE_URL=postgresql://sutazai:${POSTGRES_PASSWORD}@postgres:5432/sutazai
+              - REDIS_URL=redis://:${REDIS_PASSWORD}@redis:6379/0
+              - JWT_SECRET=${JWT_SECRET}
+              - ACCESS_TOKEN_EXPIRE_MINUTES=30
+              - PASSWORD_MIN_LENGTH=12
+            ports: ["8000:8000"]
+          grafana:
+            image: grafana/grafana:11.0.0
+            environment:
+              GF_SECURITY_ADMIN_PASSWORD__FILE: /run/secrets/grafana
+              GF_AUTH_ANONYMOUS_ENABLED: "false"
+            secrets: [grafana]
+        secrets:
+          grafana: {file: ./secrets/grafana}
+        volumes: {pg: , ollama: }
+        """),
+    ".env": dedent("""\
+        POSTGRES_PASSWORD=kJ8sd7fG2lQ0zX4v
+        REDIS_PASSWORD="Zx9-pL2_mN4.qR7t"
+        JWT_SECRET=9f86d081884c7d659a2feaa0c55ad015
+        OPENAI_API_KEY=
+        TOKENIZERS_PARALLELISM=false
+        """),
+}
+"""A whole stack as a careful operator keeps it."""

@@ -7,15 +7,12 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
+from jobs.clients.file_search import NOT_OURS
 from jobs.core.settings import Seconds, SettingsModel
 
 SOURCE_NAMES = (
     *("*.py", "*.js", "*.jsx", "*.mjs", "*.cjs", "*.ts", "*.tsx", "*.sh", "*.bash"),
     *("Dockerfile", "Dockerfile.*", "*.dockerfile", "*.Dockerfile", "Containerfile"),
-)
-NOT_SOURCE = (
-    *("backups", "data", "logs", "reports", "archive"),
-    *(".git", "__pycache__", "node_modules", "site-packages", "venv", ".venv", "*.min.js"),
 )
 
 
@@ -43,7 +40,7 @@ class CodeSettings(SettingsModel):
         SOURCE_NAMES, description="Patterns of the names of source files; programs without a suffix are taken as well."
     )
     excluded: tuple[str, ...] = Field(
-        NOT_SOURCE, description="Patterns of the names of directories and files that are left out."
+        (*NOT_OURS, "*.min.js"), description="Patterns of the names of directories and files that are left out."
     )
     max_files: int = Field(20_000, ge=1, le=1_000_000, description="Files beyond this are not scanned, and told of.")
     max_file_bytes: int = Field(1_000_000, ge=1, le=1 << 30, description="A longer file is not scanned, and told of.")

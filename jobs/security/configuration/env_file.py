@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from jobs.security.configuration.passwords import is_user, judge_value
 from jobs.security.configuration.rules import ConfigFile
@@ -19,7 +19,7 @@ class Variable:
     """A variable and its value (which may be a secret), and the line that it stands in."""
 
     name: str
-    value: str
+    value: str = field(repr=False)
     line: int
 
 

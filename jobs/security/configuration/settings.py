@@ -6,15 +6,12 @@ from pathlib import Path
 
 from pydantic import Field
 
+from jobs.clients.file_search import NOT_OURS
 from jobs.core.settings import SettingsModel
 
 COMPOSE_NAMES = ("compose*.yml", "compose*.yaml", "docker-compose*.yml", "docker-compose*.yaml")
 ENVIRONMENT_NAMES = (".env", ".env.*", "*.env")
-NOT_CONFIGURATION = (
-    *("backups", "data", "logs", "reports", "archive"),
-    *(".git", "__pycache__", "node_modules", "site-packages", "venv", ".venv"),
-    *("*.example", "*.sample", "*.template", "*.dist"),
-)
+NOT_CONFIGURATION = (*NOT_OURS, "*.example", "*.sample", "*.template", "*.dist")
 
 
 class ConfigurationSettings(SettingsModel):
