@@ -187,7 +187,11 @@ def test_a_program_that_prints_without_end_is_ended(tmp_path: Path, monkeypatch:
         scan(tmp_path, script(tmp_path / "endless", "exec yes"))
 
 
-@pytest.mark.parametrize("answer", ["", "[]", "{}", "[" * 100_000, '{"results": [], "errors": [], "paths": {}}'])
+@pytest.mark.parametrize(
+    "answer",
+    ["", "[]", "{}", "[" * 100_000, '{"results": [], "errors": [], "paths": {}}'],
+    ids=["empty", "list", "nothing", "deep", "no paths"],
+)
 def test_an_answer_that_is_none_is_a_failure(tmp_path: Path, answer: str) -> None:
     (tmp_path / "a.py").write_text("eval(x)\n")
     (tmp_path / "answer").write_text(answer)
