@@ -39,7 +39,7 @@ docs: $(venv)/.installed
 	  { sed '/^| /,$$d' $$file; $(venv)/bin/sutazai-exporter "$$@"; } > $$file.new && mv $$file.new $$file; done
 
 clean:
-	rm -rf $(venv) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(venv) .venv-semgrep dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Who runs the tests has asked for packages to be installed; who only runs the exporter has not.

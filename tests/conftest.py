@@ -20,6 +20,7 @@ from tests.services.ollama_stub import OllamaStub
 from tests.services.postgres import PostgresServer
 from tests.services.prometheus import Prometheus
 from tests.services.redis import RedisServer
+from tests.services.semgrep import semgrep_program
 
 # Settings of whoever runs the tests are not theirs: a base directory of theirs least of all.
 for _name in [name for name in os.environ if name.startswith(("SUTAZAI_", "DOCKER_"))]:
@@ -104,6 +105,12 @@ def docker_clean(docker_engine: DockerEngine) -> Iterator[DockerEngine]:
     docker_engine.clean()
     yield docker_engine
     docker_engine.clean()
+
+
+@pytest.fixture(scope="session")
+def semgrep() -> str:
+    """The path of Semgrep's program, in an environment of its own."""
+    return semgrep_program()
 
 
 @pytest.fixture
