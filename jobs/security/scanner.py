@@ -1,9 +1,9 @@
 """What a scanner is: it looks at one kind of thing and tells what it saw, what is weak, and what it could not see.
 
 A scanner tells as it goes, so that what it had reached when its time was over is kept. It returns when it is through.
-It raises NothingHere where there is nothing of what it looks at, Absent where a program that it needs is not
-installed, ClientError where it failed. Whoever runs it decides what that means: a scanner that failed, was ended, is not installed or has seen nothing
-is unknown, and unknown is never well.
+It raises NothingHere where there is nothing of what it looks at, Absent where a program that it needs is not installed,
+ClientError where it failed. Whoever runs it decides what that means: a scanner that failed, was ended, is not installed
+or has seen nothing is unknown, and unknown is never well.
 """
 
 from __future__ import annotations
