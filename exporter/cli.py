@@ -98,7 +98,7 @@ def serve(config_file: Path | None, **given: str | None) -> None:
     help="Seconds to wait for another run of the task to end.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the whole record as JSON.")
-@click.option("--verbose", "-v", is_flag=True, help="Print the run's log as well.")
+@click.option("--verbose", "-v", is_flag=True, help="Print the run's log and every finding.")
 def run(
     task: str,
     config_file: Path | None,
@@ -139,7 +139,7 @@ def run(
             record = runner.run(request, watcher, wait_seconds=wait_seconds)
     except UnknownRequest as error:
         raise Failure(str(error), EXIT_USAGE) from None
-    run_screen.print_record(record, as_json=as_json)
+    run_screen.print_record(record, as_json=as_json, verbose=verbose)
     if not dry_run:
         _update_textfile(configuration, store)
     sys.exit(record.exit_code)

@@ -25,6 +25,8 @@ from exporter.redaction import Redactor
 from exporter.runner import Runner, Watcher
 from jobs.core.model import Outcome, Request, Result, Severity
 
+MAX_FINDINGS = 25
+"""More than a screen of findings helps nobody at first sight; `--verbose` and the report have them all."""
 _COLORS = {Outcome.ERROR: "red", Outcome.TIMEOUT: "red", Outcome.STOPPED: "yellow", Outcome.SKIPPED: "yellow"}
 _SEVERITY_STYLES: dict[Severity, dict[str, Any]] = {
     Severity.CRITICAL: {"fg": "red", "bold": True},
@@ -78,8 +80,8 @@ def stopped_by_signals(runner: Runner) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def print_record(record: Record, *, as_json: bool) -> None:
-    """What came of a run."""
+def print_record(record: Record, *, as_json: bool, verbose: bool = False) -> None:
+    """What came of a run: of many findings the worst, unless `verbose`."""
     if as_json:
         click.echo(json.dumps(json.loads(record.model_dump_json()), indent=2))
         return
@@ -91,10 +93,14 @@ def print_record(record: Record, *, as_json: bool) -> None:
     result = record.result
     _print(f"{click.style(f'{task}: {result.status}', bold=True)} ({seconds}) {result.summary}")
     _print_actions(result, dry_run=record.request.dry_run)
-    for finding in sorted(result.findings, key=lambda f: -list(Severity).index(f.severity)):
+    findings = sorted(result.findings, key=lambda f: -list(Severity).index(f.severity))
+    shown = findings if verbose else findings[:MAX_FINDINGS]
+    for finding in shown:
         severity = click.style(f"{finding.severity:8}", **_SEVERITY_STYLES[finding.severity])
         remedy = click.style(f" → {finding.remedy}", dim=True) if finding.remedy else ""
         _print(f"  {severity} {finding.subject}: {finding.message}{remedy}")
+    if more := len(findings) - len(shown):
+        _print(f"  and {more} more findings (--verbose)")
     for deduction in result.deductions:
         _print(click.style(f"  -{deduction.points:g} points: {deduction.reason}", dim=True))
     if record.report:

@@ -52,7 +52,7 @@ def _of_scanners(scan: Scan) -> Iterator[Sample]:
     """Of a scanner that is left out this time, how it fared when it last looked."""
     for looked in scan.looked:
         scanner = scan.memory.scanners.get(looked.scanner.name)
-        if looked.state is State.OFF or scanner is None:
+        if looked.state in (State.OFF, State.NOTHING_HERE) or scanner is None:
             continue
         name = looked.scanner.name
         yield sample(families.SCANNER_SUCCESS, scanner.success, scanner=name, area=looked.scanner.area)

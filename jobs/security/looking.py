@@ -141,7 +141,8 @@ class Looking:
             "info", f"{looked.scanner.name}: {seen.scanned} {seen.unit}, {counted(len(seen.weaknesses), 'finding')}"
         )
         if looked.reason:
-            report.log("warning", f"{looked.scanner.name} is {looked.state}: {looked.reason}")
+            level = "info" if looked.state is State.NOTHING_HERE else "warning"
+            report.log(level, f"{looked.scanner.name}, {looked.state.replace('_', ' ')}: {looked.reason}")
 
 
 def _concluded(scanner: Scanner, seen: Seen, end: Finished | None, limit_seconds: float) -> Looked:

@@ -101,8 +101,6 @@ class Comparison:
         """Why nobody can say that it is fixed; empty where it is."""
         if looked.state is State.LEFT_OUT:
             return "only a full scan looks there"
-        if looked.state is State.NOTHING_HERE:
-            return f"{looked.scanner.name} finds nothing to look at"
         if looked.state is State.UNKNOWN:
             return f"{looked.scanner.name} is unknown this time"
         if not (self._full or known.standard):

@@ -231,6 +231,17 @@ result = Result(status="X", findings=(finding("low", "one"), finding("critical",
     ]
 
 
+def test_of_many_findings_the_worst_are_shown_and_the_others_counted(cli: Run) -> None:
+    code = """
+def finding(severity, number):
+    return Finding(kind="k", subject=f"s/{number}", severity=severity, message="m")
+result = Result(status="X", findings=(*(finding("low", n) for n in range(30)), finding("critical", "worst")))
+"""
+    lines = cli("run", TASK, config=work(code)).stdout.splitlines()
+    assert (lines[1].split()[0], len(lines), lines[-1].strip()) == ("critical", 27, "and 6 more findings (--verbose)")
+    assert len(cli("run", TASK, "--verbose", config=work(code)).stdout.splitlines()) == 32
+
+
 def test_the_log_is_shown_when_asked_for_and_warnings_always(cli: Run) -> None:
     config = work("clients.report.log('info', 'small'); clients.report.log('warning', 'large')")
     assert "small" not in cli("run", TASK, config=config).stderr

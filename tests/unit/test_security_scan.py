@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from jobs.clients.errors import ClientError
 from jobs.core.model import Request
 from jobs.security import scanner as scanner_module
-from jobs.security.scanner import Area, Look, Scanner
+from jobs.security.scanner import Area, Look, NothingHere, Scanner
 from jobs.security.settings import FULL, Settings
 from jobs.security_scan import JOB, run
 from tests.services.security_runs import (
@@ -99,6 +99,37 @@ def test_a_fault_of_a_scanner_is_told_by_kind_and_place_without_its_text(runs: S
     assert "it failed by ValidationError at" in told.message
     assert "report it" in told.remedy
     assert "hunter2" not in result.model_dump_json()
+
+
+def test_a_scanner_with_nothing_to_look_at_costs_nothing_and_counts_nothing(runs: SecurityRuns) -> None:
+    docker = scanner("docker-audit", area=Area.CONTAINERS, scanned=0, raises=NothingHere("no Docker engine"))
+    result = runs.scan(docker, scanner("other"))
+    assert (result.status, result.score, kinds(result)) == ("LOW", 100, set())
+    assert {area for area, _ in values(result, "findings")} == {"filesystem"}
+    assert values(result, "scanner_success") == {("other", "filesystem"): 1}
+    assert result.report is not None
+    (told,) = result.report["results"]["containers"]["scanners"]
+    assert (told["state"], told["reason"], told["scanned"]) == ("nothing_here", "no Docker engine", None)
+
+
+def test_what_was_there_lately_and_is_gone_is_unknown(runs: SecurityRuns) -> None:
+    there = scanner("docker-audit", [weakness(subject="web")], area=Area.CONTAINERS)
+    gone = scanner("docker-audit", area=Area.CONTAINERS, scanned=0, raises=NothingHere("no Docker engine"))
+    runs.scan(there)
+    result = runs.scan(gone, scanner("other"), days=14)
+    assert (deductions(result)["scanner_docker_audit_unknown"], standings(result)) == (10, {"web": "unseen"})
+    (told,) = [one for one in result.findings if one.kind == "scanner_unknown"]
+    assert "no Docker engine; a scan of the last two weeks saw some" in told.message
+    later = runs.scan(gone, scanner("other"))
+    assert (deductions(later), fixed(later)) == ({}, ["web"]), "what is not there any more has no weakness"
+
+
+def test_nothing_is_here_only_for_who_could_look(runs: SecurityRuns) -> None:
+    half_blind = scanner("tls", scanned=0, missed=[("its sockets",)], raises=NothingHere("no TLS server"))
+    result = runs.scan(half_blind, scanner("other"))
+    assert deductions(result) == {"scanner_tls_unknown": 10}
+    (told,) = [one for one in result.findings if one.kind == "scanner_unknown"]
+    assert "no TLS server; it may be there unseen: its sockets" in told.message
 
 
 def test_what_a_scanner_told_before_it_failed_is_kept(runs: SecurityRuns) -> None:
