@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
-from jobs.core.model import Severity
+from jobs.core.model import Deduction, Severity
 from jobs.pages.page import (
     Cell,
     Column,
@@ -61,7 +61,7 @@ _FINDING = (Column("Severity"), Column("Rule"), Column("Subject"), Column("What 
 
 def page(scan: Scan, listed: Listing) -> Page:
     """The whole page."""
-    taken = [(one.points, one.reason) for one in scan.deductions]
+    taken = [(one.points, _in_words(scan, one)) for one in scan.deductions]
     return Page(
         title=f"Security scan ({scan.mode})",
         host=scan.host,
@@ -70,6 +70,13 @@ def page(scan: Scan, listed: Listing) -> Page:
         score=Score("Security score", scan.score, f"{scan.risk.name} risk", _RISK_TONES[scan.risk], taken),
         sections=tuple(_sections(scan, listed)),
     )
+
+
+def _in_words(scan: Scan, deduction: Deduction) -> str:
+    """`critical_findings` as "2 critical findings", `scanner_trivy_unknown` as "scanner trivy unknown"."""
+    severity = deduction.reason.removesuffix("_findings")
+    count = scan.counts.get(Severity(severity), 0) if severity in list(Severity) else 0
+    return counted(count, f"{severity} finding") if count else deduction.reason.replace("_", " ")
 
 
 def _sections(scan: Scan, listed: Listing) -> Iterator[Section]:
