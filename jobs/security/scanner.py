@@ -132,3 +132,5 @@ class Scanner:
     unit: str
     scan: Callable[[Look], None]
     full_only: bool = False
+
+
