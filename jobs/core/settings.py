@@ -161,7 +161,9 @@ class RedisSettings(SettingsModel):
 class OllamaSettings(SettingsModel):
     """The Ollama server."""
 
-    url: HttpUrl | None = Field(None, description="Base URL; unset: http://127.0.0.1:11434, if a server is there.")
+    url: HttpUrl | None = Field(
+        None, description="Base URL; unset: http://127.0.0.1:11434, if a server is there."
+    )
     canary_model: str | None = Field(
         None, description="Model for the one-token test; unset: one that is loaded, else the smallest installed."
     )

@@ -208,3 +208,5 @@ class Scanner:
     unit: str
     scan: Callable[[Look], None]
     full_only: bool = False
+
+

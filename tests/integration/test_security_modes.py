@@ -5,18 +5,23 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import stat
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from jobs.clients import tree
+from jobs.clients.commands import CommandFailed
 from jobs.clients.packages import Packages
+from jobs.clients.tree import Entry
 from jobs.core.model import Severity
 from jobs.security.filesystem.modes import MODES
-from jobs.security.scanner import Area, OutOfTime, Seen
+from jobs.security.scanner import Area, Look, OutOfTime, Seen
+from jobs.security.settings import Settings
 from tests.services.binaries import need, need_root
 from tests.services.disks import tmpfs
 from tests.services.looks import by_rule, clients_of, look
@@ -298,7 +303,36 @@ def test_a_directory_that_is_not_there_is_missed(tmp_path: Path) -> None:
     assert seen.missed == ["1 could not be read: /nowhere/at/all (No such file or directory)"]
 
 
-def test_what_was_reached_in_time_is_kept(tmp_path: Path) -> None:
-    write(tmp_path / "file", mode=0o666)
+class Halting:
+    """Stands for the clock of a scan whose time is over when the walk has told of one file."""
+
+    def __init__(self) -> None:
+        self.at = 0.0
+
+    def monotonic(self) -> float:
+        return self.at
+
+
+@pytest.mark.parametrize(("at", "error"), [(99.0, OutOfTime), (1.0, CommandFailed)], ids=["out of time", "failed"])
+def test_what_was_reached_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: float, error: type[Exception]
+) -> None:
+    clients, clock = clients_of(tmp_path), Halting()
+    clients.clock = clock  # type: ignore[assignment]
+
+    def halted(*_: object, **__: object) -> Iterator[Entry]:
+        yield Entry(f"{tmp_path}/file", stat.S_IFREG | 0o666, 0, 0, True, True, "", False, 0)
+        yield Entry(f"{tmp_path}/tool", stat.S_IFREG | 0o4755, 0, 0, True, True, "", False, 0)
+        clock.at = at
+        raise CommandFailed("the walk has ended", None)
+
+    monkeypatch.setattr(tree, "entries", halted)
+    told = Look(Settings.model_validate(only(tmp_path)), clients, full=True, unit="files", deadline=10)
+    with pytest.raises(error):
+        MODES.scan(told)
+    assert subjects(told.so_far(), tmp_path) == {"world_writable_file": {"file"}, "setuid_unknown": {"tool"}}
+
+
+def test_without_time_nothing_is_begun(tmp_path: Path) -> None:
     with pytest.raises(OutOfTime):
         scan(tmp_path, seconds=0)

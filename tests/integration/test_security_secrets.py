@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import os
+import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from jobs.clients import tree
+from jobs.clients.commands import CommandFailed
 from jobs.clients.tree import Told, Trees
 from jobs.security.filesystem.patterns import RULES
 from jobs.security.filesystem.secrets import SECRETS, order_of
-from jobs.security.scanner import Area, OutOfTime, Seen
+from jobs.security.scanner import Area, Look, OutOfTime, Seen
+from jobs.security.settings import Settings
 from tests.services.looks import by_rule, clients_of, look
 from tests.services.planted import CLEAN, PLANTED, mixed, private_key
 
@@ -160,12 +163,18 @@ def test_hits_beyond_the_first_of_a_file_are_counted(tmp_path: Path) -> None:
     assert "(60 in this file)" in seen.weaknesses[0].message
 
 
-def test_what_was_reached_in_time_is_kept(tmp_path: Path) -> None:
+def test_without_time_nothing_is_begun(tmp_path: Path) -> None:
     with pytest.raises(OutOfTime):
         scan(tmp_path, seconds=0)
 
 
-def test_the_command_line_of_the_search_holds_no_secret(tmp_path: Path) -> None:
-    # What it is given is patterns and paths; what it finds stays in its memory.
-    text = str(order_of(Trees([os.fspath(tmp_path)]), 1))
-    assert len(text) < 100_000
+def test_what_was_reached_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*_: object, **__: object) -> Iterator[list[object]]:
+        yield ["hit", f"{tmp_path}/a.conf", "password", 1, 7, 1]
+        raise CommandFailed("the search has ended", None)
+
+    monkeypatch.setattr(tree, "records", failing)
+    told = Look(Settings(), clients_of(tmp_path), full=True, unit="texts", deadline=math.inf)
+    with pytest.raises(CommandFailed):
+        SECRETS.scan(told)
+    assert places(told.so_far(), tmp_path) == {("a.conf", 7)}

@@ -198,6 +198,17 @@ def test_scopes_differ(tmp_path: Path) -> None:
     assert f"{tmp_path}/secrets_secure" in searched(settings, tmp_path, mounts, full=False).skipped
 
 
+def test_settings_that_went_into_a_run_mean_the_same(tmp_path: Path) -> None:
+    # A run gets all of them as JSON: none may count as configured for having a value.
+    mounts = Mounts(["/"], [], ["/"])
+    settings = FileSystemSettings()
+    sent = FileSystemSettings.model_validate_json(settings.model_dump_json())
+    for full in (True, False):
+        assert searched(sent, tmp_path, mounts, full=full) == searched(settings, tmp_path, mounts, full=full)
+        assert checked(sent, tmp_path, mounts, full=full) == checked(settings, tmp_path, mounts, full=full)
+    assert [root for root in searched(sent, tmp_path, mounts, full=True).roots if not Path(root).is_dir()] == []
+
+
 def test_this_machines_mount_points_are_known() -> None:
     assert {"/", "/proc"} <= set(mount_points())
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from jobs.clients.host import Host
 from jobs.clients.tree import Trees, mount_points, translate
-from jobs.security.filesystem.settings import KEPT_BY_US, USUAL, FileSystemSettings, Paths
+from jobs.security.filesystem.settings import KEPT_BY_US, SEARCHED, USUAL, FileSystemSettings, Paths
 
 REMOTE = re.compile(r"nfs4?|cifs|smb3|9p|ceph|glusterfs|fuse\..*")
 IN_MEMORY = ("/tmp", "/dev/shm", "/run", "/var/tmp")  # noqa: S108
@@ -51,9 +51,10 @@ def checked(settings: FileSystemSettings, base_dir: Path, mounts: Mounts, *, ful
 def searched(settings: FileSystemSettings, base_dir: Path, mounts: Mounts, *, full: bool) -> Trees:
     """The trees that are searched for secrets; what a base directory keeps them in is left out."""
     chosen: Paths = settings.search_directories
-    if full:
-        given = "full_search_directories" in settings.model_fields_set
-        chosen += settings.full_search_directories if given else _present(settings.full_search_directories, mounts)
+    if full and settings.full_search_directories is None:
+        chosen += _present(map(Path, SEARCHED), mounts)
+    elif full and settings.full_search_directories:
+        chosen += settings.full_search_directories
     found = _trees(
         [base_dir, *chosen], mounts, (*settings.exclude, *settings.search_exclude), others=settings.other_file_systems
     )

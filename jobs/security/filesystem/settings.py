@@ -74,8 +74,8 @@ class FileSystemSettings(SettingsModel):
     search_directories: Paths = Field(
         (), description="Directories that a standard scan searches for secrets, beside the base directory."
     )
-    full_search_directories: Paths = Field(
-        _paths(SEARCHED), description="Directories that a full scan searches for secrets, beside the base directory."
+    full_search_directories: Paths | None = Field(
+        None, description="Directories that a full scan searches, beside these; unset: the usual places."
     )
     search_exclude: Patterns = Field(NOT_SEARCHED, description="Files and directories not searched, as patterns.")
     max_searched_mb: int = Field(
