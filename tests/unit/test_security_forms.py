@@ -120,7 +120,7 @@ def test_the_report_has_the_shape_of_the_script_before_it_and_what_that_did_not_
     }
     assert summary["scanners"] == {
         **{"ok": [], "partial": ["trial"], "unknown": ["trivy"]},
-        **{"left_out": ["deep"], "off": ["ports"]},
+        **{"nothing_here": [], "left_out": ["deep"], "off": ["ports"]},
     }
     assert summary["recommendations"][0].startswith("trivy is unknown: it has looked at no things")
     assert summary["recommendations"][1] == "secret, weak: old and 1 more: lock it"
