@@ -342,8 +342,8 @@ def _product(node: promql.BinaryExpr) -> float:
         ("Time until a disk is full", "DiskFullSoon", None),
         ("Agent response time", "AgentSlow", None),
         ("Security score", "SecurityScoreLow", None),
-        ("Since each scanner was through", "SecurityScannerStale", None),
-        ("Age of databases", "SecurityDatabaseStale", None),
+        ("Since each scanner was through", "ScannerStale", None),
+        ("Age of databases", "ScannerDatabaseStale", None),
     ],
 )
 def test_thresholds_of_panels_are_those_of_the_rules(title: str, warning: str, critical: str | None) -> None:
