@@ -18,7 +18,7 @@ from jobs.logs.words import REMEDIES
 
 MAX_ENTRIES = 200_000
 MAX_DEPTH = 16
-OWN_RUN_LOGS = ("daily_health_check", "backup_verification")
+OWN_RUN_LOGS = ("daily_health_check", "backup_verification", "security_scan")
 """Logs of the exporter's own runs, which are removed with their reports."""
 
 _MOVED = re.compile(r"(.+)\.rotated_\d{8}_\d{6}(?:_\d{1,9})?", re.DOTALL)

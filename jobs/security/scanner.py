@@ -79,7 +79,7 @@ class Weakness:
         return replace(
             self,
             rule=plain_line(self.rule, 200),
-            subject=plain_line(self.subject, 1000),
+            subject=plain_line(self.subject, 2000),
             message=plain_line(self.message, 2000),
             remedy=plain_line(self.remedy, 1000),
             path=plain_line(self.path, 4096),

@@ -13,7 +13,7 @@ from jobs.clients.errors import Absent, ClientError
 from jobs.core.settings import DockerSettings
 from jobs.security.containers.audit import AUDIT
 from jobs.security.containers.secrets import KNOWN_TO_ALL, kind_of_secret
-from jobs.security.scanner import Look, OutOfTime, Seen
+from jobs.security.scanner import Look, NothingHere, OutOfTime, Seen
 from jobs.security.settings import Settings
 from tests.faults.test_docker_faults import INSANE
 from tests.services.looks import by_rule, clients_of, look
@@ -121,9 +121,9 @@ def test_its_time_is_over(tmp_path: Path) -> None:
         audit(engine, tmp_path, seconds=0)
 
 
-def test_no_engine_anywhere_is_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_engine_anywhere_is_nothing_to_look_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Path, "exists", lambda self: False)
-    with pytest.raises(Absent, match=r"docker.url is not set"):
+    with pytest.raises(NothingHere, match=r"docker.url is not set"):
         look(AUDIT, clients_of(tmp_path))
 
 
