@@ -130,8 +130,9 @@ class Looking:
         grace_seconds = min(_GRACE_SECONDS, limit_seconds / 2)
         end = next(side_by_side([task], limit_seconds + grace_seconds, self._monotonic), None)
         seen = look.so_far()
-        sure = not (seen.scanned or seen.gaps() or scanner.name in self._lately)
-        if end and isinstance(end.error, NothingHere) and sure:
+        nothing = end.error if end and isinstance(end.error, NothingHere) else None
+        may_be = seen.scanned or seen.gaps() or scanner.name in self._lately
+        if end and nothing and (nothing.sure or not may_be):
             return Looked(scanner, State.NOTHING_HERE, seen, plain_line(str(end.error), 500), seconds=end.seconds)
         return _concluded(scanner, seen, end, limit_seconds)
 

@@ -44,7 +44,14 @@ class Area(StrEnum):
 
 
 class NothingHere(ClientError):
-    """There is nothing here of what the scanner looks at, and nobody has configured any (no Docker engine)."""
+    """There is nothing here of what the scanner looks at, and nobody has configured any (no Docker engine).
+
+    `sure`: whoever would know has said so (an engine without a container). Else what was there lately may still be.
+    """
+
+    def __init__(self, message: str, *, sure: bool = False) -> None:
+        super().__init__(message)
+        self.sure = sure
 
 
 class OutOfTime(ClientError):

@@ -124,6 +124,13 @@ def test_what_was_there_lately_and_is_gone_is_unknown(runs: SecurityRuns) -> Non
     assert (deductions(later), fixed(later)) == ({}, ["web"]), "what is not there any more has no weakness"
 
 
+def test_an_engine_that_says_it_has_none_is_believed_at_once(runs: SecurityRuns) -> None:
+    runs.scan(scanner("docker-audit", [weakness(subject="web")], area=Area.CONTAINERS))
+    empty = scanner("docker-audit", area=Area.CONTAINERS, scanned=0, raises=NothingHere("no container", sure=True))
+    result = runs.scan(empty, scanner("other"))
+    assert (result.score, deductions(result), fixed(result)) == (100, {}, ["web"])
+
+
 def test_nothing_is_here_only_for_who_could_look(runs: SecurityRuns) -> None:
     half_blind = scanner("tls", scanned=0, missed=[("its sockets",)], raises=NothingHere("no TLS server"))
     result = runs.scan(half_blind, scanner("other"))

@@ -28,7 +28,7 @@ def scan(look: Look) -> None:
     chosen = [container for container in listed if look.full or container.state not in STOPPED]
     look.detail("stopped_containers_left_out", len(listed) - len(chosen))
     if not chosen:
-        raise NothingHere("the Docker engine runs no container")
+        raise NothingHere("the Docker engine runs no container", sure=True)
     engine = _engine(look)
     for subject, replicas in grouped(chosen).items():
         look.go_on()

@@ -53,7 +53,8 @@ def wanted(look: Look) -> list[Image]:
     local = {image.id: image for image in look.clients.docker.images()}
     ids = dict.fromkeys((*used, *local)) if look.full else used
     if not ids:
-        raise NothingHere("the Docker engine runs no container" if not look.full else "the Docker engine has no image")
+        what = "has no image" if look.full else "runs no container"
+        raise NothingHere(f"the Docker engine {what}", sure=True)
     return [Image(one, _called(one, local.get(one), used.get(one, ""))) for one in ids]
 
 
