@@ -148,6 +148,7 @@ def _compose() -> Iterator[Plant]:
         "0.0.0.0:${P:-11434}:11434/tcp",
         "{target: 5432, published: 1}",
         "27015-27020:27015-27020",
+        "1521:1521",
     ):
         yield Plant(
             "database_port_on_all_addresses",

@@ -16,14 +16,10 @@ from jobs.security.configuration.env_file import judge_variable
 from jobs.security.configuration.located_yaml import Fields, items
 from jobs.security.configuration.passwords import is_judged, is_user
 from jobs.security.configuration.ports import is_for_all, published
+from jobs.security.known_services import STORES, known
 from jobs.security.scanner import Weakness
 
 _TRUE = ("y", "yes", "true", "on", "1")
-_DATABASE_PORTS = {
-    **{1433: "SQL Server", 3306: "MySQL", 5432: "PostgreSQL", 6379: "Redis", 7474: "Neo4j", 7687: "Neo4j"},
-    **{6333: "Qdrant", 6334: "Qdrant", 8086: "InfluxDB", 8123: "ClickHouse", 9042: "Cassandra"},
-    **{9200: "Elasticsearch", 11211: "memcached", 11434: "Ollama", 19530: "Milvus", 27017: "MongoDB"},
-}
 _DANGEROUS_CAPABILITIES = frozenset(
     ("ALL", "SYS_ADMIN", "SYS_MODULE", "SYS_PTRACE", "SYS_RAWIO", "DAC_READ_SEARCH", "BPF", "NET_ADMIN")
 )
@@ -103,12 +99,13 @@ def _mounts(service: Service) -> Iterator[Weakness]:
 
 def _ports(service: Service) -> Iterator[Weakness]:
     for port in published(service.fields.get("ports"), service.known):
-        database = next((_DATABASE_PORTS[number] for number in port.targets if number in _DATABASE_PORTS), None)
-        if database and is_for_all(port.address):
+        services = (known("tcp", number, "") for number in port.targets)
+        store = next((one for one in services if one in STORES), None)
+        if store and is_for_all(port.address):
             yield service.weak(
                 "database_port_on_all_addresses",
                 f"ports.{port.targets[0]}",
-                f"a port of {database} is published on every address of the host",
+                f"a port of {store.name} is published on every address of the host",
                 port.line,
             )
 

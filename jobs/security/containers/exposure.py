@@ -11,6 +11,7 @@ from jobs.core.containers import clean
 from jobs.core.model import Severity
 from jobs.security.containers.container import Audited, Mount, Published
 from jobs.security.containers.flaw import Engine, Flaw
+from jobs.security.known_services import known
 
 SOCKETS = re.compile(r"(docker|containerd|podman|crio|cri-dockerd|buildkitd)\.sock")
 SOCKET_DIRECTORIES = frozenset(("/run", "/run/docker", "/run/containerd", "/run/podman", "/run/crio"))
@@ -41,16 +42,8 @@ WHOLE_HOST_DEVICES = re.compile(
 )
 """Memory and disks: whoever has them has everything that is in them."""
 
-ENGINE_PORTS = frozenset((2375, 2376, 2377, 10250))
-STORES = {
-    1433: "SQL Server", 1521: "Oracle", 2379: "etcd", 2380: "etcd", 3306: "MySQL", 5432: "PostgreSQL", 5672: "RabbitMQ",
-    5984: "CouchDB", 6333: "Qdrant", 6334: "Qdrant", 6379: "Redis", 7474: "Neo4j", 7687: "Neo4j", 8086: "InfluxDB",
-    8500: "Consul", 8529: "ArangoDB", 9000: "MinIO or ClickHouse", 9042: "Cassandra", 9092: "Kafka",
-    9200: "Elasticsearch", 9300: "Elasticsearch", 11211: "memcached", 11434: "Ollama", 19530: "Milvus",
-    26257: "CockroachDB", 27017: "MongoDB",
-}  # fmt: skip
-"""Services that often have no password, or the key to all data: none is meant to be reached from elsewhere."""
 WEB_PORTS = frozenset((80, 443))
+"""What is published to be reached, most often on purpose."""
 
 
 def judge_mounts(container: Audited, engine: Engine) -> Iterator[Flaw]:
@@ -92,7 +85,7 @@ def judge_devices(container: Audited, engine: Engine) -> Iterator[Flaw]:
 def judge_ports(container: Audited, engine: Engine) -> Iterator[Flaw]:
     """Ports that answer on every address of the host: what the engine publishes goes past most firewalls' rules."""
     for port, protocol in sorted({(one.port, one.protocol) for one in container.published if _everywhere(one)}):
-        severity, what = _reach(port)
+        severity, what = _reach(port, protocol)
         yield Flaw(
             "port_published_everywhere", severity,
             f"publishes port {port}/{protocol}{what} on every address of the host, past its firewall",
@@ -119,11 +112,9 @@ def _everywhere(published: Published) -> bool:
         return False  # the engine knows no names here
 
 
-def _reach(port: int) -> tuple[Severity, str]:
-    if port in ENGINE_PORTS:
-        return Severity.CRITICAL, " (of a container engine)"
-    if port in STORES:
-        return Severity.HIGH, f" ({STORES[port]})"
+def _reach(port: int, protocol: str) -> tuple[Severity, str]:
+    if service := known(protocol, port, ""):
+        return service.severity, f" ({service.name})"
     return (Severity.INFO if port in WEB_PORTS else Severity.LOW), ""
 
 

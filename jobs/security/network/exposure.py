@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from jobs.clients.sockets import Listener, Listing
 from jobs.core.containers import Container
 from jobs.core.model import Severity
-from jobs.security.network.catalogue import DOCKER, OLLAMA, POSTGRES, REDIS, Known, known
+from jobs.security.known_services import DOCKER, OLLAMA, POSTGRES, REDIS, Known, known
 from jobs.security.network.settings import ANY, LOOPBACK, AllowedListener
 from jobs.security.scanner import Weakness
 
