@@ -177,6 +177,11 @@ def _docker() -> Iterator[Plant]:
             '"hosts": ["tcp://0.0.0.0:2376"], "tlsverify": true',
         ),
         ("insecure_registry", '"insecure-registries": ["10.0.0.1:5000"]', '"insecure-registries": ["127.0.0.1:5000"]'),
+        (
+            "insecure_registry",
+            '"insecure-registries": ["localhost.example.org:5000"]',
+            '"insecure-registries": ["127.0.0.0/8", "::1/128", "[::1]:5000", "http://localhost:5000"]',
+        ),
     ):
         yield Plant(rule, "daemon.json", f"{DAEMON}, {weak}}}", f"{DAEMON}, {clean}}}")
     for rule in (

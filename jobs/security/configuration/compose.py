@@ -10,12 +10,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from jobs.core.model import Severity
+from jobs.security.addresses import is_everywhere
 from jobs.security.configuration.commands import judge_command, redis_without_password
 from jobs.security.configuration.compose_file import Service
 from jobs.security.configuration.env_file import judge_variable
 from jobs.security.configuration.located_yaml import Fields, items
 from jobs.security.configuration.passwords import is_judged, is_user
-from jobs.security.configuration.ports import is_for_all, published
+from jobs.security.configuration.ports import published
 from jobs.security.known_services import STORES, known
 from jobs.security.scanner import Weakness
 
@@ -101,7 +102,7 @@ def _ports(service: Service) -> Iterator[Weakness]:
     for port in published(service.fields.get("ports"), service.known):
         services = (known("tcp", number, "") for number in port.targets)
         store = next((one for one in services if one in STORES), None)
-        if store and is_for_all(port.address):
+        if store and is_everywhere(port.address):
             yield service.weak(
                 "database_port_on_all_addresses",
                 f"ports.{port.targets[0]}",

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import ipaddress
 import posixpath
 import re
 from collections.abc import Iterator
 
 from jobs.core.containers import clean
 from jobs.core.model import Severity
-from jobs.security.containers.container import Audited, Mount, Published
+from jobs.security.addresses import is_everywhere
+from jobs.security.containers.container import Audited, Mount
 from jobs.security.containers.flaw import Engine, Flaw
 from jobs.security.known_services import known
 
@@ -84,7 +84,8 @@ def judge_devices(container: Audited, engine: Engine) -> Iterator[Flaw]:
 
 def judge_ports(container: Audited, engine: Engine) -> Iterator[Flaw]:
     """Ports that answer on every address of the host: what the engine publishes goes past most firewalls' rules."""
-    for port, protocol in sorted({(one.port, one.protocol) for one in container.published if _everywhere(one)}):
+    everywhere = [one for one in container.published if is_everywhere(one.address)]
+    for port, protocol in sorted({(one.port, one.protocol) for one in everywhere}):
         severity, what = _reach(port, protocol)
         yield Flaw(
             "port_published_everywhere", severity,
@@ -103,13 +104,6 @@ def _severity(path: str, mount: Mount) -> Severity | None:
     below = (grades for parent, grades in BELOW.items() if f"{path}/".startswith(f"{parent}/"))
     grades = DIRECTORIES.get(path) or next(below, None)
     return None if grades is None else grades[0 if mount.writable else 1]
-
-
-def _everywhere(published: Published) -> bool:
-    try:
-        return not published.address or ipaddress.ip_address(published.address).is_unspecified
-    except ValueError:
-        return False  # the engine knows no names here
 
 
 def _reach(port: int, protocol: str) -> tuple[Severity, str]:
