@@ -129,11 +129,27 @@ def _compose() -> Iterator[Plant]:
     yield Plant(
         "host_directory_mounted", COMPOSE, service("volumes: ['/:/host']"), service("volumes: ['./data:/data']")
     )
+    yield Plant(
+        "host_directory_mounted",
+        COMPOSE,
+        service("volumes: ['/etc/ssh/keys:/k:ro']"),
+        service("volumes: ['/etc/localtime:/etc/localtime:ro', '~/etc:/etc', '/srv/agent/data:/data']"),
+    )
+    yield Plant(
+        "docker_socket_mounted",
+        COMPOSE,
+        service("volumes: ['/run/user/1000/podman/podman.sock:/s']"),
+        service("volumes: ['sockets:/run']"),
+    )
     yield Plant("host_network", COMPOSE, service("network_mode: host"), service("network_mode: bridge"))
     yield Plant("host_processes", COMPOSE, service('pid: "host"'), service("pids_limit: 100"))
-    yield Plant(
-        "dangerous_capability", COMPOSE, service("cap_add: [CAP_SYS_ADMIN]"), service("cap_add: [NET_BIND_SERVICE]")
-    )
+    for capability in ("CAP_SYS_ADMIN", "mac_override"):
+        yield Plant(
+            "dangerous_capability",
+            COMPOSE,
+            service(f"cap_add: [{capability}]"),
+            service("cap_add: [NET_BIND_SERVICE, IPC_LOCK]"),
+        )
     yield Plant(
         "confinement_off",
         COMPOSE,

@@ -5,7 +5,6 @@ A file is judged as it stands: what another file adds when both are given to Com
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
@@ -17,15 +16,12 @@ from jobs.security.configuration.env_file import judge_variable
 from jobs.security.configuration.located_yaml import Fields, items
 from jobs.security.configuration.passwords import is_judged, is_user
 from jobs.security.configuration.ports import published
+from jobs.security.host_access import CONFINEMENTS, has_engine_socket, of_capability, of_mount, plain
 from jobs.security.known_services import STORES, known
 from jobs.security.scanner import Weakness
 
 _TRUE = ("y", "yes", "true", "on", "1")
-_DANGEROUS_CAPABILITIES = frozenset(
-    ("ALL", "SYS_ADMIN", "SYS_MODULE", "SYS_PTRACE", "SYS_RAWIO", "DAC_READ_SEARCH", "BPF", "NET_ADMIN")
-)
-_HOST_DIRECTORIES = re.compile(r"/(?:|etc|root|boot|dev|proc|sys|usr|var|var/lib/docker|home)/?")
-_SOCKET = re.compile(r"(?:/var)?/run/(?:docker|containerd/containerd|podman/podman|crio/crio)\.sock|/var/run/?|/run/?")
+_DANGEROUS = (Severity.HIGH, Severity.CRITICAL)
 
 
 def judge_services(services: Iterable[Service]) -> Iterator[Weakness]:
@@ -62,8 +58,9 @@ def _privileges(service: Service) -> Iterator[Weakness]:
         line = service.line("privileged")
         yield service.weak("privileged_container", "privileged", "the container may do all that root may", line)
     for text, line in service.texts("security_opt"):
-        if re.fullmatch(r"(?:seccomp|apparmor|systempaths)[:=]unconfined|label[:=]disable", text):
-            yield service.weak("confinement_off", "security_opt", "a confinement of the engine's is off", line)
+        if severity := CONFINEMENTS.get(text.replace(":", "=", 1)):
+            message = "a confinement of the engine's is off"
+            yield service.weak("confinement_off", "security_opt", message, line, severity=severity)
 
 
 def _namespaces(service: Service) -> Iterator[Weakness]:
@@ -77,8 +74,9 @@ def _namespaces(service: Service) -> Iterator[Weakness]:
 def _capabilities(service: Service) -> Iterator[Weakness]:
     for text, line in service.texts("cap_add"):
         name = text.upper().removeprefix("CAP_")
-        if name in _DANGEROUS_CAPABILITIES:
-            yield service.weak("dangerous_capability", f"cap_add.{name}", "with it, it can leave its container", line)
+        if (severity := of_capability(name)) in _DANGEROUS:
+            message = "with it, it is more than a guest on the host"
+            yield service.weak("dangerous_capability", f"cap_add.{name}", message, line, severity=severity)
 
 
 def _mounts(service: Service) -> Iterator[Weakness]:
@@ -90,10 +88,11 @@ def _mounts(service: Service) -> Iterator[Weakness]:
             parts = (service.filled(mount).text or "").split(":")
             source = parts[0] if len(parts) > 1 else ""
             read_only = len(parts) > 2 and "ro" in parts[2].split(",")
-        if _SOCKET.fullmatch(source):
+        if not source.startswith("/"):
+            continue
+        if has_engine_socket(plain(source)):
             yield service.weak("docker_socket_mounted", "volumes", "the engine's socket is as good as root", mount.line)
-        elif _HOST_DIRECTORIES.fullmatch(source):
-            severity = Severity.MEDIUM if read_only else None
+        elif severity := of_mount(plain(source), writable=not read_only):
             message = "a directory of the host's own is within the container"
             yield service.weak("host_directory_mounted", f"volumes.{source}", message, mount.line, severity=severity)
 

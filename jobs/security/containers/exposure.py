@@ -2,38 +2,16 @@
 
 from __future__ import annotations
 
-import posixpath
 import re
 from collections.abc import Iterator
 
 from jobs.core.containers import clean
 from jobs.core.model import Severity
 from jobs.security.addresses import is_everywhere
-from jobs.security.containers.container import Audited, Mount
+from jobs.security.containers.container import Audited
 from jobs.security.containers.flaw import Engine, Flaw
+from jobs.security.host_access import ENGINE_SOCKET, has_engine_socket, of_mount, plain
 from jobs.security.known_services import known
-
-SOCKETS = re.compile(r"(docker|containerd|podman|crio|cri-dockerd|buildkitd)\.sock")
-SOCKET_DIRECTORIES = frozenset(("/run", "/run/docker", "/run/containerd", "/run/podman", "/run/crio"))
-
-_C, _H, _M, _L = Severity.CRITICAL, Severity.HIGH, Severity.MEDIUM, Severity.LOW
-DIRECTORIES = {
-    "/": (_C, _H), "/boot": (_C, _M), "/dev": (_C, _H), "/etc": (_C, _H), "/home": (_H, _M), "/proc": (_C, _L),
-    "/root": (_C, _H), "/sys": (_H, _L), "/usr": (_C, _L), "/bin": (_C, _L), "/sbin": (_C, _L), "/lib": (_C, _L),
-    "/lib64": (_C, _L), "/opt": (_H, _L), "/srv": (_M, _L), "/var": (_C, _H), "/var/lib": (_C, _H),
-    "/var/lib/docker": (_C, _H), "/var/lib/containerd": (_C, _H), "/var/lib/kubelet": (_C, _H),
-    "/var/log": (_M, _L), "/var/spool/cron": (_C, _L),
-}  # fmt: skip
-"""Directories of the host that are not meant for a container: how bad it is to write there, and how bad to read."""
-BELOW = {
-    "/etc/shadow": (_C, _H), "/etc/gshadow": (_C, _H), "/etc/passwd": (_C, _L), "/etc/group": (_C, _L),
-    "/etc/sudoers": (_C, _L), "/etc/sudoers.d": (_C, _L), "/etc/ssh": (_C, _H), "/etc/pam.d": (_C, _L),
-    "/etc/cron.d": (_C, _L), "/etc/cron.daily": (_C, _L), "/etc/crontab": (_C, _L), "/etc/systemd": (_C, _L),
-    "/etc/ld.so.preload": (_C, _L), "/etc/kubernetes": (_C, _H), "/etc/docker": (_C, _M), "/root/.ssh": (_C, _H),
-    "/usr/bin": (_C, _L), "/usr/sbin": (_C, _L), "/usr/local/bin": (_C, _L), "/boot": (_C, _M),
-    "/var/lib/docker": (_C, _M), "/var/lib/containerd": (_C, _M), "/var/lib/kubelet": (_C, _M),
-}  # fmt: skip
-"""The same, with everything below them."""
 
 HARMLESS_DEVICES = re.compile(r"/dev/(null|zero|full|u?random|tty|nvidia.*|dri(/.*)?|kfd|snd(/.*)?)")
 """Graphics cards are what a stack like this is for."""
@@ -49,16 +27,16 @@ WEB_PORTS = frozenset((80, 443))
 def judge_mounts(container: Audited, engine: Engine) -> Iterator[Flaw]:
     """What of the host's own file system is in the container."""
     for mount in container.mounts:
-        path = _plain(mount.source)
+        path = plain(mount.source)
         how = "writable" if mount.writable else "read-only"
-        if SOCKETS.fullmatch(posixpath.basename(path)) or path in SOCKET_DIRECTORIES:
+        if has_engine_socket(path):
             yield Flaw(
-                "engine_socket_mounted", Severity.CRITICAL,
+                "engine_socket_mounted", ENGINE_SOCKET,
                 f"has {clean(path)} of the host ({how}): who can speak to a container engine is root of the host, "
                 "also over a socket that is mounted read-only",
                 "remove the mount, or put a filtering socket proxy between them", thing=clean(path),
             )  # fmt: skip
-        elif (severity := _severity(path, mount)) is not None:
+        elif (severity := of_mount(path, writable=mount.writable)) is not None:
             yield Flaw(
                 "host_directory_mounted", severity, f"has {clean(path)} of the host ({how})",
                 "mount only the directory that it needs, read-only where that suffices", thing=clean(path),
@@ -67,7 +45,7 @@ def judge_mounts(container: Audited, engine: Engine) -> Iterator[Flaw]:
 
 def judge_devices(container: Audited, engine: Engine) -> Iterator[Flaw]:
     """Devices of the host beyond graphics and sound."""
-    for device in map(_plain, container.devices):
+    for device in map(plain, container.devices):
         if not HARMLESS_DEVICES.fullmatch(device):
             whole = WHOLE_HOST_DEVICES.fullmatch(device)
             yield Flaw(
@@ -93,17 +71,6 @@ def judge_ports(container: Audited, engine: Engine) -> Iterator[Flaw]:
             f"publish it on loopback, 127.0.0.1:{port}:{port}, or on the one address that needs it",
             thing=f"{port}/{protocol}",
         )  # fmt: skip
-
-
-def _plain(path: str) -> str:
-    path = posixpath.normpath("/" + path.lstrip("/"))
-    return path.removeprefix("/var") if path == "/var/run" or path.startswith("/var/run/") else path
-
-
-def _severity(path: str, mount: Mount) -> Severity | None:
-    below = (grades for parent, grades in BELOW.items() if f"{path}/".startswith(f"{parent}/"))
-    grades = DIRECTORIES.get(path) or next(below, None)
-    return None if grades is None else grades[0 if mount.writable else 1]
 
 
 def _reach(port: int, protocol: str) -> tuple[Severity, str]:
