@@ -61,6 +61,7 @@ def _passwords() -> Iterator[Plant]:
         "export MYSQL_ROOT_PASSWORD='p@ssw0rd'",
         "APP_USER=ollie\nAPP_PASSWORD=Ollie",
         "JWT_SECRET=secret",
+        "AIRFLOW__CORE__FERNET_KEY=changeme",
         "NEO4J_AUTH=neo4j/neo4j",
         "URL=postgres://app:postgres@db/x",
         "ADMIN_PASSWORD=change-me-canary9",

@@ -14,10 +14,10 @@ from jobs.security.configuration.commands import judge_command, redis_without_pa
 from jobs.security.configuration.compose_file import Service
 from jobs.security.configuration.env_file import judge_variable
 from jobs.security.configuration.located_yaml import Fields, items
-from jobs.security.configuration.passwords import is_judged, is_user
 from jobs.security.configuration.ports import published
 from jobs.security.host_access import CONFINEMENTS, has_engine_socket, of_capability, of_mount, plain
 from jobs.security.known_services import STORES, known
+from jobs.security.passwords import is_judged, is_user
 from jobs.security.scanner import Weakness
 
 _TRUE = ("y", "yes", "true", "on", "1")

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from jobs.security.configuration.passwords import is_user, judge_value
 from jobs.security.configuration.rules import ConfigFile
+from jobs.security.passwords import is_user, judge_value
 from jobs.security.scanner import Weakness
 
 _VARIABLE = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_.-]{0,127})\s*[=:]\s*(.*)$")

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 from jobs.core.model import Severity
 from jobs.security.addresses import is_loopback
-from jobs.security.configuration.passwords import judge_password
 from jobs.security.configuration.rules import ConfigFile, Unparsable
 from jobs.security.configuration.words import split_words
+from jobs.security.passwords import judge_password
 from jobs.security.scanner import Weakness
 
 _MAX_INCLUDES = 8
