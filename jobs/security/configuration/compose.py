@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+from jobs.core.images import is_floating
 from jobs.core.model import Severity
 from jobs.security.addresses import is_everywhere
 from jobs.security.configuration.commands import judge_command, redis_without_password
@@ -46,10 +47,7 @@ def _environment(service: Service) -> Iterator[Weakness]:
 
 def _image(service: Service) -> Iterator[Weakness]:
     image = service.filled(service.fields.get("image")).text
-    if not image or service.fields.get("build") is not None or "@" in image:
-        return
-    _, colon, tag = image.rpartition("/")[2].partition(":")
-    if not colon or tag == "latest":
+    if image and service.fields.get("build") is None and is_floating(image):
         yield service.weak("image_not_pinned", "image", "it is whatever is newest that day", service.line("image"))
 
 
