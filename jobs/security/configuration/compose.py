@@ -8,20 +8,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+from jobs.core.addresses import is_everywhere
 from jobs.core.images import is_floating
 from jobs.core.model import Severity
-from jobs.security.addresses import is_everywhere
 from jobs.security.configuration.commands import judge_command, redis_without_password
 from jobs.security.configuration.compose_file import Service
 from jobs.security.configuration.env_file import judge_variable
 from jobs.security.configuration.located_yaml import Fields, items
 from jobs.security.configuration.ports import published
+from jobs.security.configuration.words import TRUE
 from jobs.security.host_access import CONFINEMENTS, has_engine_socket, of_capability, of_mount, plain
 from jobs.security.known_services import STORES, known
 from jobs.security.passwords import is_judged, is_user
 from jobs.security.scanner import Weakness
 
-_TRUE = ("y", "yes", "true", "on", "1")
 _DANGEROUS = (Severity.HIGH, Severity.CRITICAL)
 
 
@@ -52,7 +52,7 @@ def _image(service: Service) -> Iterator[Weakness]:
 
 
 def _privileges(service: Service) -> Iterator[Weakness]:
-    if service.text("privileged").casefold() in _TRUE:
+    if service.text("privileged").casefold() in TRUE:
         line = service.line("privileged")
         yield service.weak("privileged_container", "privileged", "the container may do all that root may", line)
     for text, line in service.texts("security_opt"):
@@ -81,7 +81,7 @@ def _mounts(service: Service) -> Iterator[Weakness]:
     for mount in items(service.fields.get("volumes")):
         if isinstance(mount, Fields):
             source = service.filled(mount.get("source")).text or ""
-            read_only = (service.filled(mount.get("read_only")).text or "").casefold() in _TRUE
+            read_only = (service.filled(mount.get("read_only")).text or "").casefold() in TRUE
         else:
             parts = (service.filled(mount).text or "").split(":")
             source = parts[0] if len(parts) > 1 else ""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from jobs.core.addresses import is_everywhere
 from jobs.core.model import Severity
-from jobs.security.addresses import is_everywhere
 from jobs.security.configuration.env_file import Variable
 from jobs.security.configuration.interpolation import Filled, fill
 from jobs.security.configuration.located_yaml import Fields, Items, Scalar, Value, items, read, scalars

@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from jobs.core.addresses import is_loopback
 from jobs.core.model import Severity
-from jobs.security.addresses import is_loopback
 from jobs.security.configuration.rules import ConfigFile, Unparsable
 from jobs.security.scanner import Weakness
 

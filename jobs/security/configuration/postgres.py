@@ -7,8 +7,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from jobs.core.addresses import is_everywhere, is_loopback
 from jobs.core.model import Severity
-from jobs.security.addresses import is_everywhere, is_loopback
 from jobs.security.configuration.rules import ConfigFile, Unparsable
 from jobs.security.configuration.words import split_words
 from jobs.security.scanner import Weakness

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from jobs.core.addresses import is_loopback
 from jobs.core.model import Severity
-from jobs.security.addresses import is_loopback
 from jobs.security.configuration.rules import ConfigFile, Unparsable
 from jobs.security.configuration.words import split_words
 from jobs.security.passwords import judge_password

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from jobs.core.addresses import is_everywhere
 from jobs.core.containers import clean
 from jobs.core.model import Severity
-from jobs.security.addresses import is_everywhere
 from jobs.security.containers.container import Audited
 from jobs.security.containers.flaw import Engine, Flaw
 from jobs.security.host_access import ENGINE_SOCKET, has_engine_socket, of_mount, plain

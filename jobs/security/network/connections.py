@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
+from jobs.core.addresses import address_of, is_loopback
 from jobs.core.model import Severity
 from jobs.core.settings import World
-from jobs.security.addresses import address_of, is_loopback
 from jobs.security.scanner import Weakness
 
 _PLAIN = ("http", "tcp", "redis")

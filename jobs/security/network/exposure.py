@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from jobs.clients.sockets import Listener, Listing
+from jobs.core.addresses import address_of, is_everywhere, is_loopback
 from jobs.core.containers import Container
 from jobs.core.model import Severity
-from jobs.security.addresses import address_of, is_everywhere, is_loopback
 from jobs.security.known_services import DOCKER, OLLAMA, POSTGRES, REDIS, Known, known
 from jobs.security.network.settings import ANY, LOOPBACK, AllowedListener
 from jobs.security.scanner import Weakness

@@ -6,8 +6,8 @@ import ipaddress
 from collections.abc import Sequence
 
 from jobs.clients import firewall, sockets
+from jobs.core.addresses import is_everywhere, is_loopback
 from jobs.core.model import Severity
-from jobs.security.addresses import is_everywhere, is_loopback
 from jobs.security.network.exposure import Exposure
 from jobs.security.network.filtering import Filtering, filtering, nftables_tables, saved_tables
 from jobs.security.network.reading import listening

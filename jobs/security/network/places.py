@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from jobs.security.addresses import is_loopback
+from jobs.core.addresses import is_loopback
 from jobs.security.network.exposure import WILDCARDS, Exposure
 from jobs.security.network.settings import TlsEndpoint
 

@@ -6,8 +6,8 @@ import ipaddress
 from collections.abc import Iterator, Sequence
 
 from jobs.clients.postgres_access import Access, HbaRule
+from jobs.core.addresses import is_loopback
 from jobs.core.model import Severity
-from jobs.security.addresses import is_loopback
 from jobs.security.scanner import Weakness
 
 _SCRAM = "write scram-sha-256 instead of it in pg_hba.conf, and reload"

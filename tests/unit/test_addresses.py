@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from jobs.security.addresses import is_everywhere, is_loopback
+from jobs.core.addresses import is_everywhere, is_loopback
 
 LOOPBACK = ("127.0.0.1", "127.8.8.8", "::1", "[::1]", "localhost", "LOCALHOST", "agent.localhost")
 EVERYWHERE = ("", "*", "0.0.0.0", "::", "[::]")
