@@ -18,7 +18,7 @@ CONFINEMENTS = {
 }  # fmt: skip
 """Security options that switch off one of the engine's (or SELinux's) confinements."""
 
-USUAL_CAPABILITIES = frozenset((
+_USUAL = frozenset((
     "AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE", "NET_RAW",
     "SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT",
 ))  # fmt: skip
@@ -30,7 +30,7 @@ _MUCH_OF_IT = (
 )  # fmt: skip
 _LITTLE = ("BLOCK_SUSPEND", "IPC_LOCK", "SYS_NICE", "SYS_RESOURCE", "WAKE_ALARM")
 _CAPABILITIES = {
-    **dict.fromkeys(USUAL_CAPABILITIES),
+    **dict.fromkeys(_USUAL),
     **dict.fromkeys(_WHOLE_HOST, _C),
     **dict.fromkeys(_MUCH_OF_IT, _H),
     **dict.fromkeys(_LITTLE, _L),
