@@ -16,8 +16,8 @@ from pathlib import Path
 from benchmarks.harness import Figure, Gap, NotMeasured, Row, in_turns, ratio_at_most
 from benchmarks.machine import need
 from jobs.clients.tree import Told, Trees, records
-from jobs.security.filesystem.patterns import RULES
 from jobs.security.filesystem.secrets import order_of
+from jobs.security.secret_patterns import RULES
 from tests.services.planted import PLANTED
 
 MEBIBYTES, FEW_MEBIBYTES = 300, 20

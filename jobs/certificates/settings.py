@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from jobs.core.certificates import is_address
-from jobs.core.settings import AgentName, JobSettings, Seconds, SettingsModel
+from jobs.core.settings import AgentName, JobSettings, Seconds, SettingsModel, TlsServer
 
 STANDARD, FORCE, WATCH = "standard", "force", "watch"
 MODES = (STANDARD, FORCE, WATCH)
@@ -18,13 +18,6 @@ MODES = (STANDARD, FORCE, WATCH)
 OWN = Path("ssl/cert.pem")
 OWN_KEY = Path("ssl/key.pem")
 _NAME = re.compile(r"(\*\.)?[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-9_][A-Za-z0-9_-]{0,62})*\.?")
-
-
-def _address(text: str) -> str:
-    match = re.fullmatch(r"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._-]{1,253}):(\d{1,5})", text)
-    if not match or not 1 <= int(match[2]) <= 65535:
-        raise ValueError(f"{text!r} is no address; write host:port, such as 127.0.0.1:443")
-    return text
 
 
 def _certificate_name(text: str) -> str:
@@ -39,7 +32,6 @@ def _argument_list(argv: tuple[str, ...]) -> tuple[str, ...]:
     return argv
 
 
-Address = Annotated[str, AfterValidator(_address)]
 CertificateName = Annotated[str, AfterValidator(_certificate_name)]
 Command = Annotated[tuple[str, ...], Field(min_length=1, max_length=100), AfterValidator(_argument_list)]
 
@@ -57,25 +49,13 @@ class CertificateFile(SettingsModel):
     renewal_timeout_seconds: Seconds = Field(300, description="Limit of the renewal command.")
 
 
-class Endpoint(SettingsModel):
+class Endpoint(TlsServer):
     """A server that serves a certificate."""
 
-    address: Address = Field(description="host:port that it is reached at.")
-    protocol: Literal["tls", "postgres", "smtp"] = Field("tls", description="How TLS begins there.")
     server_name: CertificateName | None = Field(None, description="Name that it is asked for and must be good for.")
     ca_file: Path | None = Field(None, description="Authorities that it must lead to.")
     certificate: Path | None = Field(None, description="File whose certificate it should serve.")
     timeout_seconds: Seconds = Field(5, description="Limit of the whole handshake.")
-
-    @property
-    def host(self) -> str:
-        """The host, without the brackets of an IPv6 address."""
-        return self.address.rpartition(":")[0].strip("[]")
-
-    @property
-    def port(self) -> int:
-        """The port."""
-        return int(self.address.rpartition(":")[2])
 
 
 class Service(SettingsModel):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+
+from jobs.core.addresses import address_of
 
 
 def covers(names: Sequence[str], wanted: str) -> bool:
@@ -12,8 +13,8 @@ def covers(names: Sequence[str], wanted: str) -> bool:
 
     A wildcard stands for one label (RFC 6125, 6.4.3), and never for a part of an address.
     """
-    if address := _address(wanted):
-        return any(_address(name) == address for name in names)
+    if address := address_of(wanted.strip("[]")):
+        return any(address_of(name.strip("[]")) == address for name in names)
     name = wanted.lower().rstrip(".")
     wildcard = f"*.{name.partition('.')[2]}"
     return any(one.lower().rstrip(".") in (name, wildcard) for one in names)
@@ -30,11 +31,4 @@ def renewal_time(not_before: datetime, not_after: datetime, threshold_days: int)
 
 def is_address(text: str) -> bool:
     """Whether a name is an IP address."""
-    return _address(text) is not None
-
-
-def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        return ipaddress.ip_address(text.strip("[]"))
-    except ValueError:
-        return None
+    return address_of(text.strip("[]")) is not None

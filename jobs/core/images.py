@@ -10,6 +10,7 @@ from jobs.core.answers import items, mapping, text
 from jobs.core.containers import clean
 
 IMAGE_ID = re.compile(r"sha256:[0-9a-f]{64}")
+_BY_ID = re.compile(r"(sha256:)?[0-9a-f]{12,64}")
 _NO_NAME = "<none>"
 
 
@@ -29,6 +30,12 @@ def parse_images(answer: object) -> list[Image]:
 def without_digest(name: str) -> str:
     """`postgres:16` of `postgres:16@sha256:…`: what an image is called whatever it holds today."""
     return name.partition("@")[0]
+
+
+def is_floating(name: str) -> bool:
+    """Whether a name may mean another image tomorrow: it has no digest, and no tag but `latest`."""
+    tag = name.rpartition("/")[2].partition(":")[2]
+    return "@" not in name and tag in ("", "latest") and not _BY_ID.fullmatch(name)
 
 
 def _image(raw: dict[str, Any]) -> Image:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
@@ -27,6 +27,13 @@ def _agent_name(text: str) -> str:
         raise ValueError(
             "a name starts with a letter or digit and has only letters, digits, '_', '.' and '-' (128 at most)"
         )
+    return text
+
+
+def _address(text: str) -> str:
+    match = re.fullmatch(r"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._-]{1,253}):(\d{1,5})", text)
+    if not match or not 1 <= int(match[2]) <= 65535:
+        raise ValueError(f"{text!r} is no address; write host:port, such as 127.0.0.1:443")
     return text
 
 
@@ -85,6 +92,7 @@ def _distinct(cadences: tuple[Cadence, ...]) -> tuple[Cadence, ...]:
 
 Schedule = Annotated[tuple[Cadence, ...], AfterValidator(_distinct)]
 AgentName = Annotated[str, AfterValidator(_agent_name)]
+Address = Annotated[str, AfterValidator(_address)]
 HttpPath = Annotated[str, AfterValidator(_http_path)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 PostgresDsn = Annotated[SecretStr, AfterValidator(_postgres_dsn)]
@@ -168,6 +176,23 @@ class OllamaSettings(SettingsModel):
         None, description="Model for the one-token test; unset: one that is loaded, else the smallest installed."
     )
     canary_timeout_seconds: Seconds = Field(30, description="Limit of the one-token generation.")
+
+
+class TlsServer(SettingsModel):
+    """A server that speaks TLS, and how it begins to."""
+
+    address: Address = Field(description="host:port that it is reached at.")
+    protocol: Literal["tls", "postgres", "smtp"] = Field("tls", description="How TLS begins there.")
+
+    @property
+    def host(self) -> str:
+        """The host, without the brackets of an IPv6 address."""
+        return self.address.rpartition(":")[0].strip("[]")
+
+    @property
+    def port(self) -> int:
+        """The port."""
+        return int(self.address.rpartition(":")[2])
 
 
 class Endpoint(SettingsModel):

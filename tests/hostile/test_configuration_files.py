@@ -19,11 +19,11 @@ from jobs.security.configuration.docker_daemon import judge_daemon
 from jobs.security.configuration.env_file import judge_env
 from jobs.security.configuration.interpolation import fill
 from jobs.security.configuration.own import judge_own
-from jobs.security.configuration.passwords import judge_password, judge_value
 from jobs.security.configuration.postgres import judge_hba, judge_settings, parse_hba, parse_settings
 from jobs.security.configuration.redis import judge_redis, parse_redis
 from jobs.security.configuration.rules import ConfigFile, Unparsable
 from jobs.security.configuration.sshd import judge_sshd
+from jobs.security.passwords import judge_password, judge_value
 from jobs.security.scanner import Weakness
 
 JUDGES: dict[str, Callable[[ConfigFile], Iterable[Weakness]]] = {

@@ -14,9 +14,11 @@ from jobs.core.settings import DockerSettings
 from jobs.security.containers.audit import AUDIT
 from jobs.security.containers.secrets import KNOWN_TO_ALL, kind_of_secret
 from jobs.security.scanner import Look, NothingHere, OutOfTime, Seen
+from jobs.security.secret_patterns import RULES, SecretRule
 from jobs.security.settings import Settings
 from tests.faults.test_docker_faults import INSANE
 from tests.services.looks import by_rule, clients_of, look
+from tests.services.planted import PLANTED
 from tests.services.told_engine import ToldEngine, inspection
 from tests.stand_ins import TcpServer, answer
 
@@ -192,12 +194,13 @@ def test_a_proxy_that_keeps_the_engine_to_itself_makes_the_audit_strict(tmp_path
     ("name", "value", "kind"),
     [
         ("PGPASSWORD", CANARY, NAMED), ("dbPassword", CANARY, NAMED),
-        ("OPENAI_API_KEY", "not-a-usual-one", NAMED), ("X", "AKIA" + "A1" * 8, "an AWS access key"),
-        ("X", "ghp_" + "a1" * 18, "a GitHub token"), ("X", "hf_" + "aB" * 17, "a Hugging Face token"),
-        ("X", "sk-proj-" + "a1" * 12, "an API key of a model provider"),
-        ("X", "-----BEGIN RSA PRIVATE KEY-----\nMII", "a private key"),
+        ("OPENAI_API_KEY", "not-a-usual-one", NAMED), ("FERNET_KEY", CANARY, NAMED),
+        ("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE", ""),
+        ("X", f"redis://:{CANARY[:-1]}%40@redis", "a URL with a password"),
         ("X", f"redis://:{CANARY}@redis:6379/0", "a URL with a password"),
-        ("REDIS_PASSWORD", "123456", KNOWN_TO_ALL), ("MYSQL_PWD", "$ecret!", NAMED),
+        ("REDIS_PASSWORD", "123456", KNOWN_TO_ALL), ("DB_PASS", "P@ssw0rd!", KNOWN_TO_ALL),
+        ("JWT_SECRET", "change-me-please", KNOWN_TO_ALL), ("ALLOW_EMPTY_PASSWORD", "maybe", ""),
+        ("MYSQL_PWD", "$ecret!", KNOWN_TO_ALL), ("MYSQL_PWD", "$ome-9!x", NAMED),
         ("SESSION_SECRET", "/9j4AAQ+x==", NAMED),
         ("PWD", "/app", ""), ("GPG_KEY", "A035C8C19219BA821ECEA86B64E628F8D684696D", ""), ("BYPASS", "1", ""),
         ("X", "redis://:${PASSWORD}@redis:6379/0", ""), ("X", "https://host/a:b@c", ""), ("API_KEY", "<your key>", ""),
@@ -206,6 +209,12 @@ def test_a_proxy_that_keeps_the_engine_to_itself_makes_the_audit_strict(tmp_path
 )  # fmt: skip
 def test_what_is_a_secret(name: str, value: str, kind: str) -> None:
     assert kind_of_secret(name, value) == kind
+
+
+@pytest.mark.parametrize("rule", [rule for rule in RULES if not rule.guess], ids=lambda rule: rule.name)
+def test_a_secret_with_a_form_of_its_own_is_known_whatever_its_variable_is_called(rule: SecretRule) -> None:
+    kinds = {kind_of_secret("X", text) for text in PLANTED[rule.name]}
+    assert kinds == {"a URL with a password" if "url" in rule.name else rule.what}
 
 
 @pytest.mark.parametrize("piece", ["-eyJaaaaaaaaaa", "-----BEGIN ", "a://", "a://b:", "://:", "_password", "/a", "$("])

@@ -100,6 +100,7 @@ PLANTED: dict[str, tuple[str, str, str, dict[str, Any]]] = {
         "port_published_everywhere", "2375/tcp", "critical",
         {"network_mode": None, "ports": {"2375/tcp": ("0.0.0.0", 2375)}},
     ),
+    "grafana": ("port_published_everywhere", "3000/tcp", "medium", {"network_mode": None, "ports": {"3000/tcp": 3000}}),
     "port": ("port_published_everywhere", "8000/tcp", "low", {"network_mode": None, "ports": {"8000/tcp": 8000}}),
     "web": ("port_published_everywhere", "443/tcp", "info", {"network_mode": None, "ports": {"443/tcp": 443}}),
 }  # fmt: skip

@@ -12,9 +12,9 @@ import pytest
 from jobs.clients import tree
 from jobs.clients.commands import CommandFailed
 from jobs.clients.tree import Told, Trees
-from jobs.security.filesystem.patterns import RULES
 from jobs.security.filesystem.secrets import SECRETS, order_of
 from jobs.security.scanner import Area, Look, OutOfTime, Seen
+from jobs.security.secret_patterns import RULES
 from jobs.security.settings import Settings
 from tests.services.looks import by_rule, clients_of, look
 from tests.services.planted import CLEAN, PLANTED, mixed, private_key

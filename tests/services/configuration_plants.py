@@ -61,6 +61,7 @@ def _passwords() -> Iterator[Plant]:
         "export MYSQL_ROOT_PASSWORD='p@ssw0rd'",
         "APP_USER=ollie\nAPP_PASSWORD=Ollie",
         "JWT_SECRET=secret",
+        "AIRFLOW__CORE__FERNET_KEY=changeme",
         "NEO4J_AUTH=neo4j/neo4j",
         "URL=postgres://app:postgres@db/x",
         "ADMIN_PASSWORD=change-me-canary9",
@@ -129,11 +130,27 @@ def _compose() -> Iterator[Plant]:
     yield Plant(
         "host_directory_mounted", COMPOSE, service("volumes: ['/:/host']"), service("volumes: ['./data:/data']")
     )
+    yield Plant(
+        "host_directory_mounted",
+        COMPOSE,
+        service("volumes: ['/etc/ssh/keys:/k:ro']"),
+        service("volumes: ['/etc/localtime:/etc/localtime:ro', '~/etc:/etc', '/srv/agent/data:/data']"),
+    )
+    yield Plant(
+        "docker_socket_mounted",
+        COMPOSE,
+        service("volumes: ['/run/user/1000/podman/podman.sock:/s']"),
+        service("volumes: ['sockets:/run']"),
+    )
     yield Plant("host_network", COMPOSE, service("network_mode: host"), service("network_mode: bridge"))
     yield Plant("host_processes", COMPOSE, service('pid: "host"'), service("pids_limit: 100"))
-    yield Plant(
-        "dangerous_capability", COMPOSE, service("cap_add: [CAP_SYS_ADMIN]"), service("cap_add: [NET_BIND_SERVICE]")
-    )
+    for capability in ("CAP_SYS_ADMIN", "mac_override"):
+        yield Plant(
+            "dangerous_capability",
+            COMPOSE,
+            service(f"cap_add: [{capability}]"),
+            service("cap_add: [NET_BIND_SERVICE, IPC_LOCK]"),
+        )
     yield Plant(
         "confinement_off",
         COMPOSE,
@@ -148,6 +165,7 @@ def _compose() -> Iterator[Plant]:
         "0.0.0.0:${P:-11434}:11434/tcp",
         "{target: 5432, published: 1}",
         "27015-27020:27015-27020",
+        "1521:1521",
     ):
         yield Plant(
             "database_port_on_all_addresses",
@@ -176,6 +194,11 @@ def _docker() -> Iterator[Plant]:
             '"hosts": ["tcp://0.0.0.0:2376"], "tlsverify": true',
         ),
         ("insecure_registry", '"insecure-registries": ["10.0.0.1:5000"]', '"insecure-registries": ["127.0.0.1:5000"]'),
+        (
+            "insecure_registry",
+            '"insecure-registries": ["localhost.example.org:5000"]',
+            '"insecure-registries": ["127.0.0.0/8", "::1/128", "[::1]:5000", "http://localhost:5000"]',
+        ),
     ):
         yield Plant(rule, "daemon.json", f"{DAEMON}, {weak}}}", f"{DAEMON}, {clean}}}")
     for rule in (

@@ -50,6 +50,7 @@ PLANTED: dict[str, tuple[str, ...]] = {
     "stripe_key": ("sk_live_" + mixed(24),),
     "openai_key": ("sk-proj-" + mixed(48), "sk-" + mixed(20) + "T3Blbk" + "FJ" + mixed(20)),
     "anthropic_key": ("sk-ant-" + "api03-" + mixed(93),),
+    "model_key": ("sk-or-" + "v1-" + _of(_HEX, 64), "sk-" + _of(_HEX, 32)),
     "huggingface_token": ("hf_" + mixed(34),),
     "npm_token": ("//registry.npmjs.org/:_authToken=npm_" + mixed(36),),
     "pypi_token": ("pypi-AgEIcHlwaS5vcmc" + mixed(60),),

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from jobs.clients.sockets import Listener, Listing, Owner, parse_table
 from jobs.core.containers import Container, PublishedPort
 from jobs.core.model import Severity
-from jobs.security.network.catalogue import KNOWN, known
+from jobs.security.known_services import KNOWN, known
 from jobs.security.network.exposure import exposures, judge
 from jobs.security.network.filtering import Filtering, filtering, nftables_tables, saved_tables
 from jobs.security.network.kernel import judge as judge_kernel

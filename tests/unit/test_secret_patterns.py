@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from jobs.clients.matcher import Matcher, looser
 from jobs.clients.secret_search import Hits, SecretSearch, _cut
 from jobs.core.placeholders import bits, is_placeholder, is_secret
-from jobs.security.filesystem.patterns import RULES
+from jobs.security.secret_patterns import RULES
 from tests.services.planted import CLEAN, PLANTED, mixed, private_key
 
 NAMES = [rule.name for rule in RULES]

@@ -7,13 +7,13 @@ Labels are written by whoever starts a container: a wrong one is reported and ne
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pydantic import ValidationError
 
+from jobs.core.addresses import address_of, is_everywhere
 from jobs.core.containers import Container, PublishedPort, clean
 from jobs.core.model import Finding, Severity
 from jobs.core.settings import AGENT_NAME, GUIDE_AGENTS, Agent, AgentsSettings
@@ -105,23 +105,14 @@ def _address(container: Container, port: int, problems: list[str]) -> tuple[str,
         return _host_of(published), published.public or port
     if container.network_mode == "host":
         return "127.0.0.1", port
-    own = next((address for address in container.addresses if _is_address(address)), None)
+    own = next((address for address in container.addresses if address_of(address)), None)
     if own is None and container.state == "running":
         problems.append(f"its port {port} is not published and it has no address of its own")
     return (own, port) if own else None
 
 
 def _host_of(port: PublishedPort) -> str:
-    everywhere = port.host in ("", "0.0.0.0", "::")  # noqa: S104 (read from the engine, not bound to)
-    return "127.0.0.1" if everywhere or not _is_address(port.host) else port.host
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
+    return "127.0.0.1" if is_everywhere(port.host) or not address_of(port.host) else port.host
 
 
 def _url(agent: Agent) -> str:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from jobs.security.configuration.interpolation import Filled, fill
 from jobs.security.configuration.located_yaml import Items, Scalar, Value, scalars
-from jobs.security.configuration.passwords import is_judged, is_password, judge_password
 from jobs.security.configuration.words import split_words
+from jobs.security.passwords import is_judged, is_password, judge_password
 from jobs.security.scanner import Weakness
 
 _REDIS_IMAGE = re.compile(r"(?:.*/)?(?:redis|valkey|keydb|dragonfly)(?:-stack(?:-server)?)?(?:[:@].*)?")

@@ -5,30 +5,24 @@ A file is judged as it stands: what another file adds when both are given to Com
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+from jobs.core.addresses import is_everywhere
+from jobs.core.images import is_floating
 from jobs.core.model import Severity
 from jobs.security.configuration.commands import judge_command, redis_without_password
 from jobs.security.configuration.compose_file import Service
 from jobs.security.configuration.env_file import judge_variable
 from jobs.security.configuration.located_yaml import Fields, items
-from jobs.security.configuration.passwords import is_judged, is_user
-from jobs.security.configuration.ports import is_for_all, published
+from jobs.security.configuration.ports import published
+from jobs.security.configuration.words import TRUE
+from jobs.security.host_access import CONFINEMENTS, has_engine_socket, of_capability, of_mount, plain
+from jobs.security.known_services import STORES, known
+from jobs.security.passwords import is_judged, is_user
 from jobs.security.scanner import Weakness
 
-_TRUE = ("y", "yes", "true", "on", "1")
-_DATABASE_PORTS = {
-    **{1433: "SQL Server", 3306: "MySQL", 5432: "PostgreSQL", 6379: "Redis", 7474: "Neo4j", 7687: "Neo4j"},
-    **{6333: "Qdrant", 6334: "Qdrant", 8086: "InfluxDB", 8123: "ClickHouse", 9042: "Cassandra"},
-    **{9200: "Elasticsearch", 11211: "memcached", 11434: "Ollama", 19530: "Milvus", 27017: "MongoDB"},
-}
-_DANGEROUS_CAPABILITIES = frozenset(
-    ("ALL", "SYS_ADMIN", "SYS_MODULE", "SYS_PTRACE", "SYS_RAWIO", "DAC_READ_SEARCH", "BPF", "NET_ADMIN")
-)
-_HOST_DIRECTORIES = re.compile(r"/(?:|etc|root|boot|dev|proc|sys|usr|var|var/lib/docker|home)/?")
-_SOCKET = re.compile(r"(?:/var)?/run/(?:docker|containerd/containerd|podman/podman|crio/crio)\.sock|/var/run/?|/run/?")
+_DANGEROUS = (Severity.HIGH, Severity.CRITICAL)
 
 
 def judge_services(services: Iterable[Service]) -> Iterator[Weakness]:
@@ -53,20 +47,18 @@ def _environment(service: Service) -> Iterator[Weakness]:
 
 def _image(service: Service) -> Iterator[Weakness]:
     image = service.filled(service.fields.get("image")).text
-    if not image or service.fields.get("build") is not None or "@" in image:
-        return
-    _, colon, tag = image.rpartition("/")[2].partition(":")
-    if not colon or tag == "latest":
+    if image and service.fields.get("build") is None and is_floating(image):
         yield service.weak("image_not_pinned", "image", "it is whatever is newest that day", service.line("image"))
 
 
 def _privileges(service: Service) -> Iterator[Weakness]:
-    if service.text("privileged").casefold() in _TRUE:
+    if service.text("privileged").casefold() in TRUE:
         line = service.line("privileged")
         yield service.weak("privileged_container", "privileged", "the container may do all that root may", line)
     for text, line in service.texts("security_opt"):
-        if re.fullmatch(r"(?:seccomp|apparmor|systempaths)[:=]unconfined|label[:=]disable", text):
-            yield service.weak("confinement_off", "security_opt", "a confinement of the engine's is off", line)
+        if severity := CONFINEMENTS.get(text.replace(":", "=", 1)):
+            message = "a confinement of the engine's is off"
+            yield service.weak("confinement_off", "security_opt", message, line, severity=severity)
 
 
 def _namespaces(service: Service) -> Iterator[Weakness]:
@@ -80,35 +72,38 @@ def _namespaces(service: Service) -> Iterator[Weakness]:
 def _capabilities(service: Service) -> Iterator[Weakness]:
     for text, line in service.texts("cap_add"):
         name = text.upper().removeprefix("CAP_")
-        if name in _DANGEROUS_CAPABILITIES:
-            yield service.weak("dangerous_capability", f"cap_add.{name}", "with it, it can leave its container", line)
+        if (severity := of_capability(name)) in _DANGEROUS:
+            message = "with it, it is more than a guest on the host"
+            yield service.weak("dangerous_capability", f"cap_add.{name}", message, line, severity=severity)
 
 
 def _mounts(service: Service) -> Iterator[Weakness]:
     for mount in items(service.fields.get("volumes")):
         if isinstance(mount, Fields):
             source = service.filled(mount.get("source")).text or ""
-            read_only = (service.filled(mount.get("read_only")).text or "").casefold() in _TRUE
+            read_only = (service.filled(mount.get("read_only")).text or "").casefold() in TRUE
         else:
             parts = (service.filled(mount).text or "").split(":")
             source = parts[0] if len(parts) > 1 else ""
             read_only = len(parts) > 2 and "ro" in parts[2].split(",")
-        if _SOCKET.fullmatch(source):
+        if not source.startswith("/"):
+            continue
+        if has_engine_socket(plain(source)):
             yield service.weak("docker_socket_mounted", "volumes", "the engine's socket is as good as root", mount.line)
-        elif _HOST_DIRECTORIES.fullmatch(source):
-            severity = Severity.MEDIUM if read_only else None
+        elif severity := of_mount(plain(source), writable=not read_only):
             message = "a directory of the host's own is within the container"
             yield service.weak("host_directory_mounted", f"volumes.{source}", message, mount.line, severity=severity)
 
 
 def _ports(service: Service) -> Iterator[Weakness]:
     for port in published(service.fields.get("ports"), service.known):
-        database = next((_DATABASE_PORTS[number] for number in port.targets if number in _DATABASE_PORTS), None)
-        if database and is_for_all(port.address):
+        services = (known("tcp", number, "") for number in port.targets)
+        store = next((one for one in services if one in STORES), None)
+        if store and is_everywhere(port.address):
             yield service.weak(
                 "database_port_on_all_addresses",
                 f"ports.{port.targets[0]}",
-                f"a port of {database} is published on every address of the host",
+                f"a port of {store.name} is published on every address of the host",
                 port.line,
             )
 

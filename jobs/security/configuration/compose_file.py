@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from jobs.core.addresses import is_everywhere
 from jobs.core.model import Severity
 from jobs.security.configuration.env_file import Variable
 from jobs.security.configuration.interpolation import Filled, fill
 from jobs.security.configuration.located_yaml import Fields, Items, Scalar, Value, items, read, scalars
-from jobs.security.configuration.ports import is_for_all, published
+from jobs.security.configuration.ports import published
 from jobs.security.configuration.rules import ConfigFile, Unparsable
 from jobs.security.scanner import Weakness
 
@@ -46,7 +47,7 @@ class Service:
     def is_reachable(self) -> bool:
         """Whether other machines reach a port of it, as far as this file says."""
         ports = published(self.fields.get("ports"), self.known)
-        return self.text("network_mode") == "host" or any(is_for_all(port.address) for port in ports)
+        return self.text("network_mode") == "host" or any(is_everywhere(port.address) for port in ports)
 
     def weak(self, rule: str, key: str, message: str, line: int, *, severity: Severity | None = None) -> Weakness:
         """A weakness of one of its keys."""

@@ -7,12 +7,13 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from jobs.core.addresses import is_loopback
 from jobs.core.model import Severity
 from jobs.security.configuration.rules import ConfigFile, Unparsable
 from jobs.security.scanner import Weakness
 
-_LOCAL_REGISTRY = re.compile(r"(?:https?://)?(?:127\.|localhost\b|\[?::1\b)")
-_LOCAL_HOST = re.compile(r"tcp://(?:127\.|localhost\b|\[::1\])")
+_HOST = re.compile(r"(?:\w+://)?(\[[^\]]*\]|::1|[^:/]*)")
+"""Of `tcp://HOST:PORT`, a registry (`HOST:PORT`) or a network of registries (`127.0.0.0/8`)."""
 _HARDENING = (
     ("docker_live_restore_off", "live-restore", True, "containers stop when the daemon does"),
     ("docker_containers_reach_each_other", "icc", False, "containers of the default network reach each other"),
@@ -40,11 +41,11 @@ def judge_daemon(file: ConfigFile) -> Iterator[Weakness]:
 
     for host in _texts(settings.get("hosts")):
         if host.startswith("tcp://") and settings.get("tlsverify") is not True:
-            severity = Severity.HIGH if _LOCAL_HOST.match(host) else None
+            severity = Severity.HIGH if _is_here(host) else None
             message = "who reaches this port is root on the host: no client certificate is asked for"
             yield weak("docker_tcp_without_tls", "hosts", message, severity, f"hosts.{host}")
     for registry in _texts(settings.get("insecure-registries")):
-        if not _LOCAL_REGISTRY.match(registry):
+        if not _is_here(registry):
             message = "images come from it without a certificate that is verified"
             yield weak("insecure_registry", "insecure-registries", message, None, f"insecure-registries.{registry}")
     options = settings.get("log-opts")
@@ -56,6 +57,11 @@ def judge_daemon(file: ConfigFile) -> Iterator[Weakness]:
             yield weak(rule, key, message)
     if not settings.get("userns-remap"):
         yield weak("docker_user_namespaces_off", "userns-remap", "root in a container is root on the host")
+
+
+def _is_here(place: str) -> bool:
+    host = _HOST.match(place)
+    return host is not None and is_loopback(host[1])
 
 
 def _texts(value: object) -> Iterator[str]:

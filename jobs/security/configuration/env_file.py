@@ -6,12 +6,12 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from jobs.security.configuration.passwords import is_user, judge_value
 from jobs.security.configuration.rules import ConfigFile
+from jobs.security.configuration.words import TRUE
+from jobs.security.passwords import is_user, judge_value
 from jobs.security.scanner import Weakness
 
 _VARIABLE = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_.-]{0,127})\s*[=:]\s*(.*)$")
-_SWITCHED_ON = ("1", "true", "yes", "y", "on")
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def _authentication_off(name: str, value: str) -> str:
         return "Neo4j asks nobody for a password"
     if name == "POSTGRES_HOST_AUTH_METHOD" and value == "trust":
         return "PostgreSQL asks nobody for a password"
-    if name.endswith(("ALLOW_EMPTY_PASSWORD", "ALLOW_ANONYMOUS_LOGIN", "AUTH_DISABLED")) and value in _SWITCHED_ON:
+    if name.endswith(("ALLOW_EMPTY_PASSWORD", "ALLOW_ANONYMOUS_LOGIN", "AUTH_DISABLED")) and value in TRUE:
         return "it may be used without a password"
     return ""
 

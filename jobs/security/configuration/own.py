@@ -7,11 +7,10 @@ import stat
 from collections.abc import Iterator
 
 from jobs.security.configuration.located_yaml import Fields, Scalar, Value, items, read
-from jobs.security.configuration.passwords import is_judged, judge_value
 from jobs.security.configuration.rules import ConfigFile
+from jobs.security.passwords import in_urls, is_judged, judge_value
 from jobs.security.scanner import Weakness
 
-_URL_WITH_PASSWORD = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^:@/\s]*:[^@/\s]+@")
 _DSN_WITH_PASSWORD = re.compile(r"(?:^|\s)password\s*=\s*\S", re.IGNORECASE)
 
 
@@ -36,7 +35,8 @@ def _secrets(value: Value, key: str) -> Iterator[tuple[str, Scalar]]:
             yield from _secrets(inner, f"{key}.{name}" if key else name)
     elif isinstance(value, Scalar):
         name, text = key.rpartition(".")[2], value.text or ""
-        if text and (is_judged(name) or _URL_WITH_PASSWORD.match(text) or _DSN_WITH_PASSWORD.search(text)):
+        in_url = any(password for _, password in in_urls(text))
+        if text and (is_judged(name) or in_url or _DSN_WITH_PASSWORD.search(text)):
             yield key, value
     else:
         for number, item in enumerate(items(value)):

@@ -20,11 +20,6 @@ class Published:
     line: int
 
 
-def is_for_all(address: str) -> bool:
-    """Whether other machines can reach what is published there; an address that is not known is taken as fit."""
-    return address in ("", "0.0.0.0", "::", "[::]", "*")  # noqa: S104  # looked for, not listened on
-
-
 def published(value: Value | None, known: Mapping[str, str]) -> Iterator[Published]:
     """The published ports, as far as they can be known."""
     for entry in items(value):

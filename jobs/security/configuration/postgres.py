@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from jobs.core.addresses import is_everywhere, is_loopback
 from jobs.core.model import Severity
 from jobs.security.configuration.rules import ConfigFile, Unparsable
 from jobs.security.configuration.words import split_words
@@ -19,8 +20,6 @@ SETTINGS = (
 """The settings that are judged."""
 
 _DEFAULTS = {"listen_addresses": "localhost", "ssl": "off", "log_connections": "off", "fsync": "on"}
-_EVERYWHERE = ("*", "0.0.0.0", "::")  # noqa: S104  # looked for, not listened on
-_LOOPBACK = ("127.", "::1", "localhost")
 _MAX_INCLUDES = 8
 
 
@@ -111,9 +110,9 @@ def judge_settings(settings: Mapping[str, Setting], lines: Sequence[HbaLine]) ->
         return settings[name].value.casefold() if name in settings else _DEFAULTS.get(name, "")
 
     addresses = {part.strip() for part in value("listen_addresses").split(",")} - {""}
-    listens = any(not address.startswith(_LOOPBACK) for address in addresses)
+    listens = any(not is_loopback(address) for address in addresses)
     remote = listens and any(_reach(line) in (Reach.NEAR, Reach.ANY) and line.method != "reject" for line in lines)
-    if addresses & set(_EVERYWHERE):
+    if any(map(is_everywhere, addresses)):
         yield from weak("listen_addresses", "postgres_listens_everywhere", "it listens on every address")
     if remote and not _is_on(value("ssl")):
         yield from weak("ssl", "postgres_without_tls", "others may connect, and what they say is readable on the way")
@@ -147,7 +146,7 @@ def _reach(line: HbaLine) -> int:
     address = line.address
     if line.kind == "local":
         return Reach.SOCKET
-    if address in ("samehost", "localhost"):
+    if address == "samehost" or is_loopback(address):
         return Reach.LOOPBACK
     if address == "samenet":
         return Reach.NEAR

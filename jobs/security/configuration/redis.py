@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from jobs.core.addresses import is_loopback
 from jobs.core.model import Severity
-from jobs.security.configuration.passwords import judge_password
 from jobs.security.configuration.rules import ConfigFile, Unparsable
 from jobs.security.configuration.words import split_words
+from jobs.security.passwords import judge_password
 from jobs.security.scanner import Weakness
 
 _MAX_INCLUDES = 8
-_LOOPBACK = ("127.", "::1", "localhost")
 
 
 @dataclass(frozen=True, repr=False)
@@ -37,7 +37,7 @@ class RedisConfiguration:
     @property
     def is_open(self) -> bool:
         """Whether other machines reach its port, if nothing protects it."""
-        return self.listens and any(not address.lstrip("-").startswith(_LOOPBACK) for address in self.addresses)
+        return self.listens and any(not is_loopback(address.lstrip("-")) for address in self.addresses)
 
 
 Opener = Callable[[ConfigFile, str], Sequence[ConfigFile]]

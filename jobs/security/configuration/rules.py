@@ -8,6 +8,7 @@ from pathlib import Path
 
 from jobs.clients.file_search import shown
 from jobs.core.model import Severity
+from jobs.security.host_access import ENGINE_SOCKET, NAMESPACES, PRIVILEGED
 from jobs.security.scanner import Look, Weakness
 
 INFO, LOW, MEDIUM, HIGH, CRITICAL = Severity
@@ -31,11 +32,13 @@ RULES: Mapping[str, Rule] = {
     "weak_password": Rule(MEDIUM, _DRAW_ONE),
     "authentication_off": Rule(CRITICAL, "Remove the switch, and set a password."),
     # Compose files.
-    "privileged_container": Rule(HIGH, "Leave privileged out, and give single capabilities or devices."),
-    "docker_socket_mounted": Rule(HIGH, "Put a proxy in front of the socket that lets only the needed calls through."),
+    "privileged_container": Rule(PRIVILEGED, "Leave privileged out, and give single capabilities or devices."),
+    "docker_socket_mounted": Rule(
+        ENGINE_SOCKET, "Put a proxy in front of the socket that lets only the needed calls through."
+    ),
     "host_directory_mounted": Rule(HIGH, "Mount only the directory that is needed, with ro where it is only read."),
-    "host_network": Rule(MEDIUM, "Publish the ports that are needed instead."),
-    "host_processes": Rule(MEDIUM, "Leave pid: host out."),
+    "host_network": Rule(NAMESPACES["network"], "Publish the ports that are needed instead."),
+    "host_processes": Rule(NAMESPACES["pid"], "Leave pid: host out."),
     "dangerous_capability": Rule(HIGH, "Leave the capability out; drop ALL and add what is needed."),
     "confinement_off": Rule(MEDIUM, "Leave the engine's own seccomp and AppArmor profiles in force."),
     "image_not_pinned": Rule(LOW, "Name a version, or better a digest."),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import shlex
 
 _LONG = 4096
+TRUE = ("1", "true", "yes", "y", "on")
+"""How a variable or a key of YAML, in small letters, says that it is on."""
 
 
 def split_words(line: str, *, comments: bool = False) -> list[str]:

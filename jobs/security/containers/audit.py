@@ -8,15 +8,13 @@ from collections.abc import Iterable, Sequence
 from jobs.clients.docker import NoSuchContainer
 from jobs.clients.errors import Absent, ClientError, Refused
 from jobs.core.containers import Container
-from jobs.core.model import Severity
 from jobs.security.containers import exposure, isolation, secrets, upkeep
 from jobs.security.containers.container import Audited, parse_audited
 from jobs.security.containers.flaw import Engine, Flaw, Judge
-from jobs.security.scanner import Area, Look, NothingHere, Scanner, Weakness
+from jobs.security.scanner import RANK, Area, Look, NothingHere, Scanner, Weakness
 
 JUDGES: tuple[Judge, ...] = (*isolation.JUDGES, *exposure.JUDGES, *upkeep.JUDGES, *secrets.JUDGES)
 STOPPED = ("created", "exited", "dead", "removing")
-_ORDER = list(Severity)
 _NAMES_SHOWN = 3
 _NUMBERED = re.compile(r"(.+?)[-_](?:run[-_][0-9a-f]+|\d+)")
 """How compose calls a replica, and what it ran once: project-service-1 (project_service_1 before its version 2)."""
@@ -82,7 +80,7 @@ def judged(subject: str, replicas: Sequence[Audited], engine: Engine) -> list[We
     for container in replicas:
         for flaw in (flaw for judge in JUDGES for flaw in judge(container, engine)):
             key = flaw.rule, flaw.thing
-            if key not in worst or _ORDER.index(flaw.severity) > _ORDER.index(worst[key].severity):
+            if key not in worst or RANK[flaw.severity] > RANK[worst[key].severity]:
                 worst[key] = flaw
             names.setdefault(key, []).append(container.name)
     return [_weakness(subject, flaw, list(dict.fromkeys(names[key]))) for key, flaw in worst.items()]

@@ -2,37 +2,16 @@
 
 from __future__ import annotations
 
-import ipaddress
-import posixpath
 import re
 from collections.abc import Iterator
 
+from jobs.core.addresses import is_everywhere
 from jobs.core.containers import clean
 from jobs.core.model import Severity
-from jobs.security.containers.container import Audited, Mount, Published
+from jobs.security.containers.container import Audited
 from jobs.security.containers.flaw import Engine, Flaw
-
-SOCKETS = re.compile(r"(docker|containerd|podman|crio|cri-dockerd|buildkitd)\.sock")
-SOCKET_DIRECTORIES = frozenset(("/run", "/run/docker", "/run/containerd", "/run/podman", "/run/crio"))
-
-_C, _H, _M, _L = Severity.CRITICAL, Severity.HIGH, Severity.MEDIUM, Severity.LOW
-DIRECTORIES = {
-    "/": (_C, _H), "/boot": (_C, _M), "/dev": (_C, _H), "/etc": (_C, _H), "/home": (_H, _M), "/proc": (_C, _L),
-    "/root": (_C, _H), "/sys": (_H, _L), "/usr": (_C, _L), "/bin": (_C, _L), "/sbin": (_C, _L), "/lib": (_C, _L),
-    "/lib64": (_C, _L), "/opt": (_H, _L), "/srv": (_M, _L), "/var": (_C, _H), "/var/lib": (_C, _H),
-    "/var/lib/docker": (_C, _H), "/var/lib/containerd": (_C, _H), "/var/lib/kubelet": (_C, _H),
-    "/var/log": (_M, _L), "/var/spool/cron": (_C, _L),
-}  # fmt: skip
-"""Directories of the host that are not meant for a container: how bad it is to write there, and how bad to read."""
-BELOW = {
-    "/etc/shadow": (_C, _H), "/etc/gshadow": (_C, _H), "/etc/passwd": (_C, _L), "/etc/group": (_C, _L),
-    "/etc/sudoers": (_C, _L), "/etc/sudoers.d": (_C, _L), "/etc/ssh": (_C, _H), "/etc/pam.d": (_C, _L),
-    "/etc/cron.d": (_C, _L), "/etc/cron.daily": (_C, _L), "/etc/crontab": (_C, _L), "/etc/systemd": (_C, _L),
-    "/etc/ld.so.preload": (_C, _L), "/etc/kubernetes": (_C, _H), "/etc/docker": (_C, _M), "/root/.ssh": (_C, _H),
-    "/usr/bin": (_C, _L), "/usr/sbin": (_C, _L), "/usr/local/bin": (_C, _L), "/boot": (_C, _M),
-    "/var/lib/docker": (_C, _M), "/var/lib/containerd": (_C, _M), "/var/lib/kubelet": (_C, _M),
-}  # fmt: skip
-"""The same, with everything below them."""
+from jobs.security.host_access import ENGINE_SOCKET, has_engine_socket, of_mount, plain
+from jobs.security.known_services import known
 
 HARMLESS_DEVICES = re.compile(r"/dev/(null|zero|full|u?random|tty|nvidia.*|dri(/.*)?|kfd|snd(/.*)?)")
 """Graphics cards are what a stack like this is for."""
@@ -41,31 +20,23 @@ WHOLE_HOST_DEVICES = re.compile(
 )
 """Memory and disks: whoever has them has everything that is in them."""
 
-ENGINE_PORTS = frozenset((2375, 2376, 2377, 10250))
-STORES = {
-    1433: "SQL Server", 1521: "Oracle", 2379: "etcd", 2380: "etcd", 3306: "MySQL", 5432: "PostgreSQL", 5672: "RabbitMQ",
-    5984: "CouchDB", 6333: "Qdrant", 6334: "Qdrant", 6379: "Redis", 7474: "Neo4j", 7687: "Neo4j", 8086: "InfluxDB",
-    8500: "Consul", 8529: "ArangoDB", 9000: "MinIO or ClickHouse", 9042: "Cassandra", 9092: "Kafka",
-    9200: "Elasticsearch", 9300: "Elasticsearch", 11211: "memcached", 11434: "Ollama", 19530: "Milvus",
-    26257: "CockroachDB", 27017: "MongoDB",
-}  # fmt: skip
-"""Services that often have no password, or the key to all data: none is meant to be reached from elsewhere."""
 WEB_PORTS = frozenset((80, 443))
+"""What is published to be reached, most often on purpose."""
 
 
 def judge_mounts(container: Audited, engine: Engine) -> Iterator[Flaw]:
     """What of the host's own file system is in the container."""
     for mount in container.mounts:
-        path = _plain(mount.source)
+        path = plain(mount.source)
         how = "writable" if mount.writable else "read-only"
-        if SOCKETS.fullmatch(posixpath.basename(path)) or path in SOCKET_DIRECTORIES:
+        if has_engine_socket(path):
             yield Flaw(
-                "engine_socket_mounted", Severity.CRITICAL,
+                "engine_socket_mounted", ENGINE_SOCKET,
                 f"has {clean(path)} of the host ({how}): who can speak to a container engine is root of the host, "
                 "also over a socket that is mounted read-only",
                 "remove the mount, or put a filtering socket proxy between them", thing=clean(path),
             )  # fmt: skip
-        elif (severity := _severity(path, mount)) is not None:
+        elif (severity := of_mount(path, writable=mount.writable)) is not None:
             yield Flaw(
                 "host_directory_mounted", severity, f"has {clean(path)} of the host ({how})",
                 "mount only the directory that it needs, read-only where that suffices", thing=clean(path),
@@ -74,7 +45,7 @@ def judge_mounts(container: Audited, engine: Engine) -> Iterator[Flaw]:
 
 def judge_devices(container: Audited, engine: Engine) -> Iterator[Flaw]:
     """Devices of the host beyond graphics and sound."""
-    for device in map(_plain, container.devices):
+    for device in map(plain, container.devices):
         if not HARMLESS_DEVICES.fullmatch(device):
             whole = WHOLE_HOST_DEVICES.fullmatch(device)
             yield Flaw(
@@ -91,8 +62,9 @@ def judge_devices(container: Audited, engine: Engine) -> Iterator[Flaw]:
 
 def judge_ports(container: Audited, engine: Engine) -> Iterator[Flaw]:
     """Ports that answer on every address of the host: what the engine publishes goes past most firewalls' rules."""
-    for port, protocol in sorted({(one.port, one.protocol) for one in container.published if _everywhere(one)}):
-        severity, what = _reach(port)
+    everywhere = [one for one in container.published if is_everywhere(one.address)]
+    for port, protocol in sorted({(one.port, one.protocol) for one in everywhere}):
+        severity, what = _reach(port, protocol)
         yield Flaw(
             "port_published_everywhere", severity,
             f"publishes port {port}/{protocol}{what} on every address of the host, past its firewall",
@@ -101,29 +73,9 @@ def judge_ports(container: Audited, engine: Engine) -> Iterator[Flaw]:
         )  # fmt: skip
 
 
-def _plain(path: str) -> str:
-    path = posixpath.normpath("/" + path.lstrip("/"))
-    return path.removeprefix("/var") if path == "/var/run" or path.startswith("/var/run/") else path
-
-
-def _severity(path: str, mount: Mount) -> Severity | None:
-    below = (grades for parent, grades in BELOW.items() if f"{path}/".startswith(f"{parent}/"))
-    grades = DIRECTORIES.get(path) or next(below, None)
-    return None if grades is None else grades[0 if mount.writable else 1]
-
-
-def _everywhere(published: Published) -> bool:
-    try:
-        return not published.address or ipaddress.ip_address(published.address).is_unspecified
-    except ValueError:
-        return False  # the engine knows no names here
-
-
-def _reach(port: int) -> tuple[Severity, str]:
-    if port in ENGINE_PORTS:
-        return Severity.CRITICAL, " (of a container engine)"
-    if port in STORES:
-        return Severity.HIGH, f" ({STORES[port]})"
+def _reach(port: int, protocol: str) -> tuple[Severity, str]:
+    if service := known(protocol, port, ""):
+        return service.severity, f" ({service.name})"
     return (Severity.INFO if port in WEB_PORTS else Severity.LOW), ""
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from jobs.core.answers import items, mapping, number, text
 from jobs.core.containers import clean
 from jobs.core.model import Severity
-from jobs.security.scanner import Weakness
+from jobs.security.scanner import RANK, Weakness
 
 SCHEMA = 2
 MAX_TITLE_CHARACTERS = 160
@@ -22,7 +22,6 @@ END_OF_LIFE = "end_of_life_system"
 IMAGE_CONFIGURATION = "(configuration: ENV, history)"
 _RULE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{1,99}")
 _URL = re.compile(r"https?://[!#-;=?-\[\]_a-z~]{1,500}")
-_ORDER = list(Severity)
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ def parse_report(answer: Mapping[str, Any], image: str) -> ImageReport:
     worst: dict[tuple[str, str], Weakness] = {}
     for weakness in found:
         key = weakness.rule, weakness.subject
-        if key not in worst or _ORDER.index(weakness.severity) > _ORDER.index(worst[key].severity):
+        if key not in worst or RANK[weakness.severity] > RANK[worst[key].severity]:
             worst[key] = weakness
     return ImageReport(tuple(worst.values()), sum(len(items(result.get("Packages") or [])) for result in results))
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from jobs.core.containers import clean
+from jobs.core.images import is_floating
 from jobs.core.model import Severity
 from jobs.security.containers.container import Audited
 from jobs.security.containers.flaw import Engine, Flaw
 
 UNLIMITED_LOGS = ("json-file", "")
 """Log drivers that fill the disk of the host unless told otherwise; `local` turns its files over by itself."""
-_BY_ID = re.compile(r"(sha256:)?[0-9a-f]{12,64}")
 
 
 def judge_health_check(container: Audited, engine: Engine) -> Iterator[Flaw]:
@@ -43,9 +42,7 @@ def judge_limits(container: Audited, engine: Engine) -> Iterator[Flaw]:
 
 def judge_image(container: Audited, engine: Engine) -> Iterator[Flaw]:
     """Whether the image's name says which one it is."""
-    name, _, digest = container.image.partition("@")
-    tag = name.rpartition("/")[2].partition(":")[2]
-    if not digest and tag in ("", "latest") and not _BY_ID.fullmatch(container.image):
+    if is_floating(container.image):
         yield Flaw(
             "floating_image_tag", Severity.LOW, f"is made from {clean(container.image)}, which may be another tomorrow",
             "name a version, or pin the image by its digest",

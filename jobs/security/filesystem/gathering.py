@@ -12,8 +12,7 @@ from dataclasses import dataclass, field
 
 from jobs.core.model import Severity
 from jobs.security.filesystem.faults import Fault, Heap
-
-_RANKS = {severity: rank for rank, severity in enumerate(Severity)}
+from jobs.security.scanner import RANK
 
 
 @dataclass
@@ -27,7 +26,7 @@ class _Pile:
 
     def add(self, fault: Fault, limit: int) -> None:
         self.number += 1
-        self.severity = max(self.severity, fault.severity, key=_RANKS.__getitem__)
+        self.severity = max(self.severity, fault.severity, key=RANK.__getitem__)
         if self.example is None or fault.path < self.example.path:
             self.example = fault
         if self.number <= limit:

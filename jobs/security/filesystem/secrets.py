@@ -9,9 +9,9 @@ from jobs.clients.errors import ClientError
 from jobs.clients.tree import Told, Trees
 from jobs.security.filesystem.judgement import CREDENTIALS, PRIVATE_KEYS
 from jobs.security.filesystem.missing import tell_missed, tell_unread
-from jobs.security.filesystem.patterns import RULES
 from jobs.security.filesystem.places import mounted, searched
 from jobs.security.scanner import Area, Look, Scanner, Weakness
+from jobs.security.secret_patterns import RULES
 
 HOMES = (CREDENTIALS.pattern, PRIVATE_KEYS.pattern, r".*\.(?:pem|key|p8|pk8|ppk|jwk)", r".*/\.(?:ssh|gnupg)/.*")
 """Files in which secrets belong, as long as others may not read them."""

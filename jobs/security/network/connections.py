@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
+from jobs.core.addresses import address_of, is_loopback
 from jobs.core.model import Severity
 from jobs.core.settings import World
 from jobs.security.scanner import Weakness
@@ -38,21 +38,13 @@ def _urls(world: World) -> Iterator[tuple[str, str]]:
 
 
 def _is_here(host: str) -> bool:
-    address = _address(host)
-    return host in ("", "localhost") or host.endswith(".localhost") or bool(address and address.is_loopback)
+    return host == "" or is_loopback(host)
 
 
 def _is_near(host: str) -> bool:
     """Whether a host is on a network of our own: a private address, or a name that only a local resolver knows."""
-    address = _address(host)
+    address = address_of(host)
     return address.is_private if address else "." not in host or host.endswith((".local", ".internal", ".lan"))
-
-
-def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        return ipaddress.ip_address(host)
-    except ValueError:
-        return None
 
 
 def _weakness(name: str, scheme: str, host: str) -> Weakness:

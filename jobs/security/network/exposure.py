@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from jobs.clients.sockets import Listener, Listing
+from jobs.core.addresses import address_of, is_everywhere, is_loopback
 from jobs.core.containers import Container
 from jobs.core.model import Severity
-from jobs.security.network.catalogue import DOCKER, OLLAMA, POSTGRES, REDIS, Known, known
+from jobs.security.known_services import DOCKER, OLLAMA, POSTGRES, REDIS, Known, known
 from jobs.security.network.settings import ANY, LOOPBACK, AllowedListener
 from jobs.security.scanner import Weakness
 
@@ -67,11 +68,6 @@ def at(address: str, port: int) -> str:
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
-def is_loopback(address: str) -> bool:
-    """Whether only this host reaches an address."""
-    return ipaddress.ip_address(address).is_loopback
-
-
 def exposures(listing: Listing, containers: Sequence[Container]) -> list[Exposure]:
     """Every service that listens or is published, in the order of protocol and port.
 
@@ -105,7 +101,7 @@ def _published(containers: Iterable[Container]) -> dict[tuple[str, int, str], tu
         (port.protocol, port.public, port.host): (container.name, port.private)
         for container in containers
         for port in container.ports
-        if port.public is not None and _is_address(port.host)
+        if port.public is not None and address_of(port.host)
     }
 
 
@@ -129,14 +125,6 @@ def _exposure(
 def _order(address: str) -> tuple[int, int]:
     parsed = ipaddress.ip_address(address)
     return parsed.version, int(parsed)
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 @dataclass(frozen=True)
@@ -198,8 +186,8 @@ def _weakness(exposure: Exposure) -> Weakness:
 def _severity(exposure: Exposure, service: Known | None) -> Severity:
     """As grave as the service; one less where only private addresses were chosen."""
     severity = service.severity if service else Severity.MEDIUM
-    everywhere = any(address in WILDCARDS or ipaddress.ip_address(address).is_global for address in exposure.addresses)
-    return severity if everywhere else _LESS.get(severity, severity)
+    is_public = any(is_everywhere(one) or ipaddress.ip_address(one).is_global for one in exposure.addresses)
+    return severity if is_public else _LESS.get(severity, severity)
 
 
 def _who(exposure: Exposure) -> str:

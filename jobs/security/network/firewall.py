@@ -6,8 +6,9 @@ import ipaddress
 from collections.abc import Sequence
 
 from jobs.clients import firewall, sockets
+from jobs.core.addresses import is_everywhere, is_loopback
 from jobs.core.model import Severity
-from jobs.security.network.exposure import WILDCARDS, Exposure, is_loopback
+from jobs.security.network.exposure import Exposure
 from jobs.security.network.filtering import Filtering, filtering, nftables_tables, saved_tables
 from jobs.security.network.reading import listening
 from jobs.security.scanner import Area, Look, Scanner, Weakness
@@ -51,7 +52,7 @@ def _state(look: Look, rules: firewall.Rules, family: str) -> Filtering | None:
 def judge(states: dict[str, Filtering | None], found: Sequence[Exposure], addresses: Sequence[str]) -> list[Weakness]:
     """Given the state by address family, what listens and this host's addresses, return what is weak."""
     ipv4, ipv6 = states.get(IPV4), states.get(IPV6)
-    everywhere = [one for one in found if set(one.addresses) & set(WILDCARDS)]
+    everywhere = [one for one in found if any(map(is_everywhere, one.addresses))]
     weaknesses = []
     if ipv4 is Filtering.NONE and everywhere:
         weaknesses.append(_unfiltered(everywhere, ipv6))

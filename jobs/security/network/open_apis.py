@@ -10,7 +10,7 @@ from jobs.clients.errors import ClientError
 from jobs.clients.http import Ask, HttpClient, Reply
 from jobs.clients.tls_wire import lenient
 from jobs.core.model import Severity
-from jobs.security.network.catalogue import DOCKER, OLLAMA
+from jobs.security.known_services import DOCKER, OLLAMA
 from jobs.security.network.exposure import Exposure, at
 from jobs.security.network.places import Places
 from jobs.security.network.question import Question

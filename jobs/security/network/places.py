@@ -6,7 +6,8 @@ import ipaddress
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from jobs.security.network.exposure import WILDCARDS, Exposure, is_loopback
+from jobs.core.addresses import is_loopback
+from jobs.security.network.exposure import WILDCARDS, Exposure
 from jobs.security.network.settings import TlsEndpoint
 
 ANY_IPV4, ANY_IPV6 = WILDCARDS
@@ -57,9 +58,4 @@ def named_ports(endpoints: Iterable[TlsEndpoint], own: Sequence[str]) -> set[int
 
 def is_local(host: str, own: Sequence[str]) -> bool:
     """Whether a configured host is this one: the path of a socket, loopback or an address of its own."""
-    if host.startswith("/") or host in ("", "localhost") or host in own:
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return host.startswith("/") or host == "" or host in own or is_loopback(host)

@@ -13,9 +13,10 @@ from jobs.clients import doors
 from jobs.clients.doors import Door, PostgresDoors
 from jobs.clients.errors import Absent, ClientError
 from jobs.clients.postgres import PORT, Postgres
+from jobs.core.addresses import is_loopback
 from jobs.core.model import Severity
-from jobs.security.network.catalogue import POSTGRES
-from jobs.security.network.exposure import Exposure, at, is_loopback
+from jobs.security.known_services import POSTGRES
+from jobs.security.network.exposure import Exposure, at
 from jobs.security.network.places import Places, is_local, places
 from jobs.security.network.postgres_rules import judge
 from jobs.security.network.question import Question

@@ -6,6 +6,7 @@ import ipaddress
 from collections.abc import Iterator, Sequence
 
 from jobs.clients.postgres_access import Access, HbaRule
+from jobs.core.addresses import is_loopback
 from jobs.core.model import Severity
 from jobs.security.scanner import Weakness
 
@@ -86,21 +87,12 @@ def _trust(subject: str, rule: HbaRule, severity: Severity) -> Weakness:
 def _listens_to_others(listen_addresses: str) -> bool:
     """Whether an entry of listen_addresses is more than loopback (in a container `*` is: whoever publishes it says)."""
     entries = [entry.strip() for entry in listen_addresses.split(",") if entry.strip()]
-    return any(entry != "localhost" and not _is_loopback(entry) for entry in entries)
+    return any(not is_loopback(entry) for entry in entries)
 
 
 def _is_for_others(rule: HbaRule) -> bool:
     """Whether a rule is for connections from other hosts."""
-    if rule.type == "local" or rule.address in ("samehost", "localhost"):
-        return False
-    return not _is_loopback(rule.address)
-
-
-def _is_loopback(address: str) -> bool:
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return False
+    return rule.type != "local" and rule.address != "samehost" and not is_loopback(rule.address)
 
 
 def _whence(rule: HbaRule) -> str:

@@ -8,7 +8,7 @@ from jobs.clients import doors
 from jobs.clients.doors import Door
 from jobs.clients.errors import ClientError
 from jobs.core.model import Severity
-from jobs.security.network.catalogue import REDIS
+from jobs.security.known_services import REDIS
 from jobs.security.network.exposure import Exposure, at
 from jobs.security.network.places import Places, is_local
 from jobs.security.network.question import Question

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from jobs.clients import sockets
 from jobs.clients.errors import ClientError
 from jobs.core.side_by_side import side_by_side
+from jobs.security.known_services import POSTGRES, REDIS
 from jobs.security.network import connections, open_apis, postgres, redis, web
-from jobs.security.network.catalogue import POSTGRES, REDIS
 from jobs.security.network.exposure import Exposure
 from jobs.security.network.places import Places, named_ports, places
 from jobs.security.network.question import Question

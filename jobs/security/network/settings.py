@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from jobs.core.certificates import is_address
-from jobs.core.settings import Port, Seconds, SettingsModel
+from jobs.core.settings import Port, Seconds, SettingsModel, TlsServer
 
 ANY, LOOPBACK = "any", "loopback"
 
@@ -27,19 +27,11 @@ def _listening_address(text: str) -> str:
     return text
 
 
-def _endpoint(text: str) -> str:
-    match = re.fullmatch(r"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._-]{1,253}):(\d{1,5})", text)
-    if not match or not 1 <= int(match[2]) <= 65535:
-        raise ValueError(f"{text!r} is no address; write host:port, such as 127.0.0.1:443")
-    return text
-
-
 # YAML reads a lone port as a number.
 Ports = Annotated[
     str, BeforeValidator(lambda ports: str(ports) if type(ports) is int else ports), AfterValidator(_ports)
 ]
 ListeningAddress = Annotated[str, AfterValidator(_listening_address)]
-EndpointAddress = Annotated[str, AfterValidator(_endpoint)]
 
 
 class AllowedListener(SettingsModel):
@@ -76,24 +68,12 @@ USUAL = (
 """Loopback; SSH and the web (HTTP/3 is UDP); the DHCP clients; this exporter, which asks for a token."""
 
 
-class TlsEndpoint(SettingsModel):
+class TlsEndpoint(TlsServer):
     """A server that must speak TLS."""
 
-    address: EndpointAddress = Field(description="host:port that it is reached at.")
-    protocol: Literal["tls", "postgres", "smtp"] = Field("tls", description="How TLS begins there.")
     server_name: str | None = Field(
         None, pattern=r"^[A-Za-z0-9._-]{1,253}$", description="Name that it is asked for; unset: its host."
     )
-
-    @property
-    def host(self) -> str:
-        """The host, without the brackets of an IPv6 address."""
-        return self.address.rpartition(":")[0].strip("[]")
-
-    @property
-    def port(self) -> int:
-        """The port."""
-        return int(self.address.rpartition(":")[2])
 
 
 class NetworkSettings(SettingsModel):

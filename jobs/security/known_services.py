@@ -39,6 +39,37 @@ def _known(severity: Severity, *lines: str) -> Iterator[Known]:
         )
 
 
+STORES: tuple[Known, ...] = tuple(
+    _known(
+        Severity.HIGH,
+        f"{REDIS} | redis-server valkey-server redis-sentinel keydb-server | 6379 6380 26379",
+        f"{POSTGRES} | postgres postmaster pgbouncer | 5432 6432",
+        f"{OLLAMA} | ollama | 11434",
+        "MySQL | mysqld mariadbd | 3306 33060",
+        "MongoDB | mongod mongos | 27017 27018 27019",
+        "Microsoft SQL Server | sqlservr | 1433 | 1434",
+        "Oracle Database | tnslsnr | 1521",
+        "CockroachDB | cockroach | 26257",
+        "ArangoDB | arangod | 8529",
+        "memcached | memcached | 11211 | 11211",
+        "Elasticsearch | | 9200 9300",
+        "etcd | etcd | 2379 2380",
+        "Consul | consul | 8500",
+        "CouchDB | | 5984",
+        "Cassandra | | 9042",
+        "ClickHouse | clickhouse-serv | 8123",
+        "MinIO | minio | 9001",
+        "MinIO or ClickHouse | | 9000",
+        "InfluxDB | influxd | 8086",
+        "Neo4j | | 7474 7687",
+        "Qdrant | qdrant | 6333 6334",
+        "Milvus | milvus | 19530",
+        "RabbitMQ | beam.smp | 5672 15672 25672",
+        "Kafka | | 9092",
+        "NATS | nats-server | 4222",
+    )
+)
+"""Databases, queues and models: what others have put there, often without a password."""
 KNOWN: tuple[Known, ...] = (
     *_known(
         Severity.CRITICAL,
@@ -47,29 +78,9 @@ KNOWN: tuple[Known, ...] = (
         "the Kubernetes kubelet | kubelet | 10250 10255",
         "containerd's API | containerd",
     ),
+    *STORES,
     *_known(
         Severity.HIGH,
-        f"{REDIS} | redis-server valkey-server redis-sentinel keydb-server | 6379 6380 26379",
-        f"{POSTGRES} | postgres postmaster pgbouncer | 5432 6432",
-        f"{OLLAMA} | ollama | 11434",
-        "MySQL | mysqld mariadbd | 3306 33060",
-        "MongoDB | mongod mongos | 27017 27018 27019",
-        "Microsoft SQL Server | sqlservr | 1433 | 1434",
-        "memcached | memcached | 11211 | 11211",
-        "Elasticsearch | | 9200 9300",
-        "etcd | etcd | 2379 2380",
-        "Consul | consul | 8500",
-        "CouchDB | | 5984",
-        "Cassandra | | 9042",
-        "ClickHouse | clickhouse-serv | 8123 9000",
-        "InfluxDB | influxd | 8086",
-        "Neo4j | | 7474 7687",
-        "Qdrant | qdrant | 6333 6334",
-        "Milvus | milvus | 19530",
-        "RabbitMQ | beam.smp | 5672 15672 25672",
-        "Kafka | | 9092",
-        "NATS | nats-server | 4222",
-        "MinIO | minio | 9001",
         "Prometheus | prometheus | 9090",
         "Alertmanager | alertmanager prometheus-aler | 9093 9094",
         "Prometheus's push gateway | pushgateway | 9091",

@@ -1,4 +1,4 @@
-"""What secrets look like in files: for each kind a pattern, and whether its value has to be told from a placeholder.
+"""What secrets look like: for each kind a pattern, and whether its value has to be told from a placeholder.
 
 The patterns are in the part of the language that Python's `re` and hyperscan read alike: no look-around, no `\\s`, no
 back-references, every repetition with a limit, so that no text makes a match take long. The forms of tokens are those
@@ -7,9 +7,12 @@ that their makers publish for scanners (GitHub's, GitLab's, Slack's, Stripe's do
 
 from __future__ import annotations
 
+import functools
+import re
 from dataclasses import dataclass
 
 from jobs.core.model import Severity
+from jobs.core.placeholders import is_placeholder
 
 _ASSIGNED = r"""["']?[ \t]{0,8}(?:=>|:=|=|:)[ \t]{0,8}"""
 
@@ -73,6 +76,9 @@ RULES = (
         r"\bsk-(?:(?:proj|svcacct|admin)-[A-Za-z0-9_-]{40}|[A-Za-z0-9]{20}T3BlbkFJ[A-Za-z0-9]{20})",
     ),
     SecretRule("anthropic_key", "a key of Anthropic", _CRITICAL, r"\bsk-ant-(?:api|admin)[0-9]{2}-[A-Za-z0-9_-]{80}"),
+    SecretRule(
+        "model_key", "a key of OpenRouter or DeepSeek", _CRITICAL, r"\bsk-(?:or-v1-[a-f0-9]{64}|[a-f0-9]{32})\b"
+    ),
     SecretRule("huggingface_token", "a token of Hugging Face", _HIGH, r"\bhf_[A-Za-z0-9]{34}\b"),
     SecretRule("npm_token", "a token of npm", _CRITICAL, r"\bnpm_[A-Za-z0-9]{36}\b"),
     SecretRule("pypi_token", "a token of PyPI", _CRITICAL, r"\bpypi-AgEIcHlwaS5vcmc[A-Za-z0-9_-]{50}"),
@@ -126,3 +132,23 @@ RULES = (
         guess=True,
     ),
 )
+
+_SHORTEST = len("AKIA") + 16
+"""Only a URL with a password may be shorter, which is found as a URL; most values of variables are."""
+
+
+def kind_of_token(text: str) -> str:
+    """What kind of secret a short text holds that is known by its form, whatever it is called; empty for none."""
+    if len(text) < _SHORTEST:
+        return ""
+    raw = text.encode(errors="replace")
+    for what, pattern in _forms():
+        for match in pattern.finditer(raw):
+            if not is_placeholder(match["value"] if pattern.groups else match[0]):
+                return what
+    return ""
+
+
+@functools.cache
+def _forms() -> list[tuple[str, re.Pattern[bytes]]]:
+    return [(rule.what, re.compile(rule.pattern.encode())) for rule in RULES if not rule.guess]
