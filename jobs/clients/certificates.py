@@ -80,7 +80,7 @@ def parse_chain(pem: bytes, source: str) -> list[Certificate]:
         raise ClientError(f"{source} has more than {MAX_CHAIN} certificates")
     try:
         return x509.load_pem_x509_certificates(pem)
-    except ValueError as error:
+    except _x509_errors(ValueError) as error:
         raise ClientError(f"{source} is not a certificate in PEM form: {_one_line(error)}") from None
 
 
@@ -90,7 +90,7 @@ def parse_der(der: bytes, source: str) -> CertificateFacts:
 
     try:
         return facts_of(x509.load_der_x509_certificate(der), source)
-    except ValueError as error:
+    except _x509_errors(ValueError) as error:
         raise ClientError(f"{source} sent no certificate: {_one_line(error)}") from None
 
 
@@ -150,7 +150,7 @@ def facts_of(certificate: Certificate, source: str = "the certificate") -> Certi
             signature_hash=hash_name,
             weaknesses=_weaknesses(kind, bits, hash_name),
         )
-    except (ValueError, TypeError, UnsupportedAlgorithm, _x509_errors()) as error:
+    except _x509_errors(ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise ClientError(f"{source} is not a certificate in PEM form: {_one_line(error)}") from None
 
 
@@ -216,11 +216,11 @@ def _weaknesses(kind: str, bits: int, hash_name: str) -> tuple[str, ...]:
     return tuple(text for weak, text in found if weak)
 
 
-def _x509_errors() -> type[Exception]:
-    """What cryptography raises for a certificate that contradicts itself: an extension that is there twice."""
+def _x509_errors(*usual: type[Exception]) -> tuple[type[Exception], ...]:
+    """These, and what cryptography raises beside them: for an extension that is there twice, a version that is none."""
     from cryptography import x509
 
-    return x509.DuplicateExtension
+    return (*usual, x509.DuplicateExtension, x509.InvalidVersion)
 
 
 def _shown(text: str) -> str:

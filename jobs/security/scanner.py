@@ -215,5 +215,3 @@ class Scanner:
     unit: str
     scan: Callable[[Look], None]
     full_only: bool = False
-
-

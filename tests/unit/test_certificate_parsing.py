@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 from datetime import datetime
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.clients.certificates import MAX_CHAIN, facts_of, parse_chain, parse_key, read_certificate, read_key
+from jobs.clients.certificates import MAX_CHAIN, facts_of, parse_chain, parse_der, parse_key, read_certificate, read_key
 from jobs.clients.errors import ClientError
 from jobs.clients.trust import Chain, chain_of, is_authority, read_authorities
 from tests.services.certificates import Made, make, make_ca, openssl
@@ -73,6 +75,15 @@ def test_whatever_is_changed_in_a_certificate_it_is_read_or_refused_in_one_line(
     assert facts.subject.isprintable()
     assert facts.issuer.isprintable()
     assert all(name.isprintable() for name in facts.names)
+
+
+def test_a_version_that_there_is_not_is_refused_in_one_line() -> None:
+    der = SAMPLE.certificate.public_bytes(Encoding.DER).replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x07", 1)
+    pem = b"-----BEGIN CERTIFICATE-----\n" + base64.encodebytes(der) + b"-----END CERTIFICATE-----\n"
+    with pytest.raises(ClientError, match="c is not a certificate in PEM form"):
+        parse_chain(pem, "c")
+    with pytest.raises(ClientError, match="c sent no certificate"):
+        parse_der(der, "c")
 
 
 @given(st.binary(max_size=300))

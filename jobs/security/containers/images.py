@@ -98,9 +98,7 @@ def _database(look: Look, trivy: Trivy) -> bool:
     return True
 
 
-def _scan_all(
-    look: Look, images: Sequence[Image], trivy: Trivy, scanners: Sequence[str]
-) -> ClientError | None:
+def _scan_all(look: Look, images: Sequence[Image], trivy: Trivy, scanners: Sequence[str]) -> ClientError | None:
     """Scan one image after the other, as each fills the cores by itself; return the last failure. All are told."""
     failed = None
     for image in images:
