@@ -99,4 +99,4 @@ def _below(directories: Iterable[str]) -> tuple[str, ...]:
     return tuple(f"{directory.rstrip('/')}/" for directory in directories)
 
 
-MODES = Scanner("modes", Area.FILESYSTEM, "modes and owners of files", "files", scan)
+MODES = Scanner("modes", Area.FILESYSTEM, "Modes and owners of files", "files", scan)

@@ -91,4 +91,4 @@ def weakness_of(path: str, name: str, nth: int, line: int, hits: int) -> Weaknes
     )
 
 
-SECRETS = Scanner("secrets", Area.FILESYSTEM, "secrets in files", "texts", scan)
+SECRETS = Scanner("secrets", Area.FILESYSTEM, "Secrets in files", "texts", scan)
