@@ -20,14 +20,14 @@ def judge(subject: str, access: Access, *, reached: bool, remote: bool) -> list[
 
     `reached` says whether other hosts get to it at all; `remote` whether it is on another host than this one.
     """
-    listens = reached and _listens_to_others(access.listen_addresses)
+    listens = reached and _listens_to_others(access.setting("listen_addresses"))
     found = list(_of_settings(subject, access, remote=remote))
     found += _of_rules(subject, access, listens=listens)
     return found
 
 
 def _of_settings(subject: str, access: Access, *, remote: bool) -> Iterator[Weakness]:
-    if access.password_encryption in ("md5", "on"):
+    if access.setting("password_encryption") in ("md5", "on"):
         yield Weakness(
             "postgres_md5_passwords", subject, Severity.MEDIUM,
             "password_encryption is md5: whoever gets to see a stored password can log in with it",
@@ -42,7 +42,7 @@ def _of_settings(subject: str, access: Access, *, remote: bool) -> Iterator[Weak
 
 
 def _of_rules(subject: str, access: Access, *, listens: bool) -> Iterator[Weakness]:
-    rules = access.rules or ()
+    rules = [rule for rule in access.rules or () if rule.usable]
     trusting = [rule for rule in rules if rule.method == "trust"]
     others = [rule for rule in trusting if listens and _is_for_others(rule)]
     local = [rule for rule in trusting if rule not in others]
