@@ -16,6 +16,7 @@ from tests.services.trial_jobs import KEY, TASK, TrialPackage, wait_runs
 from tests.services.wait import wait_for
 
 DAY, HOUR = 86400, 3600
+STEP = "the clock was set: schedule made anew"
 
 
 @pytest.fixture
@@ -59,16 +60,23 @@ def test_back_two_hours_runs_no_day_twice_and_keeps_intervals_at_their_pace(
     assert first[0] == Trigger.SCHEDULE
     wait_for(lambda: len(runs(daemon, "often-work")) == 1, 20, "the interval task has run")
 
-    faketime.move(shift - 2 * HOUR)
-    daemon.wait_log("the clock was set: schedule made anew")
-    for minutes in (11, 21):
-        before = len(runs(daemon, "often-work"))
-        faketime.move(shift - 2 * HOUR + minutes * 60)
-        wait_for(lambda n=before: len(runs(daemon, "often-work")) == n + 1, 20, "another interval", detail=daemon.log)
-    faketime.move(shift + 60)  # past noon once more
-    daemon.wait_log("step_seconds=6", 20)
+    def move(seconds: int) -> None:
+        """Set the clock, and wait until the daemon has noticed: of two steps between its looks it sees the sum."""
+        before = daemon.log().count(STEP)
+        faketime.move(seconds)
+        wait_for(lambda: daemon.log().count(STEP) > before, 20, "the step is noticed", detail=daemon.log)
+
+    def wait_interval_runs(count: int) -> None:
+        wait_for(lambda: len(runs(daemon, "often-work")) == count, 20, f"{count} intervals", detail=daemon.log)
+
+    move(shift - 2 * HOUR)
+    wait_interval_runs(2)  # of 10:00, which had not been
+    for count, minutes in ((3, 11), (4, 21)):
+        move(shift - 2 * HOUR + minutes * 60)
+        wait_interval_runs(count)
+    move(shift + 60)  # past noon once more
     before = len(runs(daemon, "often-work"))
-    faketime.move(shift + 11 * 60)
+    move(shift + 11 * 60)
     wait_for(lambda: len(runs(daemon, "often-work")) > before, 20, "intervals go on", detail=daemon.log)
     assert runs(daemon) == [first]
 
