@@ -14,6 +14,7 @@ from tests.services.ports import free_port
 from tests.services.postgres import PostgresServer
 from tests.services.redis import RedisServer
 from tests.services.sampling_runs import SamplingRuns, figure, figures, gap, kinds, metric
+from tests.services.wait import wait_for
 
 
 @pytest.fixture(autouse=True)
@@ -29,6 +30,9 @@ def test_the_machine_is_measured_within_the_run_the_first_time_and_since_the_las
     first = runs.sample()
     assert first.sections["system_metrics"]["measured_over_seconds"] < 10
     assert sum(figures(first, series.CPU_MODE).values()) == pytest.approx(1)
+    read = runs.clients().host_figures.counters
+    counted = json.loads(runs.counters_file.read_text())["readings"]["host"]["counters"]["cpu_seconds"]
+    wait_for(lambda: sum(read()["cpu_seconds"].values()) > sum(counted.values()), 20, "the kernel has counted on")
     runs.age(600)
     second = runs.sample()
     assert second.sections["system_metrics"]["measured_over_seconds"] > 599
