@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 from exporter.clock import SystemClock
 from jobs.clients import Clients
 from jobs.core.job import Job, JobError
-from jobs.core.model import Request, Result, clean_document
+from jobs.core.model import MAX_RENDERING, Request, Result, clean_document
 from jobs.core.ports import Budgets, History
 from jobs.core.registry import load_job
 from jobs.core.settings import World
@@ -39,7 +39,7 @@ class Channel:
 
     def send(self, kind: str, content: Any) -> None:
         """Send one line; a lone surrogate or other doubtful text is made clean first."""
-        line = json.dumps({kind: clean_document(content)}, allow_nan=False)
+        line = json.dumps({kind: clean_document(content, MAX_RENDERING)}, allow_nan=False)
         with self._lock:
             self._stream.write(line + "\n")
             self._stream.flush()

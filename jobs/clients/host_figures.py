@@ -13,9 +13,6 @@ from pathlib import Path
 
 from jobs.clients.errors import ClientError
 
-Counters = Mapping[str, Mapping[str, float]]
-"""Counters by what they count, then by what they count it of."""
-
 CPU, PRESSURE, FULL_PRESSURE = "cpu_seconds", "pressure_seconds", "full_pressure_seconds"
 READ, WRITTEN, BUSY = "disk_read_bytes", "disk_written_bytes", "disk_busy_seconds"
 RECEIVED, SENT, ERRORS = "received_bytes", "sent_bytes", "network_errors"

@@ -11,8 +11,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 MAX_TEXT = 4096
 MAX_LABEL = 256
-MAX_DOCUMENT_TEXT = 16 << 20
-"""One text within a document; a rendered report is one text."""
+MAX_DOCUMENT_TEXT = 1 << 16
+"""Characters of one text within a document."""
+MAX_RENDERING = 16 << 20
+"""Characters of a report in another form, which is one text."""
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
@@ -34,20 +36,20 @@ def clean_message(text: Any) -> Any:
     return _CONTROL.sub("\ufffd", cleaned) if isinstance(cleaned, str) else cleaned
 
 
-def clean_document(value: Any) -> Any:
-    """A JSON-like value in which every text is clean."""
+def clean_document(value: Any, max_text: int = MAX_DOCUMENT_TEXT) -> Any:
+    """A JSON-like value in which every text is clean, and no longer than `max_text` characters."""
     if isinstance(value, Mapping):
-        return {clean_text(str(key)): clean_document(inner) for key, inner in value.items()}
+        return {clean_text(str(key)): clean_document(inner, max_text) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [clean_document(inner) for inner in value]
-    return clean_text(value, MAX_DOCUMENT_TEXT)
+        return [clean_document(inner, max_text) for inner in value]
+    return clean_text(value, max_text)
 
 
 FiniteFloat = Annotated[float, Field(allow_inf_nan=False)]
 Text = Annotated[str, BeforeValidator(clean_message)]
 LabelValue = Annotated[str, BeforeValidator(lambda text: clean_text(text, MAX_LABEL))]
-Document = Annotated[Mapping[str, Any], BeforeValidator(clean_document)]
-Rendering = Annotated[str, BeforeValidator(lambda text: clean_text(text, MAX_DOCUMENT_TEXT))]
+Document = Annotated[Mapping[str, Any], BeforeValidator(lambda value: clean_document(value))]
+Rendering = Annotated[str, BeforeValidator(lambda text: clean_text(text, MAX_RENDERING))]
 
 
 class Value(BaseModel):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from jobs.core.model import MAX_LABEL, MAX_TEXT, Finding, Result, Sample, Severity
+from jobs.core.model import MAX_DOCUMENT_TEXT, MAX_LABEL, MAX_TEXT, Finding, Result, Sample, Severity
 
 
 def finding(message: str) -> Finding:
@@ -33,3 +33,10 @@ def test_a_report_may_hold_any_text_and_still_be_written() -> None:
     result = Result(status="GOOD", report={"nam\udce9": ["\udce9", {"deep": "\ud800x"}]})
     assert "\\ud" not in result.model_dump_json()
     assert result.report == {"nam\ufffd": ["\ufffd", {"deep": "\ufffdx"}]}
+
+
+def test_a_text_of_a_report_has_a_bound_and_a_rendering_may_be_as_long_as_a_page() -> None:
+    page = "p" * (4 * MAX_DOCUMENT_TEXT)
+    result = Result(status="GOOD", report={"list": ["x" * (MAX_DOCUMENT_TEXT + 1)]}, renderings={".html": page})
+    assert result.report == {"list": ["x" * (MAX_DOCUMENT_TEXT - 1) + "…"]}
+    assert result.renderings == {".html": page}

@@ -27,7 +27,6 @@ class RedisConfiguration:
     password: str | None = None
     password_line: int = 0
     addresses: tuple[str, ...] = ("*",)
-    addresses_line: int = 0
     protected: bool = True
     protected_line: int = 0
     listens: bool = True
@@ -74,7 +73,7 @@ def _with(found: RedisConfiguration, directive: str, words: list[str], line: int
         case "requirepass":
             return replace(found, password=value or None, password_line=line)
         case "bind":
-            return replace(found, addresses=tuple(words) if value else (), addresses_line=line)
+            return replace(found, addresses=tuple(words) if value else ())
         case "protected-mode":
             return replace(found, protected=value.casefold() != "no", protected_line=line)
         case "port":
