@@ -279,7 +279,7 @@ def token() -> None:
 @token.command()
 @_config_option
 @click.option("--name", required=True, help="What the token is called.")
-@click.option("--scope", "scopes", type=click.Choice(["read", "operate"]), multiple=True, required=True)
+@click.option("--scope", "scopes", type=click.Choice(["read", "operate", "alert"]), multiple=True, required=True)
 def create(config_file: Path | None, name: str, scopes: tuple[str, ...]) -> None:
     """Make a token and print it: this is the only time that it can be seen."""
     from exporter import app

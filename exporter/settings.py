@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import AfterValidator, Field, SecretStr, create_model
 from pydantic.fields import FieldInfo
 
+from exporter.bridge.settings import AlertmanagerSettings, NotificationSettings, RemediationSettings
 from jobs.core.registry import all_jobs
 from jobs.core.settings import HttpPath, Seconds, SettingsModel, World
 
@@ -93,6 +94,9 @@ class Settings(World):
     textfile: TextfileSettings = TextfileSettings()
     runs: RunsSettings = RunsSettings()
     reports: ReportsSettings = ReportsSettings()
+    notifications: NotificationSettings = NotificationSettings()
+    alertmanager: AlertmanagerSettings = AlertmanagerSettings()
+    remediation: RemediationSettings = RemediationSettings()
     jobs: Any = None
 
 

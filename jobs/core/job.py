@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from jobs.core.cadence import Cadence
-from jobs.core.model import Family, Request, Result
+from jobs.core.model import Family, Request, Result, Severity
 from jobs.core.settings import JobSettings
 
 if TYPE_CHECKING:
@@ -37,7 +37,8 @@ class Job:
     `run` gets the job's settings, the clients of the world and the request, and returns a Result; it may
     raise `JobError` for what it can explain. `modes` are its scopes, the first is the default of a run
     that nobody narrowed. `score_name` is the score it gives, if it gives one. `wakes_on` names the Docker
-    events that ask for a run of their container.
+    events that ask for a run of their container. `event` is what its problems are called where they are told
+    (`health`), and `tells_from` the least severity of a finding that is worth telling.
     """
 
     name: str
@@ -50,6 +51,8 @@ class Job:
     report: ReportFiles | None = None
     score_name: str = ""
     wakes_on: tuple[str, ...] = ()
+    event: str = "task"
+    tells_from: Severity = Severity.HIGH
     per_node: bool = True
 
     @property

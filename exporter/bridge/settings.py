@@ -1,0 +1,185 @@
+"""What the bridge can be told: who hears of problems and how, and what an alert may bring about."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field, SecretStr, model_validator
+
+from exporter.bridge.hours import Hours
+from exporter.bridge.model import RemediationMode
+from jobs.core.model import Severity
+from jobs.core.registry import all_jobs
+from jobs.core.settings import AgentName, HttpUrl, Port, Seconds, SettingsModel
+
+MAIL_ADDRESS = r"^[^@\s,;:<>()\[\]\"\\]{1,64}@[A-Za-z0-9.-]{1,253}$"
+"""One address and nothing that could make it two."""
+
+_LABEL = r"^[a-zA-Z_][a-zA-Z0-9_]{0,127}$"
+_HOST = r"^(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._-]{1,253})$"
+
+
+def _absolute(path: Path) -> Path:
+    if not path.is_absolute():
+        raise ValueError(f"{str(path)!r}: an absolute path is needed")
+    return path
+
+
+def _printable(secret: SecretStr) -> SecretStr:
+    if not re.fullmatch(r"[!-~]{1,4096}", secret.get_secret_value()):
+        raise ValueError("only printable ASCII without blanks can be sent (4096 characters at most)")
+    return secret
+
+
+MailAddress = Annotated[str, Field(pattern=MAIL_ADDRESS)]
+AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
+HeaderSecret = Annotated[SecretStr, AfterValidator(_printable)]
+LabelName = Annotated[str, Field(pattern=_LABEL)]
+Completed = Literal["none", "calendar", "all"]
+_COMPLETED = "Runs whose end it hears of: none, calendar (no run that comes every few minutes) or all."
+
+
+class MailSettings(SettingsModel):
+    """Mail, by SMTP."""
+
+    host: str | None = Field(None, pattern=_HOST, description="SMTP server; unset: no mail.")
+    port: Port = Field(587, description="Its port.")
+    security: Literal["starttls", "tls", "none"] = Field(
+        "starttls", description="How the connection is encrypted: starttls, tls from its beginning, or none."
+    )
+    ca_file: AbsolutePath | None = Field(None, description="Certificates to trust; unset: this host's.")
+    username: str | None = Field(None, min_length=1, max_length=256, description="Who logs in; unset: nobody does.")
+    password: SecretStr | None = Field(None, description="Its password.")
+    sender: MailAddress | None = Field(None, description="From whom; unset: sutazai-exporter@ this host's name.")
+    recipients: tuple[MailAddress, ...] = Field((), max_length=20, description="To whom; unset: admin_email.")
+    timeout_seconds: Seconds = Field(30, description="Limit of sending one mail.")
+
+
+class WebhookSettings(SettingsModel):
+    """A webhook: JSON by POST."""
+
+    url: HttpUrl | None = Field(None, description="Where to; unset: nowhere.")
+    token: HeaderSecret | None = Field(None, description="Bearer token that is sent along.")
+    hmac_secret: SecretStr | None = Field(None, description="Secret that each body is signed with (HMAC-SHA256).")
+    ca_file: AbsolutePath | None = Field(None, description="Certificates to trust; unset: this host's.")
+    completed: Completed = Field("calendar", description=_COMPLETED)
+    timeout_seconds: Seconds = Field(10, description="Limit of one attempt.")
+
+
+class Handler(SettingsModel):
+    """A program that is run with each message."""
+
+    name: AgentName = Field(description="What it is called in metrics and in the log.")
+    path: AbsolutePath = Field(description="The program; only its owner or root may be able to change it.")
+    completed: Completed = Field("none", description=_COMPLETED)
+    timeout_seconds: Seconds = Field(30, description="It and its children are killed after this.")
+
+
+class NotificationSettings(SettingsModel):
+    """Messages about problems: one when it opens, one when it is gone."""
+
+    min_severity: Severity | None = Field(
+        None, description="Findings below this are not told of; unset: what each task says of its own."
+    )
+    reminder_hours: float = Field(24, ge=0, le=8760, description="One that stands so long is told again; 0: never.")
+    quiet_hours: tuple[Hours, ...] = Field(
+        (), description="Hours, such as 22:00-07:00, in which only what is critical is sent; the rest waits."
+    )
+    separate: int = Field(5, ge=1, le=100, description="More pieces of news than this of one run go in one message.")
+    give_up_hours: float = Field(72, gt=0, le=8760, description="A message that could not be sent so long is given up.")
+    mail: MailSettings = MailSettings()
+    webhook: WebhookSettings = WebhookSettings()
+    handlers: tuple[Handler, ...] = Field((), max_length=20, description="Programs that are run with each message.")
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Self:
+        names = [handler.name for handler in self.handlers]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice:
+            raise ValueError(f"handlers: two of them are called {twice!r}")
+        return self
+
+
+class AlertmanagerSettings(SettingsModel):
+    """The Alertmanager: problems are alerts there, and its alerts come back for remediation."""
+
+    url: HttpUrl | None = Field(None, description="Its base URL, to post problems to; unset: none are.")
+    token: HeaderSecret | None = Field(None, description="Bearer token that it asks for.")
+    ca_file: AbsolutePath | None = Field(None, description="Certificates to trust; unset: this host's.")
+    timeout_seconds: Seconds = Field(10, description="Limit of one attempt.")
+
+
+def _known(task: str, mode: str) -> None:
+    job = all_jobs().get(task)
+    if job is None:
+        raise ValueError(f"no task is called {task!r}; there are {', '.join(all_jobs())}")
+    if mode and mode not in job.modes:
+        raise ValueError(f"{task} has no mode {mode!r}; it has {', '.join(job.modes)}")
+
+
+class Step(SettingsModel):
+    """One run of a remediation."""
+
+    task: str = Field(description="Task to run.")
+    mode: str = Field("", description="One of its modes; unset: its first.")
+
+    @model_validator(mode="after")
+    def _exists(self) -> Self:
+        _known(self.task, self.mode)
+        return self
+
+
+class Proof(Step):
+    """The look that shows whether a remediation worked: a run, and what its figures must then be.
+
+    It is good if every series of `metric` whose `labels` are those of the alert is within `at_least` and `at_most`,
+    and if there is one, unless `or_absent`.
+    """
+
+    metric: str = Field(pattern=r"^sutazai_[a-z0-9_]{1,200}$", description="Family that the run reports.")
+    labels: tuple[LabelName, ...] = Field((), description="Labels that must be as the alert's.")
+    at_least: float | None = Field(None, description="Least value that is well.")
+    at_most: float | None = Field(None, description="Greatest value that is well.")
+    or_absent: bool = Field(False, description="Whether it is well as well if there is no such series.")
+
+
+class Remediation(SettingsModel):
+    """What one alert may bring about."""
+
+    name: AgentName = Field(description="What it is called in metrics and in the audit log.")
+    alert: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$", description="The alert's name.")
+    labels: Mapping[LabelName, str] = Field({}, description="Further labels that the alert must have.")
+    target_label: LabelName | None = Field(
+        None, description="Label that names the agent to act on, which must be a known one; unset: the task as a whole."
+    )
+    steps: tuple[Step, ...] = Field(min_length=1, max_length=5, description="Runs that mend it, one after another.")
+    proof: Proof = Field(description="The look that shows whether they did.")
+    mode: RemediationMode | None = Field(None, description="off, shadow, approve or auto; unset: remediation.mode.")
+
+
+class RemediationSettings(SettingsModel):
+    """What alerts that come in may bring about."""
+
+    mode: RemediationMode = Field(
+        RemediationMode.APPROVE,
+        description="off; shadow (only say what would be done); approve (wait for a person); auto.",
+    )
+    rules: tuple[Remediation, ...] | None = Field(
+        None, max_length=100, description="The remediations; unset: the bundled ones."
+    )
+    max_per_target_per_hour: int = Field(3, ge=1, le=60, description="Remediations of one target in a sliding hour.")
+    max_per_hour: int = Field(10, ge=1, le=1000, description="Remediations of everything in a sliding hour.")
+    cool_down_seconds: Annotated[float, Field(ge=0, le=86400)] = Field(
+        300, description="Rest of a target after a remediation, before another one."
+    )
+    max_attempts: int = Field(3, ge=1, le=10, description="Attempts to mend one problem, before a person is called.")
+    backoff_seconds: Annotated[float, Field(ge=0, le=86400)] = Field(
+        300, description="Wait before the second attempt; it doubles with each further one."
+    )
+    approval_hours: float = Field(24, gt=0, le=8760, description="An unanswered question is dropped after this.")
+    maintenance_windows: tuple[Hours, ...] = Field(
+        (), description="Hours, such as sunday 02:00-04:00, in which nothing is done; it waits until they are over."
+    )
