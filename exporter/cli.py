@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -11,28 +10,8 @@ import click
 
 from exporter import __version__
 from exporter.clock import SystemClock
+from exporter.commands.base import EXIT_CONFIG, EXIT_UNAVAILABLE, EXIT_USAGE, Failure, config_option
 from exporter.config import ConfigError, Configuration, load
-
-EXIT_USAGE = 64
-EXIT_CONFIG = 78
-EXIT_UNAVAILABLE = 69
-
-
-class Failure(Exception):
-    """A command cannot do what was asked: one line and an exit code."""
-
-    def __init__(self, message: str, code: int) -> None:
-        super().__init__(message)
-        self.code = code
-
-
-def _config_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    return click.option(
-        "--config.file",
-        "config_file",
-        type=click.Path(path_type=Path, dir_okay=False),
-        help="Configuration file (YAML). [default: config/exporter.yml in the base directory, if it exists]",
-    )(command)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=False)
@@ -53,7 +32,7 @@ def commands() -> None:
 
 
 @commands.command()
-@_config_option
+@config_option
 @click.option("--web.listen-address", "listen_address", metavar="HOST:PORT", help="Address to serve on.")
 @click.option("--web.telemetry-path", "telemetry_path", metavar="PATH", help="Path of the metrics.")
 @click.option("--log.level", "log_level", type=click.Choice(["debug", "info", "warning", "error"]))
@@ -84,7 +63,7 @@ def serve(config_file: Path | None, **given: str | None) -> None:
 
 @commands.command()
 @click.argument("task")
-@_config_option
+@config_option
 @click.option("--mode", default="", help="One of the task's modes. [default: its first]")
 @click.option("--target", default="", help="Only this one (an agent's name).")
 @click.option("--dry-run", is_flag=True, help="Print what would be done; change and write nothing.")
@@ -173,7 +152,7 @@ def _update_textfile(configuration: Configuration, store: Any) -> None:
 
 
 @commands.command()
-@_config_option
+@config_option
 @click.option("--task", help="Only this task.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many.")
 @click.option("--json", "as_json", is_flag=True, help="Print the records as JSON.")
@@ -194,7 +173,7 @@ def history(config_file: Path | None, task: str | None, limit: int, as_json: boo
 
 
 @commands.command()
-@_config_option
+@config_option
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def tasks(config_file: Path | None, as_json: bool) -> None:
     """Every task: what it does, when it runs, how its last run ended."""
@@ -214,7 +193,7 @@ def agents() -> None:
 
 
 @agents.command("list")
-@_config_option
+@config_option
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def list_agents(config_file: Path | None, as_json: bool) -> None:
     """How each agent was when it was last looked at."""
@@ -228,7 +207,7 @@ def list_agents(config_file: Path | None, as_json: bool) -> None:
 
 @agents.command()
 @click.argument("agent")
-@_config_option
+@config_option
 @click.option("--dry-run", is_flag=True, help="Print what would be done; change and write nothing.")
 @click.pass_context
 def release(context: click.Context, agent: str, config_file: Path | None, dry_run: bool) -> None:
@@ -241,7 +220,7 @@ def release(context: click.Context, agent: str, config_file: Path | None, dry_ru
 
 
 @commands.command("check-config")
-@_config_option
+@config_option
 def check_config(config_file: Path | None) -> None:
     """Check the configuration: every error at once, exit code 78 if there is one."""
     configuration = load(config_file)
@@ -277,7 +256,7 @@ def token() -> None:
 
 
 @token.command()
-@_config_option
+@config_option
 @click.option("--name", required=True, help="What the token is called.")
 @click.option("--scope", "scopes", type=click.Choice(["read", "operate", "alert"]), multiple=True, required=True)
 def create(config_file: Path | None, name: str, scopes: tuple[str, ...]) -> None:
