@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from exporter import metrics
 from exporter.config import ConfigError, Configuration
-from exporter.dispatcher import Dispatcher, Progress
+from exporter.dispatcher import Dispatcher, OnEnd, Progress
 from exporter.plan import cadences_of, max_run_seconds, stale_after_seconds
 from exporter.record import Record
 from exporter.replay import replayed_metrics
@@ -196,9 +196,9 @@ class Daemon:
 
     # Runs
 
-    def submit(self, request: Request) -> None:
-        """Enqueue a request; raise UnknownRequest."""
-        self._dispatcher.submit(request)
+    def submit(self, request: Request, on_end: OnEnd | None = None) -> None:
+        """Enqueue a request; raise UnknownRequest. `on_end` gets the record of the run that does it."""
+        self._dispatcher.submit(request, on_end)
 
     def progress(self, task: str) -> Progress | None:
         """How far a task's run is, or None if none is under way."""
