@@ -12,7 +12,7 @@ from jobs.core.cadence import Cadence
 from jobs.core.job import Job, JobError, ReportFiles
 from jobs.core.model import Request, Result
 from jobs.databases.families import FAMILIES
-from jobs.databases.part import FULL, STANDARD, STATISTICS
+from jobs.databases.part import MODES, STANDARD, STATISTICS
 from jobs.databases.settings import Settings
 
 if TYPE_CHECKING:
@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 
 def run(settings: Settings, clients: Clients, request: Request) -> Result:
-    """Do every part; `statistics` only looks, `full` cleans what is not due yet as well."""
+    """Do every part; `statistics` only looks, `full` cleans what is not due yet as well.
+
+    `backup` makes the backups, `vacuum` does what is due in PostgreSQL; either only looks at the rest.
+    """
     if request.target:
         raise JobError(f"database-maintenance looks after everything and takes no target (given: {request.target!r})")
     from jobs.databases.maintenance import maintain
@@ -36,7 +39,7 @@ JOB = Job(
     settings=Settings,
     run=run,
     metrics=FAMILIES,
-    modes=(STANDARD, FULL, STATISTICS),
+    modes=MODES,
     report=ReportFiles(
         directory="logs", stem="database_maintenance_report", link="logs/latest_db_maintenance_report.json"
     ),
