@@ -123,18 +123,19 @@ class Dispatcher:
             logger.exception("a run could not be dealt with", extra=about(request))
 
     def _run(self, request: Request) -> None:
-        listeners: list[OnEnd] | None = None
+        begun: list[OnEnd] | None = None
+        listeners: list[OnEnd] = []
         record: Record | None = None
 
         def started(request: Request, since: datetime) -> None:
-            nonlocal listeners
-            listeners = self._begin(request, since)
+            nonlocal begun
+            begun = self._begin(request, since)
 
         try:
             try:
                 record, entered = self._record(request, started)
             finally:
-                listeners = self._end(request, listeners)
+                listeners = self._end(request, begun)
             self._told(record, entered)
         finally:
             for listener in listeners:
@@ -175,10 +176,10 @@ class Dispatcher:
         if due:
             self._on_running(task, progress)
 
-    def _end(self, request: Request, listeners: list[OnEnd] | None) -> list[OnEnd]:
-        """Show a run as ended, if it had begun (it has `listeners` then); return who wants to hear of it."""
+    def _end(self, request: Request, begun: list[OnEnd] | None) -> list[OnEnd]:
+        """Show a run as ended, if it had begun (what `_begin` returned); return who wants to hear of it."""
         with self._lock:
-            if listeners is None:
+            if begun is None:
                 return self._waiting.pop(_key(request), [])
             self._running[request.task] -= 1
             idle = self._running[request.task] == 0
@@ -186,7 +187,7 @@ class Dispatcher:
                 del self._progress[request.task]
         if idle:
             self._on_running(request.task, None)
-        return listeners
+        return begun
 
     def _told(self, record: Record, entered: bool) -> None:
         level = logging.INFO if record.outcome in (Outcome.OK, Outcome.SKIPPED) else logging.ERROR

@@ -1,9 +1,9 @@
 """The audit log: every decision about a remediation, each entry chained to the one before it by its hash.
 
 An entry's hash is SHA-256 over its sequence number, the hash of the entry before it and its own canonical JSON (keys
-sorted, no blanks, ASCII), each on a line. Whoever changes, removes or moves an entry breaks the chain from there on; what
-is cut off at the end shows by the number that SQLite remembers as given last. Whoever can write the file can also make a
-whole new chain: against that, each entry's number and hash are logged, an anchor that is kept elsewhere.
+sorted, no blanks, ASCII), each on a line. Whoever changes, removes or moves an entry breaks the chain from there on;
+what is cut off at the end shows by the number that SQLite remembers as given last. Whoever can write the file can also
+make a whole new chain: against that, each entry's number and hash are logged, an anchor that is kept elsewhere.
 """
 
 from __future__ import annotations

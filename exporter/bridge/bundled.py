@@ -25,7 +25,9 @@ def rules_of(settings: Settings) -> tuple[Remediation, ...]:
     """The configured remediations, in their order; where none are set, the bundled ones of the tasks that there are."""
     if settings.remediation.rules is not None:
         return settings.remediation.rules
-    return tuple(Remediation.model_validate(found) for found in _documents(settings) if _tasks(found) <= set(all_jobs()))
+    return tuple(
+        Remediation.model_validate(found) for found in _documents(settings) if _tasks(found) <= set(all_jobs())
+    )
 
 
 def _tasks(document: Document) -> set[str]:

@@ -11,7 +11,6 @@ import queue
 import threading
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from datetime import datetime
 
 from exporter.bridge import attempts, audit, receiving, remediations, remedies
 from exporter.bridge.desk import FAILED, TASK, Desk
@@ -166,7 +165,9 @@ class Engine:
 
     def _take_up(self, desk: Desk, entry: Entry) -> None:
         """See what became of one that a former life of the daemon has begun; what it did is not done again."""
-        attempts.look(desk, entry.id, "interrupted", f"attempt {entry.attempts} was cut off; a new look says what it did")
+        attempts.look(
+            desk, entry.id, "interrupted", f"attempt {entry.attempts} was cut off; a new look says what it did"
+        )
         flight = self._flights[entry.id] = Flight(entry, desk.rule(entry.rule))
         self._fly(flight)
 

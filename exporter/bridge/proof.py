@@ -29,9 +29,7 @@ def doubt(proof: Proof, alert: Alert, record: Record | None) -> str:
     return f"{proof.metric}{_shown(wanted)} is {bad[0]:g}{' from now' if proof.from_now else ''}, {_limits(proof)}"
 
 
-def _values(
-    proof: Proof, samples: tuple[Sample, ...], wanted: Mapping[str, str], now: datetime
-) -> Iterator[float]:
+def _values(proof: Proof, samples: tuple[Sample, ...], wanted: Mapping[str, str], now: datetime) -> Iterator[float]:
     """The value of each series that the proof is about, as its limits mean it."""
     divisors = {_key(sample): sample.value for sample in _matching(samples, proof.per or "", wanted)}
     for sample in _matching(samples, proof.metric, wanted):

@@ -19,7 +19,7 @@ OVERALL = "remediation"
 ENDS = tuple(state for state in RemediationState if state not in OPEN_STATES)
 """The states that are final."""
 
-_OPEN = "('" + "', '".join(OPEN_STATES) + "')"
+_OPEN = "r.state IN ('waiting', 'due', 'running', 'verifying')"
 _SELECT = (
     "SELECT r.id, r.alert, r.rule, r.task, r.target, r.state, r.attempts, r.due, r.created, r.changed, r.who, r.detail,"
     " a.alert, a.ended FROM remediations r JOIN alerts a ON a.id = r.alert"
@@ -101,20 +101,29 @@ def read(db: sqlite3.Connection, number: int) -> Entry | None:
     return _entry(row) if row else None
 
 
+def find(store: Store, number: int) -> Entry | None:
+    """The remediation of this number. Raise StoreError."""
+    rows = store.rows(f"{_SELECT} WHERE r.id = ?", number)
+    return _entry(rows[0]) if rows else None
+
+
 def is_open(db: sqlite3.Connection, task: str, target: str) -> bool:
     """Whether a remediation of this task and target is not over."""
-    sql = f"SELECT 1 FROM remediations WHERE task = ? AND target = ? AND state IN {_OPEN}"
+    sql = (
+        "SELECT 1 FROM remediations WHERE task = ? AND target = ?"
+        " AND state IN ('waiting', 'due', 'running', 'verifying')"
+    )
     return db.execute(sql, (task, target)).fetchone() is not None
 
 
 def standing(store: Store) -> list[Entry]:
     """Every remediation that is not over, oldest first. Raise StoreError."""
-    return [_entry(row) for row in store.rows(f"{_SELECT} WHERE r.state IN {_OPEN} ORDER BY r.id")]
+    return [_entry(row) for row in store.rows(f"{_SELECT} WHERE {_OPEN} ORDER BY r.id")]
 
 
 def listing(store: Store, limit: int, *, only_open: bool = False) -> list[Entry]:
     """The newest remediations, newest first. Raise StoreError."""
-    where = f"WHERE r.state IN {_OPEN}" if only_open else ""
+    where = f"WHERE {_OPEN}" if only_open else ""
     return [_entry(row) for row in store.rows(f"{_SELECT} {where} ORDER BY r.id DESC LIMIT ?", limit)]
 
 
@@ -138,7 +147,8 @@ def spend(db: sqlite3.Connection, entry: Entry, now: datetime) -> None:
 
 def open_places(store: Store) -> set[tuple[str, str]]:
     """The tasks and targets of which a remediation is not over. Raise StoreError."""
-    return set(store.rows(f"SELECT task, target FROM remediations WHERE state IN {_OPEN}"))
+    sql = "SELECT task, target FROM remediations WHERE state IN ('waiting', 'due', 'running', 'verifying')"
+    return set(store.rows(sql))
 
 
 def undecided(store: Store) -> list[int]:
@@ -163,8 +173,9 @@ def mended(store: Store, subjects: Sequence[str]) -> list[str]:
 
 def prune(store: Store, oldest: datetime) -> None:
     """Drop remediations that were over before then. Raise StoreError."""
+    sql = "DELETE FROM remediations WHERE changed < ? AND state NOT IN ('waiting', 'due', 'running', 'verifying')"
     with store.transaction() as db:
-        db.execute(f"DELETE FROM remediations WHERE changed < ? AND state NOT IN {_OPEN}", (oldest.timestamp(),))
+        db.execute(sql, (oldest.timestamp(),))
 
 
 def document(entry: Entry) -> dict[str, Any]:
@@ -185,7 +196,5 @@ def _budget(entry: Entry) -> str:
 
 
 def _entry(row: Any) -> Entry:
-    *known, alert, ended = row
-    number, alert_id, rule, task, target, state, *rest = known
-    told = Alert.model_validate_json(alert)
-    return Entry(number, alert_id, rule, task, target, RemediationState(state), *rest, told, ended)
+    values: list[Any] = [*row[:5], RemediationState(row[5]), *row[6:12], Alert.model_validate_json(row[12]), row[13]]
+    return Entry(*values)

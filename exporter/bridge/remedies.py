@@ -91,9 +91,7 @@ def subject_of(task: str, target: str) -> str:
 def _request(run: Step, target: str, reason: str) -> Request:
     job = all_jobs()[run.task]
     own = target if job.takes_target else ""
-    return Request(
-        task=run.task, mode=run.mode or job.modes[0], target=own, trigger=Trigger.ALERT, reason=reason
-    )
+    return Request(task=run.task, mode=run.mode or job.modes[0], target=own, trigger=Trigger.ALERT, reason=reason)
 
 
 @dataclass(frozen=True)
