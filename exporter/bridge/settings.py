@@ -179,12 +179,14 @@ class Remediation(SettingsModel):
     target_label: LabelName | None = Field(
         None, description="Label that names the agent to act on, which must be a known one; unset: the task as a whole."
     )
-    steps: tuple[Step, ...] = Field(min_length=1, max_length=5, description="Runs that mend it, one after another.")
+    steps: tuple[Step, ...] = Field(max_length=5, description="Runs that mend it, one after another.")
     proof: Proof = Field(description="The look that shows whether they did.")
     mode: RemediationMode | None = Field(None, description="off, shadow, approve or auto; unset: remediation.mode.")
 
     @model_validator(mode="after")
-    def _target_is_taken(self) -> Self:
+    def _can_be_run(self) -> Self:
+        if not self.steps:
+            raise ValueError("steps: at least one run is needed")
         without = [step.task for step in self.steps if not all_jobs()[step.task].takes_target]
         if self.target_label and without:
             raise ValueError(f"target_label: {without[0]} takes no target; leave it out")

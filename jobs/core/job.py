@@ -38,8 +38,8 @@ class Job:
     raise `JobError` for what it can explain. `modes` are its scopes, the first is the default of a run
     that nobody narrowed. `score_name` is the score it gives, if it gives one. `wakes_on` names the Docker
     events that ask for a run of their container. `event` is what its problems are called where they are told
-    (`health`), and `tells_from` the least severity of a finding that is worth telling. `takes_target` says whether a run
-    can be narrowed to one thing.
+    (`health`), and `tells_from` the least severity of a finding that is worth telling. `takes_target` says whether
+    a run can be narrowed to one thing.
     """
 
     name: str
