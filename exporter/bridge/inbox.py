@@ -31,11 +31,12 @@ STALE_HOURS = 24
 KEPT_FIRING = timedelta(days=7)
 """An alert without an end is kept so long after it was last heard of, even if the ledger is kept for less."""
 
-_END_FIRING = """
+END_FIRING = """
 UPDATE alerts SET ended = (SELECT min(ended) FROM alerts AS other
   WHERE other.fingerprint = alerts.fingerprint AND status = 'resolved' AND ended >= alerts.starts_at)
 WHERE fingerprint = ? AND status = 'firing' AND ended IS NULL
 """
+"""Ends the open episodes of a fingerprint that a resolution tells of."""
 
 
 class State(StrEnum):
@@ -135,7 +136,7 @@ def _enter(db: sqlite3.Connection, alert: Alert, now: datetime) -> bool:
     )
     news = again or cursor.rowcount == 1
     if news:
-        db.execute(_END_FIRING, (alert.fingerprint,))
+        db.execute(END_FIRING, (alert.fingerprint,))
     if alert.status is AlertStatus.FIRING:
         db.execute(
             "UPDATE alerts SET received = ? WHERE fingerprint = ? AND status = 'firing' AND ended IS NULL",
