@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -60,7 +61,7 @@ def document(
 ) -> dict[str, Any]:
     """A configuration with these rules and agents; `given` are further settings of `remediation`."""
     return {
-        "remediation": {"mode": "auto", "rules": [dict(rule) for rule in rules], **given},
+        "remediation": {"mode": "auto", "rules": [copy.deepcopy(dict(rule)) for rule in rules], **given},
         "agents": {"listed": [{"name": name, "port": 8001} for name in agents]},
         "jobs": {KEY: {"code": work}},
     }
