@@ -57,6 +57,8 @@ class Surroundings:
     submit: Callable[[Request, OnEnd], None]
     stopping: Callable[[], bool]
     audit_checked: Callable[[bool], None]
+    came: threading.Event = field(default_factory=threading.Event)
+    """Set when there is something to do: alerts came, or a run has ended."""
 
 
 class Engine:
@@ -66,7 +68,7 @@ class Engine:
         self._store, self._clock, self._around = store, clock, around
         self._flights: dict[int, Flight] = {}
         self._blocked: dict[int, Place] = {}
-        self._ended: queue.SimpleQueue[tuple[int, Record | None] | None] = queue.SimpleQueue()
+        self._ended: queue.SimpleQueue[tuple[int, Record | None]] = queue.SimpleQueue()
         self._unsettled: list[tuple[int, Record | None]] = []
         self._next_check = 0.0
         self._stop = threading.Event()
@@ -79,7 +81,7 @@ class Engine:
     def stop(self) -> None:
         """Stop looking; what runs is looked at by whoever starts next."""
         self._stop.set()
-        self._ended.put(None)
+        self._around.came.set()
         if self._thread.is_alive():
             self._thread.join()
 
@@ -94,13 +96,11 @@ class Engine:
             self.wait(LOOK_SECONDS)
 
     def wait(self, seconds: float) -> None:
-        """Wait for the end of a run, at most so long."""
-        try:
-            ended = self._ended.get(timeout=seconds)
-        except queue.Empty:
-            return
-        if ended:
-            self._unsettled.append(ended)
+        """Wait until something has happened, at most so long."""
+        self._around.came.wait(seconds)
+        self._around.came.clear()
+        while not self._ended.empty():
+            self._unsettled.append(self._ended.get())
 
     def look(self) -> None:
         """Do everything that can be done now. Raise StoreError."""
@@ -187,6 +187,7 @@ class Engine:
 
     def _end(self, number: int, record: Record | None) -> None:
         self._ended.put((number, record))
+        self._around.came.set()
 
     def _settle(self, number: int, record: Record | None) -> None:
         """Go on after a run."""
