@@ -8,11 +8,8 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from exporter import metrics
-<<<<<<< HEAD
 from exporter.bridge import remediations
-=======
 from exporter.bridge.upkeep import Upkeep
->>>>>>> out-problems
 from exporter.config import ConfigError, Configuration
 from exporter.dispatcher import Dispatcher, OnEnd, Progress
 from exporter.plan import cadences_of, max_run_seconds, stale_after_seconds
@@ -148,14 +145,10 @@ class Daemon:
             logger.warning("the ledger is not pruned", extra={"file": error.filename, "reason": error.strerror})
             return
         if may:
-<<<<<<< HEAD
-            self._store.prune(now, timedelta(days=settings.runs.ledger_retention_days))
-            remediations.prune(self._store, now - timedelta(days=settings.runs.ledger_retention_days))
-=======
             retention = timedelta(days=settings.runs.ledger_retention_days)
             self._store.prune(now, retention)
             self._bridge.prune(retention)
->>>>>>> out-problems
+            remediations.prune(self._store, now - retention)
 
     def _tidy(self) -> None:
         """Account for runs and files that a kill has cut off."""

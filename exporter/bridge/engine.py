@@ -191,7 +191,9 @@ class Engine:
 
     def _settle(self, number: int, record: Record | None) -> None:
         """Go on after a run."""
-        flight = self._flights[number]
+        flight = self._flights.get(number)
+        if flight is None:
+            return
         if flight.looks or flight.rule is None:
             reason = doubt(flight.rule.proof, flight.entry.alert, record) if flight.rule else "its rule is gone"
             attempts.conclude(self._desk(), number, reason)
