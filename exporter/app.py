@@ -83,7 +83,7 @@ def serve(configuration: Configuration, reload_configuration: Callable[[], Confi
             host, port = listener.getsockname()[:2]
             about = {"version": __version__, "address": f"{host}:{port}", "base_dir": str(base_dir)}
             logger.info("serving", extra=about)
-            with _docker_events(daemon):
+            with _docker_events(daemon), _engine(daemon, store):
                 _run_loop(daemon, store, listener)
         finally:
             daemon.stop()
@@ -135,6 +135,26 @@ def _docker_events(daemon: Daemon) -> Iterator[None]:
         yield
     finally:
         watch.stop()
+
+
+@contextmanager
+def _engine(daemon: Daemon, store: Store) -> Iterator[None]:
+    from exporter.bridge import families
+    from exporter.bridge.engine import Engine, Surroundings
+
+    around = Surroundings(
+        settings=lambda: daemon.configuration.settings,
+        known_agents=daemon.known_agents,
+        submit=daemon.submit,
+        stopping=daemon.runner.stop.is_set,
+        audit_checked=lambda whole: daemon.metrics.set(families.AUDIT_INTACT, float(whole)),
+    )
+    engine = Engine(store, SystemClock(), around)
+    engine.start()
+    try:
+        yield
+    finally:
+        engine.stop()
 
 
 def _run_loop(daemon: Daemon, store: Store, listener: socket.socket) -> None:

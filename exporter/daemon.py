@@ -8,9 +8,10 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from exporter import metrics
+from exporter.bridge import remediations
 from exporter.bridge.upkeep import Upkeep
 from exporter.config import ConfigError, Configuration
-from exporter.dispatcher import Dispatcher, Progress
+from exporter.dispatcher import Dispatcher, OnEnd, Progress
 from exporter.plan import cadences_of, max_run_seconds, stale_after_seconds
 from exporter.record import Record
 from exporter.replay import replayed_metrics
@@ -19,6 +20,7 @@ from exporter.runner import Runner
 from exporter.scheduler import Scheduler
 from exporter.store import Store, StoreError
 from exporter.textfile import write_textfile
+from jobs.core.agents.report import UP
 from jobs.core.files import remove_leftovers
 from jobs.core.model import Request
 from jobs.core.ports import Clock
@@ -146,6 +148,7 @@ class Daemon:
             retention = timedelta(days=settings.runs.ledger_retention_days)
             self._store.prune(now, retention)
             self._bridge.prune(retention)
+            remediations.prune(self._store, now - retention)
 
     def _tidy(self) -> None:
         """Account for runs and files that a kill has cut off."""
@@ -202,13 +205,19 @@ class Daemon:
 
     # Runs
 
-    def submit(self, request: Request) -> None:
-        """Enqueue a request; raise UnknownRequest."""
-        self._dispatcher.submit(request)
+    def submit(self, request: Request, on_end: OnEnd | None = None) -> None:
+        """Enqueue a request; raise UnknownRequest. `on_end` gets the record of the run that does it."""
+        self._dispatcher.submit(request, on_end)
 
     def progress(self, task: str) -> Progress | None:
         """How far a task's run is, or None if none is under way."""
         return self._dispatcher.progress(task)
+
+    def known_agents(self) -> frozenset[str]:
+        """The agents that are listed, and those that the agent monitor last reported."""
+        listed = self.configuration.settings.agents.listed or ()
+        seen = self.metrics.exposition.series(UP.name) if "agent-monitor" in all_jobs() else []
+        return frozenset(agent.name for agent in listed) | {labels["agent"] for labels, _ in seen}
 
     def _show_progress(self, task: str, progress: Progress | None) -> None:
         if progress:

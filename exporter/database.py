@@ -52,7 +52,8 @@ CREATE TABLE IF NOT EXISTS channels (
 CREATE TABLE IF NOT EXISTS alerts (
   id INTEGER PRIMARY KEY, fingerprint TEXT NOT NULL, starts_at REAL NOT NULL, status TEXT NOT NULL,
   alert TEXT NOT NULL, received REAL NOT NULL, ended REAL, handled REAL, UNIQUE (fingerprint, starts_at, status));
-CREATE INDEX IF NOT EXISTS firing_alerts ON alerts (id) WHERE status = 'firing' AND ended IS NULL;
+CREATE INDEX IF NOT EXISTS firing_alerts ON alerts (fingerprint) WHERE status = 'firing' AND ended IS NULL;
+CREATE INDEX IF NOT EXISTS alert_ends ON alerts (fingerprint, ended) WHERE status = 'resolved';
 CREATE INDEX IF NOT EXISTS unhandled_alerts ON alerts (id) WHERE handled IS NULL;
 CREATE TABLE IF NOT EXISTS remediations (
   id INTEGER PRIMARY KEY, alert INTEGER NOT NULL REFERENCES alerts, rule TEXT NOT NULL, task TEXT NOT NULL,

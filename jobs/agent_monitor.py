@@ -258,6 +258,7 @@ JOB = Job(
     # `stop` needs no run of its own, it follows `die`. `start` does: what a person stopped and started again is
     # seen to be up at once.
     wakes_on=("die", "oom", "start", "health_status: unhealthy"),
+    takes_target=True,
     run=run,
     event="agent",
     # Without the engine only the listed agents are seen, and beyond the limit nobody knows which are left out.

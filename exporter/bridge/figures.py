@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from exporter.bridge import families
+from exporter.bridge.bundled import rules_of
 from exporter.bridge.channels import channel_names
+from exporter.bridge.remediations import ENDS
 from exporter.exposition import Exposition
 from exporter.settings import Settings
 from exporter.store import CounterKey, Store
@@ -82,6 +84,9 @@ def _zeros(settings: Settings) -> Iterable[tuple[CounterKey, float]]:
     for channel in channel_names(settings):
         for result in ("sent", "failed", "dead"):
             yield (families.NOTIFICATIONS.name, (("channel", channel), ("result", result))), 0.0
+    for rule in rules_of(settings):
+        for state in ENDS:
+            yield (families.REMEDIATIONS.name, (("remediation", rule.name), ("state", state.value))), 0.0
     for status in ("firing", "resolved"):
         for result in ("accepted", "duplicate"):
             yield (families.ALERTS_RECEIVED.name, (("result", result), ("status", status))), 0.0

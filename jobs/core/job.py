@@ -40,7 +40,8 @@ class Job:
     that nobody narrowed. `score_name` is the score it gives, if it gives one. `wakes_on` names the Docker
     events that ask for a run of their container. `event` is what its problems are called where they are told
     (`health`), and `tells_from` the least severity of a finding that is worth telling. `sight` says what its runs look
-    at, and when they could not: nothing else is ever told as over.
+    at, and when they could not: nothing else is ever told as over. `takes_target` says whether a run can be narrowed
+    to one thing.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Job:
     event: str = "task"
     tells_from: Severity = Severity.HIGH
     sight: Sight = field(default_factory=Sight)
+    takes_target: bool = False
     per_node: bool = True
 
     @property
