@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from exporter import __version__
+from exporter.bridge import announcing
 from exporter.clock import SystemClock
 from exporter.config import Configuration
 from exporter.locks import Busy, FileLock
@@ -54,6 +55,12 @@ def build_runner(configuration: Configuration, store: Store) -> Runner:
     return Runner(configuration, store, SystemClock(), fork=True)
 
 
+def remind(configuration: Configuration, store: Store) -> None:
+    """Tell again of problems that stand for long, where no daemon does; raise StoreError."""
+    with store.transaction() as db:
+        announcing.remind(db, configuration.settings, SystemClock().now())
+
+
 def set_up_logs(configuration: Configuration) -> None:
     """Log as the configuration says."""
     log = configuration.settings.log
@@ -76,7 +83,7 @@ def serve(configuration: Configuration, reload_configuration: Callable[[], Confi
             host, port = listener.getsockname()[:2]
             about = {"version": __version__, "address": f"{host}:{port}", "base_dir": str(base_dir)}
             logger.info("serving", extra=about)
-            with _docker_events(daemon):
+            with _docker_events(daemon), _engine(daemon, store):
                 _run_loop(daemon, store, listener)
         finally:
             daemon.stop()
@@ -128,6 +135,26 @@ def _docker_events(daemon: Daemon) -> Iterator[None]:
         yield
     finally:
         watch.stop()
+
+
+@contextmanager
+def _engine(daemon: Daemon, store: Store) -> Iterator[None]:
+    from exporter.bridge import families
+    from exporter.bridge.engine import Engine, Surroundings
+
+    around = Surroundings(
+        settings=lambda: daemon.configuration.settings,
+        known_agents=daemon.known_agents,
+        submit=daemon.submit,
+        stopping=daemon.runner.stop.is_set,
+        audit_checked=lambda whole: daemon.metrics.set(families.AUDIT_INTACT, float(whole)),
+    )
+    engine = Engine(store, SystemClock(), around)
+    engine.start()
+    try:
+        yield
+    finally:
+        engine.stop()
 
 
 def _run_loop(daemon: Daemon, store: Store, listener: socket.socket) -> None:

@@ -41,13 +41,19 @@ CREATE TABLE IF NOT EXISTS outbox (
   state TEXT NOT NULL DEFAULT 'pending', finished REAL, error TEXT NOT NULL DEFAULT '',
   UNIQUE (message_id, channel));
 CREATE INDEX IF NOT EXISTS pending_messages ON outbox (channel, id) WHERE state = 'pending';
+CREATE INDEX IF NOT EXISTS pending_threads ON outbox (channel, thread, id) WHERE state = 'pending';
+CREATE TABLE IF NOT EXISTS told (
+  problem INTEGER NOT NULL REFERENCES problems, entry INTEGER NOT NULL REFERENCES outbox, news TEXT NOT NULL,
+  severity TEXT NOT NULL, PRIMARY KEY (problem, entry)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS told_by_entry ON told (entry);
 CREATE TABLE IF NOT EXISTS channels (
   name TEXT PRIMARY KEY, failures INTEGER NOT NULL DEFAULT 0, closed_until REAL NOT NULL DEFAULT 0,
   last_attempt REAL, last_success REAL, error TEXT NOT NULL DEFAULT '') WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS alerts (
   id INTEGER PRIMARY KEY, fingerprint TEXT NOT NULL, starts_at REAL NOT NULL, status TEXT NOT NULL,
   alert TEXT NOT NULL, received REAL NOT NULL, ended REAL, handled REAL, UNIQUE (fingerprint, starts_at, status));
-CREATE INDEX IF NOT EXISTS firing_alerts ON alerts (id) WHERE status = 'firing' AND ended IS NULL;
+CREATE INDEX IF NOT EXISTS firing_alerts ON alerts (fingerprint) WHERE status = 'firing' AND ended IS NULL;
+CREATE INDEX IF NOT EXISTS alert_ends ON alerts (fingerprint, ended) WHERE status = 'resolved';
 CREATE INDEX IF NOT EXISTS unhandled_alerts ON alerts (id) WHERE handled IS NULL;
 CREATE TABLE IF NOT EXISTS remediations (
   id INTEGER PRIMARY KEY, alert INTEGER NOT NULL REFERENCES alerts, rule TEXT NOT NULL, task TEXT NOT NULL,

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from exporter.bridge import families
+from exporter.bridge.bundled import rules_of
 from exporter.bridge.channels import channel_names
+from exporter.bridge.remediations import ENDS
 from exporter.exposition import Exposition
 from exporter.settings import Settings
 from exporter.store import CounterKey, Store
@@ -42,10 +44,11 @@ def show(exposition: Exposition, store: Store, settings: Settings, now: datetime
 def _gauges(store: Store, settings: Settings, now: datetime) -> dict[str, Series]:
     problems = store.rows("SELECT task, severity, count(*) FROM problems WHERE cleared IS NULL GROUP BY 1, 2")
     waiting = store.rows(
-        "SELECT channel, count(*), min(CASE WHEN due <= ? THEN created END) FROM outbox"
+        "SELECT channel, count(*), min(CASE WHEN created <= ? THEN created END) FROM outbox"
         " WHERE state = 'pending' GROUP BY channel",
         now.timestamp(),
     )
+    # (`created` is when a message may go: one that waits for another attempt is late, one that is held is not.)
     pending = dict.fromkeys(channel_names(settings), 0) | {channel: count for channel, count, _ in waiting}
     found: dict[str, Series] = {
         families.PROBLEMS.name: [({"task": task, "severity": severity}, n) for task, severity, n in problems],
@@ -81,6 +84,9 @@ def _zeros(settings: Settings) -> Iterable[tuple[CounterKey, float]]:
     for channel in channel_names(settings):
         for result in ("sent", "failed", "dead"):
             yield (families.NOTIFICATIONS.name, (("channel", channel), ("result", result))), 0.0
+    for rule in rules_of(settings):
+        for state in ENDS:
+            yield (families.REMEDIATIONS.name, (("remediation", rule.name), ("state", state.value))), 0.0
     for status in ("firing", "resolved"):
         for result in ("accepted", "duplicate"):
             yield (families.ALERTS_RECEIVED.name, (("result", result), ("status", status))), 0.0

@@ -11,7 +11,8 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from exporter.bridge.hours import Hours
 from exporter.bridge.model import RemediationMode
-from jobs.core.model import Severity
+from jobs.core.job import Job
+from jobs.core.model import MetricType, Severity
 from jobs.core.registry import all_jobs
 from jobs.core.settings import AgentName, HttpUrl, Port, Seconds, SettingsModel
 
@@ -38,6 +39,7 @@ MailAddress = Annotated[str, Field(pattern=MAIL_ADDRESS)]
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
 HeaderSecret = Annotated[SecretStr, AfterValidator(_printable)]
 LabelName = Annotated[str, Field(pattern=_LABEL)]
+FamilyName = Annotated[str, Field(pattern=r"^sutazai_[a-z0-9_]{1,200}$")]
 Completed = Literal["none", "calendar", "all"]
 _COMPLETED = "Runs whose end it hears of: none, calendar (no run that comes every few minutes) or all."
 
@@ -112,12 +114,13 @@ class AlertmanagerSettings(SettingsModel):
     timeout_seconds: Seconds = Field(10, description="Limit of one attempt.")
 
 
-def _known(task: str, mode: str) -> None:
+def _known(task: str, mode: str) -> Job:
     job = all_jobs().get(task)
     if job is None:
         raise ValueError(f"no task is called {task!r}; there are {', '.join(all_jobs())}")
     if mode and mode not in job.modes:
         raise ValueError(f"{task} has no mode {mode!r}; it has {', '.join(job.modes)}")
+    return job
 
 
 class Step(SettingsModel):
@@ -139,11 +142,32 @@ class Proof(Step):
     and if there is one, unless `or_absent`.
     """
 
-    metric: str = Field(pattern=r"^sutazai_[a-z0-9_]{1,200}$", description="Family that the run reports.")
+    metric: FamilyName = Field(description="Family that the run reports.")
+    per: FamilyName | None = Field(None, description="Family with the same labels that its values are divided by.")
     labels: tuple[LabelName, ...] = Field((), description="Labels that must be as the alert's.")
     at_least: float | None = Field(None, description="Least value that is well.")
     at_most: float | None = Field(None, description="Greatest value that is well.")
+    from_now: bool = Field(
+        False, description="Whether the values are Unix times, and the limits seconds from now (negative: ago)."
+    )
     or_absent: bool = Field(False, description="Whether it is well as well if there is no such series.")
+    witness: FamilyName | None = Field(
+        None, description="With or_absent: family that must have such a series, which shows that the run looked there."
+    )
+
+    @model_validator(mode="after")
+    def _can_be_judged(self) -> Self:
+        families = {family.name: family for family in _known(self.task, self.mode).metrics}
+        for name in filter(None, (self.metric, self.per, self.witness)):
+            if name not in families or families[name].type is not MetricType.GAUGE:
+                raise ValueError(f"{self.task} reports no gauge {name!r}; `sutazai-exporter metrics` lists them")
+            lacking = [label for label in self.labels if label not in families[name].labels]
+            if lacking:
+                has = ", ".join(families[name].labels) or "none"
+                raise ValueError(f"{name} has no label {lacking[0]!r}; it has {has}")
+        if self.at_least is None and self.at_most is None:
+            raise ValueError("at_least or at_most is needed: without a limit it proves nothing")
+        return self
 
 
 class Remediation(SettingsModel):
@@ -155,9 +179,18 @@ class Remediation(SettingsModel):
     target_label: LabelName | None = Field(
         None, description="Label that names the agent to act on, which must be a known one; unset: the task as a whole."
     )
-    steps: tuple[Step, ...] = Field(min_length=1, max_length=5, description="Runs that mend it, one after another.")
+    steps: tuple[Step, ...] = Field(max_length=5, description="Runs that mend it, one after another.")
     proof: Proof = Field(description="The look that shows whether they did.")
     mode: RemediationMode | None = Field(None, description="off, shadow, approve or auto; unset: remediation.mode.")
+
+    @model_validator(mode="after")
+    def _can_be_run(self) -> Self:
+        if not self.steps:
+            raise ValueError("steps: at least one run is needed")
+        without = [step.task for step in self.steps if not all_jobs()[step.task].takes_target]
+        if self.target_label and without:
+            raise ValueError(f"target_label: {without[0]} takes no target; leave it out")
+        return self
 
 
 class RemediationSettings(SettingsModel):
@@ -183,3 +216,11 @@ class RemediationSettings(SettingsModel):
     maintenance_windows: tuple[Hours, ...] = Field(
         (), description="Hours, such as sunday 02:00-04:00, in which nothing is done; it waits until they are over."
     )
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Self:
+        names = [rule.name for rule in self.rules or ()]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice:
+            raise ValueError(f"rules: two of them are called {twice!r}")
+        return self

@@ -77,15 +77,19 @@ class Tokens:
 
     def scopes(self, authorization: bytes) -> frozenset[str]:
         """What an Authorization header opens: nothing, unless it is `Bearer` with a known token."""
+        return self.opened(authorization)[1]
+
+    def opened(self, authorization: bytes) -> tuple[str, frozenset[str]]:
+        """The name of the token in an Authorization header, and what it opens."""
         kind, _, secret = authorization.partition(b" ")
         if kind.lower() != b"bearer":
-            return frozenset()
+            return "", frozenset()
         presented = _hash(secret.strip())
-        opened: frozenset[str] = frozenset()
+        name, opened = "", frozenset[str]()
         for token in self.load():  # every one is compared, so that the time tells nothing
             if hmac.compare_digest(token.sha256, presented):
-                opened = frozenset(token.scopes)
-        return opened | {"read", "alert"} if "operate" in opened else opened
+                name, opened = token.name, frozenset(token.scopes)
+        return name, opened | {"read", "alert"} if "operate" in opened else opened
 
 
 def _hash(secret: bytes) -> str:

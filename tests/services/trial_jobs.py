@@ -65,6 +65,7 @@ JOB = Job(
     settings=Settings,
     run=run,
     modes=("full", "light"),
+    takes_target=True,
     metrics=(
         Family(name="sutazai_PREFIX_value", help="A value.", labels=("thing",)),
         Family(name="sutazai_PREFIX_things_total", help="Things.", labels=("thing",), type=MetricType.COUNTER),
