@@ -13,6 +13,7 @@ from exporter.clock import SystemClock
 from exporter.commands.audit import audit
 from exporter.commands.base import EXIT_CONFIG, EXIT_UNAVAILABLE, EXIT_USAGE, Failure, config_option
 from exporter.commands.remediations import remediations
+from exporter.commands.rules import rules
 from exporter.config import ConfigError, Configuration, load
 
 
@@ -279,6 +280,7 @@ def create(config_file: Path | None, name: str, scopes: tuple[str, ...]) -> None
 
 commands.add_command(audit)
 commands.add_command(remediations)
+commands.add_command(rules)
 
 
 def main() -> NoReturn:

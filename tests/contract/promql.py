@@ -44,10 +44,20 @@ def known_metrics(families: Iterable[Family]) -> dict[str, Labels]:
     return known
 
 
+def in_words_of_prometheus(expression: str) -> str:
+    """A query of a dashboard with a time of Prometheus's for each of Grafana's."""
+    return _GRAFANA_TIME.sub("5m", expression)
+
+
+def labels_of(expression: str, known: Known) -> Labels:
+    """The labels that an expression's result may have."""
+    return _labels_of(promql.parse(expression), known, [])
+
+
 def problems(expression: str, known: Known) -> list[str]:
     """Everything in the expression that nobody exports, and its error where it does not parse."""
     try:
-        tree = promql.parse(_GRAFANA_TIME.sub("5m", expression))
+        tree = promql.parse(in_words_of_prometheus(expression))
     except ValueError as error:
         return [f"does not parse: {error}"]
     found: list[str] = []
@@ -77,7 +87,7 @@ def selectors(expression: str) -> list[Selector]:
             found.append(Selector(node.name or "", matched, ranged))
         ranged = isinstance(node, promql.MatrixSelector)
 
-    promql.walk(promql.parse(_GRAFANA_TIME.sub("5m", expression)), visit)
+    promql.walk(promql.parse(in_words_of_prometheus(expression)), visit)
     return found
 
 

@@ -1,29 +1,25 @@
-"""Rules and dashboards ask only for what is exported, and every alert is tested, explained and read safely."""
+"""Rules ask only for what is exported, and every alert is tested, explained and read safely."""
 
 from __future__ import annotations
 
-import importlib
-import json
 import re
 import shlex
 import subprocess
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
-import promql_parser as promql
 import pytest
 import yaml
 
 from exporter.cli import commands
-from exporter.metrics import catalogue
 from jobs.core.agents.state import State
 from jobs.core.checks import Status
 from jobs.core.model import Outcome, Severity
 from jobs.security.scanner import Area
-from tests.contract.promql import TARGET_LABELS, known_metrics, problems, selectors
+from tests.contract.promql import problems, selectors
 from tests.contract.rule_files import (
     DASHBOARD_FILES,
     ROOT,
@@ -35,13 +31,14 @@ from tests.contract.rule_files import (
     alerts,
     dashboard,
     expectations,
-    panels,
+    known,
+    queries,
     recorded,
 )
 from tests.services.binaries import need
 
 ALERTS = alerts()
-KNOWN = known_metrics(catalogue()) | {name: TARGET_LABELS for name, _ in recorded()}
+KNOWN = known()
 
 every_alert = pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: str(alert.name))
 
@@ -147,10 +144,7 @@ VALUES: Mapping[tuple[str, str], set[str]] = {
 def _expressions() -> list[tuple[str, str]]:
     """Every expression with where it stands."""
     found = [(alert.name, alert.expr) for alert in ALERTS] + recorded()
-    for path in DASHBOARD_FILES:
-        for panel in panels(dashboard(path)):
-            found += [(panel["title"], target["expr"]) for target in panel.get("targets", [])]
-    return found
+    return found + [query for path in DASHBOARD_FILES for query in queries(dashboard(path))]
 
 
 @pytest.mark.parametrize(("where", "expr"), _expressions(), ids=lambda value: str(value)[:30])
@@ -201,163 +195,3 @@ def test_the_metrics_and_links_of_a_page_exist(path: Path) -> None:
         assert (RUNBOOKS / target).exists(), target
     for target in re.findall(r"\b(alert_rules/[\w.]+)", text):
         assert (ROOT / target).exists(), target
-
-
-# --- dashboards ---
-
-every_dashboard = pytest.mark.parametrize("path", DASHBOARD_FILES, ids=lambda path: str(path.stem))
-
-
-@every_dashboard
-def test_a_dashboard_can_be_provisioned_and_edited(path: Path) -> None:
-    board = dashboard(path)
-    assert board["uid"] == path.stem
-    assert board["id"] is None
-    assert board["schemaVersion"] == 39
-    assert "__inputs" not in board
-    assert board["title"]
-    assert board["description"]
-
-
-@every_dashboard
-def test_a_dashboard_asks_only_for_what_is_exported(path: Path) -> None:
-    found = {
-        panel["title"]: wrong
-        for panel in panels(dashboard(path))
-        for target in panel.get("targets", [])
-        if (wrong := problems(target["expr"], KNOWN))
-    }
-    assert found == {}
-
-
-@every_dashboard
-def test_a_dashboard_is_of_grafanas_own_shape(path: Path) -> None:
-    # The kit is made from Grafana's schema: what it does not know is lost when it reads and writes a dashboard.
-    models = pytest.importorskip("grafana_foundation_sdk.models.dashboard")
-    cog = importlib.import_module("grafana_foundation_sdk.cog.encoder")
-    importlib.import_module("grafana_foundation_sdk.cog.plugins").register_default_plugins()
-    board = dashboard(path)
-    understood = json.loads(cog.JSONEncoder().encode(models.Dashboard.from_json(board)))
-    assert list(_lost(board, understood)) == ["/id"]
-
-
-def _lost(ours: Any, theirs: Any, where: str = "") -> Iterator[str]:
-    """Where a value is missing or differs in theirs, which may have more."""
-    if isinstance(ours, dict) and isinstance(theirs, dict):
-        for key, value in ours.items():
-            yield from _lost(value, theirs.get(key, ...), f"{where}/{key}")
-    elif isinstance(ours, list) and isinstance(theirs, list) and len(ours) == len(theirs):
-        for index, (mine, other) in enumerate(zip(ours, theirs, strict=True)):
-            yield from _lost(mine, other, f"{where}/{index}")
-    elif ours != theirs:
-        yield where
-
-
-def test_prometheus_parses_every_query(tmp_path: Path) -> None:
-    queries = [
-        re.sub(r"\$__\w+", "5m", target["expr"])
-        for path in DASHBOARD_FILES
-        for panel in panels(dashboard(path))
-        for target in panel["targets"]
-    ]
-    rules = [{"record": f"query:{number}", "expr": query} for number, query in enumerate(queries)]
-    (tmp_path / "queries.rules.yml").write_text(yaml.safe_dump({"groups": [{"name": "queries", "rules": rules}]}))
-    promtool("check", "rules", tmp_path / "queries.rules.yml")
-
-
-@every_dashboard
-def test_every_panel_says_what_it_shows_and_in_which_unit(path: Path) -> None:
-    board = list(panels(dashboard(path)))
-    assert len({panel["id"] for panel in board}) == len(board)
-    assert len({panel["title"] for panel in board}) == len(board)
-    for panel in board:
-        assert panel["description"].endswith("."), panel["title"]
-        assert panel["fieldConfig"]["defaults"]["unit"], panel["title"]
-        assert panel["datasource"] == {"type": "prometheus", "uid": "${datasource}"}, panel["title"]
-        assert [target["refId"] for target in panel["targets"]] == list("ABCDEFGH")[: len(panel["targets"])]
-
-
-@every_dashboard
-def test_panels_stand_side_by_side(path: Path) -> None:
-    taken: dict[tuple[int, int], int] = {}
-    for panel in dashboard(path)["panels"]:
-        place = panel["gridPos"]
-        assert 0 <= place["x"] < place["x"] + place["w"] <= 24, panel["title"]
-        for x in range(place["x"], place["x"] + place["w"]):
-            for y in range(place["y"], place["y"] + place["h"]):
-                assert taken.setdefault((x, y), panel["id"]) == panel["id"], panel["title"]
-
-
-@every_dashboard
-def test_every_query_follows_the_variables(path: Path) -> None:
-    board = dashboard(path)
-    variables = {variable["name"]: variable for variable in board["templating"]["list"]}
-    assert {"datasource", "instance"} <= variables.keys()
-    assert variables["datasource"]["type"] == "datasource"
-    for name, variable in variables.items():
-        if variable["type"] == "query":
-            assert _variable_problems(variable) == [], name
-            assert variable["datasource"]["uid"] == "${datasource}"
-    for panel in panels(board):
-        for target in panel["targets"]:
-            for selector in selectors(target["expr"]):
-                assert selector.matched.get("instance") == "$instance", panel["title"]
-                if "agent" in KNOWN[selector.name]:
-                    assert selector.matched.get("agent") == "$agent", panel["title"]
-
-
-def _variable_problems(variable: dict[str, Any]) -> list[str]:
-    match = re.fullmatch(r"label_values\((.+), (\w+)\)", variable["query"]["query"])
-    assert match, variable["query"]
-    return problems(f"sum by ({match[2]}) ({match[1]})", KNOWN)
-
-
-def _limits(alert_name: str) -> set[float]:
-    """The numbers that an alert compares with."""
-    expr = next(alert.expr for alert in ALERTS if alert.name == alert_name)
-    found = set()
-
-    def visit(node: promql.Expr) -> None:
-        if isinstance(node, promql.BinaryExpr) and isinstance(node.rhs, promql.NumberLiteral):
-            found.add(node.rhs.val)
-        if isinstance(node, promql.BinaryExpr) and isinstance(node.rhs, promql.BinaryExpr):
-            found.add(_product(node.rhs))
-
-    promql.walk(promql.parse(expr), visit)
-    return found
-
-
-def _product(node: promql.BinaryExpr) -> float:
-    if isinstance(node.lhs, promql.NumberLiteral) and isinstance(node.rhs, promql.NumberLiteral):
-        return float(node.lhs.val * node.rhs.val)
-    return float("nan")
-
-
-@pytest.mark.parametrize(
-    ("title", "warning", "critical"),
-    [
-        ("Health score", "HealthScoreLow", "HealthScoreCritical"),
-        ("Performance score", "PerformanceScoreLow", "PerformanceScoreCritical"),
-        ("Certificates: time left", "CertificateExpiring", "CertificateExpiryImminent"),
-        ("Time until a disk is full", "DiskFullSoon", None),
-        ("Agent response time", "AgentSlow", None),
-        ("Security score", "SecurityScoreLow", None),
-        ("Since each scanner was through", "ScannerStale", None),
-        ("Age of databases", "ScannerDatabaseStale", None),
-    ],
-)
-def test_thresholds_of_panels_are_those_of_the_rules(title: str, warning: str, critical: str | None) -> None:
-    panel = next(panel for path in DASHBOARD_FILES for panel in panels(dashboard(path)) if panel["title"] == title)
-    steps = {step["value"] for step in panel["fieldConfig"]["defaults"]["thresholds"]["steps"]} - {None}
-    alerts_of_panel = [name for name in (warning, critical) if name]
-    assert len(steps) == len(alerts_of_panel)
-    for name in alerts_of_panel:
-        assert steps & _limits(name), name
-
-
-@pytest.mark.parametrize("path", sorted((ROOT / "grafana" / "provisioning").rglob("*.yml")), ids=lambda path: path.stem)
-def test_provisioning_files_are_what_grafana_reads(path: Path) -> None:
-    document = yaml.safe_load(path.read_text())
-    assert document["apiVersion"] == 1
-    (entry,) = document["providers" if path.parent.name == "dashboards" else "datasources"]
-    assert entry["type"] in ("file", "prometheus")
