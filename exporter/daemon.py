@@ -8,6 +8,8 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from exporter import metrics
+from exporter.bridge.families import INTAKE_REFUSED
+from exporter.bridge.reception import Reception
 from exporter.config import ConfigError, Configuration
 from exporter.dispatcher import Dispatcher, Progress
 from exporter.plan import cadences_of, max_run_seconds, stale_after_seconds
@@ -65,6 +67,9 @@ class Daemon:
             on_store_failure=lambda: self._note_store(False),
         )
         self._scheduler = Scheduler(store, clock, self.submit, self._note_store)
+        self.reception = Reception(store, clock, self._note_store)
+        self.alerts_came = self.reception.came
+        """Set when alerts came in that nobody has dealt with."""
         self._follow_lock = threading.Lock()
         self._reload_lock = threading.Lock()
         self._next_upkeep = clock.monotonic() + UPKEEP_SECONDS
@@ -118,6 +123,7 @@ class Daemon:
 
     def _look(self) -> None:
         """What is due each second."""
+        self.metrics.exposition.replace(INTAKE_REFUSED.name, self.reception.refusals.series())
         if self._replan.is_set():
             self._replan.clear()
             self._plan()
@@ -139,7 +145,9 @@ class Daemon:
             logger.warning("the ledger is not pruned", extra={"file": error.filename, "reason": error.strerror})
             return
         if may:
-            self._store.prune(now, timedelta(days=settings.runs.ledger_retention_days))
+            retention = timedelta(days=settings.runs.ledger_retention_days)
+            self._store.prune(now, retention)
+            self.reception.prune(retention)
 
     def _tidy(self) -> None:
         """Account for runs and files that a kill has cut off."""
