@@ -70,6 +70,7 @@ class Daemon:
         self.reception = Reception(store, clock, self._note_store)
         self.alerts_came = self.reception.came
         """Set when alerts came in that nobody has dealt with."""
+        self._show_refusals()
         self._follow_lock = threading.Lock()
         self._reload_lock = threading.Lock()
         self._next_upkeep = clock.monotonic() + UPKEEP_SECONDS
@@ -123,7 +124,7 @@ class Daemon:
 
     def _look(self) -> None:
         """What is due each second."""
-        self.metrics.exposition.replace(INTAKE_REFUSED.name, self.reception.refusals.series())
+        self._show_refusals()
         if self._replan.is_set():
             self._replan.clear()
             self._plan()
@@ -245,6 +246,9 @@ class Daemon:
                         self.metrics.record(record, stale_after_seconds(self.configuration, record.request.task))
             self._note_store(True)
             self._write_textfile()
+
+    def _show_refusals(self) -> None:
+        self.metrics.exposition.replace(INTAKE_REFUSED.name, self.reception.refusals.series())
 
     def _write_textfile(self) -> None:
         directory = self.configuration.settings.textfile.directory
