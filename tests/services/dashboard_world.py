@@ -6,10 +6,8 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
-from jobs.core.registry import all_jobs
 from jobs.performance import series
 from tests.services.dashboard_past import remember, stored_before
 from tests.services.docker_engine import DockerEngine
