@@ -120,6 +120,7 @@ def run(
         raise Failure(str(error), EXIT_USAGE) from None
     run_screen.print_record(record, as_json=as_json, verbose=verbose)
     if not dry_run:
+        app.remind(configuration, store)
         _update_textfile(configuration, store)
     sys.exit(record.exit_code)
 
