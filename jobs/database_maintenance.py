@@ -13,7 +13,7 @@ from jobs.core.job import Job, JobError, ReportFiles
 from jobs.core.model import Request, Result
 from jobs.core.sight import ALL, SAME, Sight
 from jobs.databases.families import FAMILIES
-from jobs.databases.part import MODES, STANDARD, STATISTICS
+from jobs.databases.part import BACKUP, FULL, MODES, STANDARD, STATISTICS, VACUUM
 from jobs.databases.settings import Settings
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ _WITHOUT_MAINTENANCE = (
     "|link_down|replica_behind"
 )
 """What a run that only takes statistics can find as well."""
+_WATCHED = f"({_WITHOUT_MAINTENANCE}) .*"
 
 
 def run(settings: Settings, clients: Clients, request: Request) -> Result:
@@ -53,7 +54,11 @@ JOB = Job(
     ),
     per_node=False,
     sight=Sight(
-        looks_at={STANDARD: ALL, FULL: ALL, STATISTICS: f"({_WITHOUT_MAINTENANCE}) .*"},
+        looks_at={
+            **{STANDARD: ALL, FULL: ALL, STATISTICS: _WATCHED},
+            BACKUP: rf"{_WATCHED}|.* (backups?(/.*)?|host/clock)",
+            VACUUM: rf"{_WATCHED}|.* postgres/.*",
+        },
         blind={
             **dict.fromkeys(("down", "unreachable", "loading", "failed"), SAME),
             "not_permitted": "(long_transaction|replica_lag) {subject}",
