@@ -104,16 +104,6 @@ def test_backup_makes_the_backups_and_cleans_nothing(
     assert report["postgresql"]["servers"]["main"]["databases"][database]["dead_rows"] == 500
 
 
-def test_backups_that_cannot_even_be_listed_are_a_failure_of_all_of_them(runs: Runs) -> None:
-    runs.base.mkdir()
-    (runs.base / "backups").write_text("in the way")
-    result = runs("backup", code=2)
-    failed = [finding for finding in result["findings"] if finding["kind"] == "failed"]
-    # What is said of one source (backup/SOURCE) lies below it, and is not over because nobody could look.
-    assert [finding["subject"] for finding in failed] == ["backup"]
-    assert runs.report["backup"]["success"] is False
-
-
 def test_vacuum_cleans_what_its_figures_call_for_and_backs_up_nothing(
     runs: Runs, postgres_server: PostgresServer, redis_server: RedisServer, database: str
 ) -> None:
