@@ -10,6 +10,7 @@ import click
 
 from exporter import __version__
 from exporter.clock import SystemClock
+from exporter.commands.alertmanager_config import alertmanager_config
 from exporter.commands.base import EXIT_CONFIG, EXIT_UNAVAILABLE, EXIT_USAGE, Failure, config_option
 from exporter.config import ConfigError, Configuration, load
 
@@ -272,6 +273,9 @@ def create(config_file: Path | None, name: str, scopes: tuple[str, ...]) -> None
         raise Failure(str(error), code) from None
     except OSError as error:
         raise Failure(f"{tokens.file}: cannot be written: {error.strerror}", EXIT_UNAVAILABLE) from None
+
+
+commands.add_command(alertmanager_config)
 
 
 def main() -> NoReturn:
