@@ -45,9 +45,9 @@ def _unsigned(settings: Settings) -> Iterator[str]:
 
 def _files(secrets: SecretFiles) -> Iterator[str]:
     for secret in secrets.missing():
-        make = ", or write it with --secrets-for USER" if secret.value else ""
+        made = ", or write it with --secrets-for USER" if secret.value else ""
         if secret.setting == ".".join(BRIDGE_TOKEN) and not secret.value:
-            make = " (`sutazai-exporter token create --name alertmanager --scope alert` prints one)"
-        yield f"{secret.setting}: put it into {secret.file}, which Alertmanager reads it from and which is not there{make}"
+            made = " (`sutazai-exporter token create --name alertmanager --scope alert` prints one)"
+        yield f"{secret.setting}: Alertmanager reads it from {secret.file}, which is not there: put it there{made}"
     if named := [str(secret.file) for secret in secrets.named()]:
         yield f"Alertmanager's user must be able to read {', '.join(named)}; --secrets-for USER writes copies for it"

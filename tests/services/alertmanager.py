@@ -27,7 +27,7 @@ def to_webhook(url: str, *, token: str | None = None, seconds: int = 1) -> dict[
 
 
 class Alertmanager(WebService):
-    """A server that is running, without a cluster. `config` is its configuration (`to_webhook` makes one), or the file."""
+    """A server that is running, without a cluster. `config` is its configuration (`to_webhook` makes one) or a file."""
 
     name = "alertmanager"
 
