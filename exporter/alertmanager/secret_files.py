@@ -23,6 +23,11 @@ class SecretFile:
     value: SecretStr | None
     file: Path
 
+    @property
+    def content(self) -> bytes:
+        """What belongs in the file."""
+        return self.value.get_secret_value().encode() if self.value else b""
+
 
 class SecretFiles:
     """The files of secrets: those that they came from, or new ones in a `directory` that is given.

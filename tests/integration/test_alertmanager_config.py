@@ -145,6 +145,7 @@ def of(host: str, name: str = "", status: str = "") -> Callable[[Mail], bool]:
 def test_critical_mail_says_in_text_and_html_what_is_wrong_where_and_since_when(stage: Stage, host: str) -> None:
     began = datetime.now(UTC) - timedelta(hours=3)
     down = alert("AgentDown", "critical", host, agent="orchestrator", summary=f"Agent orchestrator on {host} is down")
+    down["annotations"]["remedy"] = "Look at its log."
     stage.fire({**down, "startsAt": began.isoformat()})
 
     mail = stage.mail.wait(of(host), "the mail about the agent")
@@ -154,7 +155,9 @@ def test_critical_mail_says_in_text_and_html_what_is_wrong_where_and_since_when(
     assert mail.message["From"] == "sutazai@example.org"
     for kind in ("plain", "html"):
         text = mail.part(kind)
-        for expected in ("CRITICAL: Agent orchestrator", "AgentDown needs somebody.", f"{host}:10042", RUNBOOK):
+        assert f"CRITICAL: Agent orchestrator on {host}" in text
+        assert f"{host}:10042" in text
+        for expected in (down["annotations"]["summary"], "AgentDown needs somebody.", "Look at its log.", RUNBOOK):
             assert expected in text, kind
         # In the zone of Alertmanager's machine.
         assert re.search(rf"started(:|<.+>) *20\d\d-\d\d-\d\d \d\d:\d\d:{began:%S} \S+", text), kind
