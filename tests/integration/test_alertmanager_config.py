@@ -53,7 +53,7 @@ class Stage:
                 "bridge_url": f"{self.bridge.url}/api/v1/alerts",
                 "bridge_token": BRIDGE_TOKEN,
                 "deadman_url": f"{self.deadman.url}/ping",
-                "critical": {"wait_seconds": 0.3, "interval_seconds": 1, "recipients": [ON_CALL]},
+                "critical": {"wait_seconds": 0.7, "interval_seconds": 1, "recipients": [ON_CALL]},
                 "other": {"wait_seconds": 1, "interval_seconds": 1},
                 **settings.get("alertmanager", {}),
             },
