@@ -130,6 +130,7 @@ def _write_file(path: Path, content: bytes, owner: Owner | None) -> None:
     """Write a file: for everybody, or for one user alone, whose it is before there is anything in it."""
     from jobs.core.files import atomic_stream, atomic_write
 
+    _make_passable(path.parent)
     if owner is None:
         atomic_write(path, content, mode=_READABLE)
         return
@@ -141,3 +142,11 @@ def _write_file(path: Path, content: bytes, owner: Owner | None) -> None:
                 f"{path}: only root can give it to another user: run this as root", EXIT_UNAVAILABLE
             ) from None
         file.write(content)
+
+
+def _make_passable(directory: Path) -> None:
+    """Make a directory, where there is none, that others can enter, whatever the caller's umask."""
+    if not directory.is_dir():
+        _make_passable(directory.parent)
+        directory.mkdir()
+        directory.chmod(0o755)

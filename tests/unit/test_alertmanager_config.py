@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import shlex
 import stat
 import subprocess
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from exporter.bridge.hours import Hours
 from exporter.config import load
 from exporter.settings import Settings
 from tests.services.binaries import need_root
+from tests.services.exporter_daemon import command_line, environment_of
 from tests.services.trees import tree_digest
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -71,6 +73,15 @@ def test_files_are_readable_for_alertmanager_and_written_again_only_when_they_ch
         f"unchanged: {output}/templates/sutazai.tmpl",
         f"changed: {output}/alertmanager.yml",
     ]
+
+
+def test_a_strict_umask_keeps_alertmanager_from_nothing(tmp_path: Path) -> None:
+    command = shlex.join(command_line("alertmanager-config", "--output", str(tmp_path / "a" / "etc")))
+    environment = environment_of(tmp_path / "base")
+    subprocess.run(["sh", "-c", f"umask 077; exec {command}"], env=environment, check=True, capture_output=True)
+    modes = {path: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "a").rglob("*")}
+    assert set(modes.values()) == {0o755, 0o644}
+    assert modes[tmp_path / "a" / "etc" / "templates"] == 0o755
 
 
 def test_a_dry_run_says_what_would_be_written_and_writes_nothing(run_cli: Run, tmp_path: Path) -> None:
