@@ -12,6 +12,7 @@ from exporter import __version__
 from exporter.clock import SystemClock
 from exporter.commands.alertmanager_config import alertmanager_config
 from exporter.commands.base import EXIT_CONFIG, EXIT_UNAVAILABLE, EXIT_USAGE, Failure, config_option
+from exporter.commands.rules import rules
 from exporter.config import ConfigError, Configuration, load
 
 
@@ -276,6 +277,7 @@ def create(config_file: Path | None, name: str, scopes: tuple[str, ...]) -> None
 
 
 commands.add_command(alertmanager_config)
+commands.add_command(rules)
 
 
 def main() -> NoReturn:

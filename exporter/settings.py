@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Field, SecretStr, create_model
 from pydantic.fields import FieldInfo
 
 from exporter.bridge.settings import AlertmanagerSettings, NotificationSettings, RemediationSettings
+from exporter.rules.settings import AlertSettings
 from jobs.core.registry import all_jobs
 from jobs.core.settings import HttpPath, Seconds, SettingsModel, World
 
@@ -97,6 +98,7 @@ class Settings(World):
     notifications: NotificationSettings = NotificationSettings()
     alertmanager: AlertmanagerSettings = AlertmanagerSettings()
     remediation: RemediationSettings = RemediationSettings()
+    alerts: AlertSettings = AlertSettings()
     jobs: Any = None
 
 
