@@ -11,6 +11,7 @@ import click
 from exporter import __version__
 from exporter.clock import SystemClock
 from exporter.commands.base import EXIT_CONFIG, EXIT_UNAVAILABLE, EXIT_USAGE, Failure, config_option
+from exporter.commands.notify import notify
 from exporter.config import ConfigError, Configuration, load
 
 
@@ -120,6 +121,8 @@ def run(
         raise Failure(str(error), EXIT_USAGE) from None
     run_screen.print_record(record, as_json=as_json, verbose=verbose)
     if not dry_run:
+        with run_screen.stopped_by_signals(runner):
+            app.send_notifications(configuration, store, runner.stop)
         _update_textfile(configuration, store)
     sys.exit(record.exit_code)
 
@@ -272,6 +275,9 @@ def create(config_file: Path | None, name: str, scopes: tuple[str, ...]) -> None
         raise Failure(str(error), code) from None
     except OSError as error:
         raise Failure(f"{tokens.file}: cannot be written: {error.strerror}", EXIT_UNAVAILABLE) from None
+
+
+commands.add_command(notify)
 
 
 def main() -> NoReturn:
