@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from exporter import __version__
+from exporter.bridge import announcing
 from exporter.clock import SystemClock
 from exporter.config import Configuration
 from exporter.locks import Busy, FileLock, is_held
@@ -57,6 +58,12 @@ def open_tokens(configuration: Configuration) -> Tokens:
 def build_runner(configuration: Configuration, store: Store) -> Runner:
     """A runner for this process alone, on the real clock; its runs need not load what is loaded here."""
     return Runner(configuration, store, SystemClock(), fork=True)
+
+
+def remind(configuration: Configuration, store: Store) -> None:
+    """Tell again of problems that stand for long, where no daemon does; raise StoreError."""
+    with store.transaction() as db:
+        announcing.remind(db, configuration.settings, SystemClock().now())
 
 
 def set_up_logs(configuration: Configuration) -> None:

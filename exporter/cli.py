@@ -121,6 +121,7 @@ def run(
         raise Failure(str(error), EXIT_USAGE) from None
     run_screen.print_record(record, as_json=as_json, verbose=verbose)
     if not dry_run:
+        app.remind(configuration, store)
         with run_screen.stopped_by_signals(runner):
             app.send_notifications(configuration, store, runner.stop)
         _update_textfile(configuration, store)
