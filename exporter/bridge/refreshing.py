@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 from datetime import datetime
 
 from pydantic import ValidationError
 
 from exporter.bridge.model import Problem
+from exporter.bridge.wording import host_name
 from exporter.settings import Settings
 from exporter.store import Store
 
@@ -34,4 +34,4 @@ def refresh_alerts(store: Store, settings: Settings, now: datetime, limit_second
         with contextlib.suppress(ValidationError):  # written by another version: its next run tells it anew
             problems.append(Problem.model_validate_json(text))
     timeout_seconds = min(settings.alertmanager.timeout_seconds, limit_seconds)
-    AlertmanagerChannel(settings.alertmanager, timeout_seconds).refresh(problems, socket.gethostname(), now)
+    AlertmanagerChannel(settings.alertmanager, timeout_seconds).refresh(problems, host_name(), now)

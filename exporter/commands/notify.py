@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import uuid
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -132,9 +131,10 @@ def _section(channel: str) -> str:
 
 def _test_message(now: datetime) -> Message:
     from exporter.bridge.model import Message, News
+    from exporter.bridge.wording import host_name
     from jobs.core.model import Severity
 
-    identifier, host = uuid.uuid4().hex, socket.gethostname()
+    identifier, host = uuid.uuid4().hex, host_name()
     return Message(
         id=identifier,
         thread=identifier,

@@ -57,7 +57,8 @@ def alerts_of(message: Message, now: datetime) -> Iterator[dict[str, Any]]:
     """The alerts that a message is there.
 
     An alert's labels are its identity, and the severity is one of them: of a problem that got worse, or is gone, the
-    alerts of its other severities end.
+    alerts of its other severities end. A message that comes late lets nothing stand again that is over since: from its
+    own time on its alerts live no longer than any. What stands is told anew right after it (bridge.refreshing).
     """
     if message.news is News.TEST:
         yield alert(_test_problem(message), message.host, now, now + TEST_LIFE, name="SutazaiTest")
@@ -68,7 +69,7 @@ def alerts_of(message: Message, now: datetime) -> Iterator[dict[str, Any]]:
         if message.news is News.CLEARED:
             yield alert(problem, message.host, now, min(message.at, now))
         else:
-            yield alert(problem, message.host, now, now + LIFE)
+            yield alert(problem, message.host, now, message.at + LIFE)
         if message.news in (News.CLEARED, News.WORSE):
             for other in _SEVERITIES:
                 if other != shown:
