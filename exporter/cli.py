@@ -12,6 +12,7 @@ from exporter import __version__
 from exporter.clock import SystemClock
 from exporter.commands.alertmanager_config import alertmanager_config
 from exporter.commands.base import EXIT_CONFIG, EXIT_UNAVAILABLE, EXIT_USAGE, Failure, config_option
+from exporter.commands.notify import notify
 from exporter.commands.rules import rules
 from exporter.config import ConfigError, Configuration, load
 
@@ -122,6 +123,9 @@ def run(
         raise Failure(str(error), EXIT_USAGE) from None
     run_screen.print_record(record, as_json=as_json, verbose=verbose)
     if not dry_run:
+        app.remind(configuration, store)
+        with run_screen.stopped_by_signals(runner):
+            app.send_notifications(configuration, store, runner.stop)
         _update_textfile(configuration, store)
     sys.exit(record.exit_code)
 
@@ -277,6 +281,7 @@ def create(config_file: Path | None, name: str, scopes: tuple[str, ...]) -> None
 
 
 commands.add_command(alertmanager_config)
+commands.add_command(notify)
 commands.add_command(rules)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from exporter import metrics
+from exporter.bridge.upkeep import Upkeep
 from exporter.config import ConfigError, Configuration
 from exporter.dispatcher import Dispatcher, Progress
 from exporter.plan import cadences_of, max_run_seconds, stale_after_seconds
@@ -65,6 +66,7 @@ class Daemon:
             on_store_failure=lambda: self._note_store(False),
         )
         self._scheduler = Scheduler(store, clock, self.submit, self._note_store)
+        self._bridge = Upkeep(store, self.metrics.exposition, clock)
         self._follow_lock = threading.Lock()
         self._reload_lock = threading.Lock()
         self._next_upkeep = clock.monotonic() + UPKEEP_SECONDS
@@ -124,6 +126,8 @@ class Daemon:
         self._scheduler.run_pending()
         self._plan_metrics()
         self.follow()
+        if self._bridge.look(self.configuration.settings):
+            self._write_textfile()
         for task in self.metrics.expire(self._clock.now()):
             logger.warning("no result for too long: its gauges are taken back", extra={"task": task})
         if self._clock.monotonic() >= self._next_upkeep:
@@ -139,7 +143,9 @@ class Daemon:
             logger.warning("the ledger is not pruned", extra={"file": error.filename, "reason": error.strerror})
             return
         if may:
-            self._store.prune(now, timedelta(days=settings.runs.ledger_retention_days))
+            retention = timedelta(days=settings.runs.ledger_retention_days)
+            self._store.prune(now, retention)
+            self._bridge.prune(retention)
 
     def _tidy(self) -> None:
         """Account for runs and files that a kill has cut off."""

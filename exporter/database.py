@@ -41,6 +41,11 @@ CREATE TABLE IF NOT EXISTS outbox (
   state TEXT NOT NULL DEFAULT 'pending', finished REAL, error TEXT NOT NULL DEFAULT '',
   UNIQUE (message_id, channel));
 CREATE INDEX IF NOT EXISTS pending_messages ON outbox (channel, id) WHERE state = 'pending';
+CREATE INDEX IF NOT EXISTS pending_threads ON outbox (channel, thread, id) WHERE state = 'pending';
+CREATE TABLE IF NOT EXISTS told (
+  problem INTEGER NOT NULL REFERENCES problems, entry INTEGER NOT NULL REFERENCES outbox, news TEXT NOT NULL,
+  severity TEXT NOT NULL, PRIMARY KEY (problem, entry)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS told_by_entry ON told (entry);
 CREATE TABLE IF NOT EXISTS channels (
   name TEXT PRIMARY KEY, failures INTEGER NOT NULL DEFAULT 0, closed_until REAL NOT NULL DEFAULT 0,
   last_attempt REAL, last_success REAL, error TEXT NOT NULL DEFAULT '') WITHOUT ROWID;

@@ -15,6 +15,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from exporter.bridge.announcing import news_of
 from exporter.config import Configuration
 from exporter.locks import Busy, FileLock
 from exporter.metrics import counters_of
@@ -143,7 +144,7 @@ class Runner:
             record, log_lines = self._process(job, request, watcher, run_id, started, (lock.descriptor,))
             record = self._report(record, job, log_lines)
             try:
-                self._store.finish_run(record, counters_of(record), record.finished)
+                self._finish(record)
             except StoreError as error:
                 raise LedgerError(str(error), record) from error
             return record
@@ -184,8 +185,13 @@ class Runner:
             duration_seconds=0,
             error=reason,
         )
-        self._store.finish_run(record, counters_of(record), record.finished)
+        self._finish(record)
         return record
+
+    def _finish(self, record: Record) -> None:
+        """Enter the record and what is news of it: both, or neither."""
+        news = news_of(record, self.configuration.settings)
+        self._store.finish_run(record, counters_of(record), record.finished, also=news)
 
     def close_cut_off(self) -> None:
         """Complete in the ledger, as failed, the runs whose process ended before they did."""

@@ -319,6 +319,13 @@ class Store:
                     connection.execute("ROLLBACK")
                 raise
 
+    def change_mark(self) -> tuple[int, int]:
+        """Something that is different after every change, by this process or another one; raise StoreError."""
+        with self._lock, self._errors():
+            connection = self._connected()
+            # https://www.sqlite.org/pragma.html#pragma_data_version: of others; of our own there is a count.
+            return int(connection.execute("PRAGMA data_version").fetchone()[0]), connection.total_changes
+
     def rows(self, sql: str, *values: Any) -> list[Any]:
         """What a query finds, for the tables that other modules keep in this file; raise StoreError."""
         with self._lock, self._errors():

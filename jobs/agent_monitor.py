@@ -25,6 +25,7 @@ from jobs.core.cadence import Cadence
 from jobs.core.job import Job, JobError, ReportFiles
 from jobs.core.model import Finding, Request, Result, Severity, Trigger
 from jobs.core.settings import JobSettings, Seconds
+from jobs.core.sight import ALL, ANY_MODE, SAME, Sight
 
 if TYPE_CHECKING:
     from jobs.clients import Clients
@@ -245,4 +246,13 @@ JOB = Job(
     # seen to be up at once.
     wakes_on=("die", "oom", "start", "health_status: unhealthy"),
     run=run,
+    event="agent",
+    # Without the engine only the listed agents are seen, and beyond the limit nobody knows which are left out.
+    sight=Sight(
+        looks_at={ANY_MODE: ALL},
+        blind={
+            **dict.fromkeys(("busy", "not_locked", "state_not_read"), SAME),
+            **dict.fromkeys(("docker_unreachable", "too_many_agents"), ALL),
+        },
+    ),
 )

@@ -22,7 +22,7 @@ def delivered(settings: Settings) -> frozenset[str]:
     """What Alertmanager is to send (mail, webhook), of what is configured."""
     told, wanted = settings.notifications, settings.alertmanager.delivers
     configured = {
-        MAIL: told.mail.host is not None and bool(recipients(settings)),
+        MAIL: told.mail.host is not None,
         WEBHOOK: told.webhook.url is not None,
     }
     return frozenset(name for name, on in configured.items() if on and (wanted is None or name in wanted))

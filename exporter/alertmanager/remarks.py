@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from exporter.alertmanager.receivers import delivered, recipients
+from exporter.alertmanager.receivers import delivered
 from exporter.alertmanager.secret_files import BRIDGE_TOKEN, SecretFiles
 from exporter.bridge.channels import MAIL, WEBHOOK
 from exporter.settings import Settings
@@ -16,13 +16,10 @@ def remarks(settings: Settings, secrets: SecretFiles) -> list[str]:
 
 
 def _unsent(settings: Settings) -> Iterator[str]:
-    wanted, mail = settings.alertmanager.delivers, settings.notifications.mail
-    if wanted is None or MAIL in wanted:
-        if mail.host is None:
-            yield "notifications.mail.host: is not set: Alertmanager mails nobody"
-        elif not recipients(settings):
-            yield "notifications.mail.recipients: nobody is named, nor is admin_email: Alertmanager mails nobody"
-    if wanted and WEBHOOK in wanted and settings.notifications.webhook.url is None:
+    wanted, told = settings.alertmanager.delivers, settings.notifications
+    if told.mail.host is None and (wanted is None or MAIL in wanted):
+        yield "notifications.mail.host: is not set: Alertmanager mails nobody"
+    if wanted and WEBHOOK in wanted and told.webhook.url is None:
         yield "notifications.webhook.url: is not set: Alertmanager calls no webhook"
 
 

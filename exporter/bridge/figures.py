@@ -42,10 +42,11 @@ def show(exposition: Exposition, store: Store, settings: Settings, now: datetime
 def _gauges(store: Store, settings: Settings, now: datetime) -> dict[str, Series]:
     problems = store.rows("SELECT task, severity, count(*) FROM problems WHERE cleared IS NULL GROUP BY 1, 2")
     waiting = store.rows(
-        "SELECT channel, count(*), min(CASE WHEN due <= ? THEN created END) FROM outbox"
+        "SELECT channel, count(*), min(CASE WHEN created <= ? THEN created END) FROM outbox"
         " WHERE state = 'pending' GROUP BY channel",
         now.timestamp(),
     )
+    # (`created` is when a message may go: one that waits for another attempt is late, one that is held is not.)
     pending = dict.fromkeys(channel_names(settings), 0) | {channel: count for channel, count, _ in waiting}
     found: dict[str, Series] = {
         families.PROBLEMS.name: [({"task": task, "severity": severity}, n) for task, severity, n in problems],

@@ -50,13 +50,12 @@ def alertmanager_config(config_file: Path | None, directory: Path | None, user: 
       sutazai-exporter alertmanager-config --output /etc/prometheus --secrets-for prometheus
       amtool check-config /etc/prometheus/alertmanager.yml
     """
-    import socket
-
     from exporter.alertmanager.quiet_hours import zone_name
     from exporter.alertmanager.receivers import Inexpressible
     from exporter.alertmanager.remarks import remarks
     from exporter.alertmanager.rendering import CONFIG, rendered
     from exporter.alertmanager.secret_files import SecretFiles
+    from exporter.bridge.wording import host_name
 
     if user is not None and directory is None:
         raise Failure("--secrets-for writes files: it needs --output DIR", EXIT_USAGE)
@@ -64,7 +63,7 @@ def alertmanager_config(config_file: Path | None, directory: Path | None, user: 
     configuration = load(config_file)
     secrets = SecretFiles(configuration, os.environ, directory.absolute() / SECRETS if directory and owner else None)
     try:
-        files = rendered(configuration.settings, secrets, host=socket.gethostname(), zone=zone_name(os.environ))
+        files = rendered(configuration.settings, secrets, host=host_name(), zone=zone_name(os.environ))
     except Inexpressible as error:
         raise Failure(str(error), EXIT_CONFIG) from None
     for remark in remarks(configuration.settings, secrets):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from jobs.core.cadence import Cadence
 from jobs.core.model import Family, Request, Result, Severity
 from jobs.core.settings import JobSettings
+from jobs.core.sight import Sight
 
 if TYPE_CHECKING:
     from jobs.clients import Clients
@@ -38,7 +39,8 @@ class Job:
     raise `JobError` for what it can explain. `modes` are its scopes, the first is the default of a run
     that nobody narrowed. `score_name` is the score it gives, if it gives one. `wakes_on` names the Docker
     events that ask for a run of their container. `event` is what its problems are called where they are told
-    (`health`), and `tells_from` the least severity of a finding that is worth telling.
+    (`health`), and `tells_from` the least severity of a finding that is worth telling. `sight` says what its runs look
+    at, and when they could not: nothing else is ever told as over.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Job:
     wakes_on: tuple[str, ...] = ()
     event: str = "task"
     tells_from: Severity = Severity.HIGH
+    sight: Sight = field(default_factory=Sight)
     per_node: bool = True
 
     @property

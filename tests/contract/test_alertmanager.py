@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.alertmanager.inhibition import EXPORTER_DOWN, PAIRS, THINGS, Pair
+from exporter.alertmanager.inhibition import EXPORTER_DOWN, HOST_DOWN, PAIRS, PLACE, THINGS, WATCHDOG, Pair
 from exporter.metrics import catalogue
 from tests.contract.promql import known_metrics, selectors
 from tests.contract.rule_files import ROOT, Alert, alerts
@@ -101,9 +101,18 @@ def test_every_two_rules_on_one_figure_are_a_pair() -> None:
 
 @pytest.mark.parametrize("thing", THINGS)
 def test_a_thing_that_keeps_its_warnings_quiet_is_a_label_of_both_severities(thing: str) -> None:
-    severities = {alert.labels["severity"] for alert in ALERTS.values() if thing in labels_of(alert)}
+    about_it = [alert for alert in ALERTS.values() if alert.name != WATCHDOG and thing in labels_of(alert)]
+    severities = {alert.labels["severity"] for alert in about_it}
     assert severities >= {"critical", "warning"}
 
 
-def test_the_alert_that_keeps_an_exporters_others_quiet_exists() -> None:
-    assert ALERTS[EXPORTER_DOWN].labels["severity"] == "critical"
+def test_the_alerts_that_are_routed_or_keep_others_quiet_by_their_names_exist() -> None:
+    assert [ALERTS[name].labels["severity"] for name in (WATCHDOG, HOST_DOWN, EXPORTER_DOWN)] == [
+        "none",
+        "critical",
+        "critical",
+    ]
+
+
+def test_every_alert_but_the_watchdog_has_the_label_that_ties_it_to_its_host() -> None:
+    assert {alert.name for alert in ALERTS.values() if PLACE not in alert.labels} == {WATCHDOG}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import os
 import re
-import ssl
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -15,12 +14,14 @@ from typing import Any
 import html5lib
 import pytest
 
-from tests.services.alert_sinks import Call, HookSink, Mail, MailSink
+from tests.services.alert_sinks import HookSink, MailSink, labels_in
 from tests.services.alertmanager import Alertmanager, amtool
 from tests.services.binaries import need_root
 from tests.services.certificates import make
 from tests.services.exporter_daemon import run_cli
+from tests.services.smtp_sink import Mail
 from tests.services.wait import wait_for
+from tests.services.webhook_sink import Post
 
 BRIDGE_TOKEN, HOOK_TOKEN, PASSWORD = "bridge-token-0001", "hook-token-0002", "mail-password-0003"
 OPERATOR, ON_CALL = "operator@example.org", "on-call@example.org"
@@ -45,14 +46,14 @@ class Stage:
                     "recipients": [OPERATOR],
                     **mail,
                 },
-                "webhook": {"url": f"{self.hook.url}/hook", "token": HOOK_TOKEN},
+                "webhook": {"url": self.hook.url, "token": HOOK_TOKEN},
                 **settings.get("notifications", {}),
             },
             "alertmanager": {
                 "delivers": ["mail", "webhook"],
-                "bridge_url": f"{self.bridge.url}/api/v1/alerts",
+                "bridge_url": f"http://127.0.0.1:{self.bridge.port}/api/v1/alerts",
                 "bridge_token": BRIDGE_TOKEN,
-                "deadman_url": f"{self.deadman.url}/ping",
+                "deadman_url": self.deadman.url,
                 "critical": {"wait_seconds": 0.7, "interval_seconds": 1, "recipients": [ON_CALL]},
                 "other": {"wait_seconds": 1, "interval_seconds": 1},
                 **settings.get("alertmanager", {}),
@@ -132,9 +133,13 @@ def alert(name: str, severity: str, host: str, *, summary: str = "", **labels: s
     }
 
 
+def subject(mail: Mail) -> str:
+    return str(mail.message["Subject"])
+
+
 def of(host: str, name: str = "", status: str = "") -> Callable[[Mail], bool]:
     def matches(mail: Mail) -> bool:
-        return f"{host}:10042" in mail.part("plain") and f"{name}" in mail.part("plain") and status in mail.subject
+        return f"{host}:10042" in mail.part("plain") and f"{name}" in mail.part("plain") and status in subject(mail)
 
     return matches
 
@@ -150,8 +155,8 @@ def test_critical_mail_says_in_text_and_html_what_is_wrong_where_and_since_when(
 
     mail = stage.mail.wait(of(host), "the mail about the agent")
 
-    assert mail.subject == f"[CRITICAL] Agent orchestrator on {host} is down"
-    assert sorted(mail.to) == [ON_CALL, OPERATOR]
+    assert subject(mail) == f"[CRITICAL] Agent orchestrator on {host} is down"
+    assert sorted(mail.recipients) == [ON_CALL, OPERATOR]
     assert mail.message["From"] == "sutazai@example.org"
     for kind in ("plain", "html"):
         text = mail.part(kind)
@@ -170,8 +175,8 @@ def test_warnings_of_one_kind_and_host_come_in_one_mail_to_the_operator_alone(st
 
     mail = stage.mail.wait(of(host), "the mail about the models")
 
-    assert mail.subject == f"[WARNING x3] ModelSlow on {host}:10042"
-    assert mail.to == (OPERATOR,)
+    assert subject(mail) == f"[WARNING x3] ModelSlow on {host}:10042"
+    assert mail.recipients == (OPERATOR,)
     for number in (1, 2, 3):
         assert f"ModelSlow of {host} model{number}" in mail.part("plain")
         assert f"ModelSlow of {host} model{number}" in mail.part("html")
@@ -194,7 +199,7 @@ def test_a_mail_says_clearly_that_it_is_over(stage: Stage, host: str) -> None:
 def test_of_very_many_alerts_a_mail_lists_the_first_and_says_how_many_there_are(stage: Stage, host: str) -> None:
     stage.fire(*(alert("ContainerRestarting", "warning", host, container=f"c{number}") for number in range(120)))
     mail = stage.mail.wait(of(host), "the mail about the containers")
-    assert mail.subject == f"[WARNING x120] ContainerRestarting on {host}:10042"
+    assert subject(mail) == f"[WARNING x120] ContainerRestarting on {host}:10042"
     for kind in ("plain", "html"):
         assert mail.part(kind).count("WARNING: ") == 50
         assert "The first 50 of 120 alerts." in mail.part(kind)
@@ -202,8 +207,8 @@ def test_of_very_many_alerts_a_mail_lists_the_first_and_says_how_many_there_are(
 
 def test_an_alert_that_says_nothing_of_itself_is_mailed_all_the_same(stage: Stage, host: str) -> None:
     stage.fire({"labels": {"alertname": f"Bare{host}"}})
-    mail = stage.mail.wait(lambda mail: f"Bare{host}" in mail.subject, "the mail about the bare alert")
-    assert mail.subject == f"[ALERT] Bare{host}"
+    mail = stage.mail.wait(lambda mail: f"Bare{host}" in subject(mail), "the mail about the bare alert")
+    assert subject(mail) == f"[ALERT] Bare{host}"
     assert f"ALERT: Bare{host}" in mail.part("plain")
 
 
@@ -211,7 +216,7 @@ def test_the_webhook_gets_alertmanagers_json_with_its_token(stage: Stage, host: 
     stage.fire(alert("StoreDown", "critical", host))
     call = stage.hook.wait("StoreDown", host=host)
     assert call.path == "/hook"
-    assert call.headers["Authorization"] == f"Bearer {HOOK_TOKEN}"
+    assert call.headers["authorization"] == f"Bearer {HOOK_TOKEN}"
     assert call.document["version"] == "4"
 
 
@@ -242,18 +247,18 @@ def test_the_bridge_gets_every_alert_alone_with_its_token_and_its_end(stage: Sta
     ):
         call = stage.bridge.wait(name, host=host, **labels)
         assert call.path == "/api/v1/alerts"
-        assert call.headers["Authorization"] == f"Bearer {BRIDGE_TOKEN}"
-        assert call.names() == [name]
+        assert call.headers["authorization"] == f"Bearer {BRIDGE_TOKEN}"
+        assert [labels["alertname"] for labels in labels_in(call)] == [name]
 
     stage.end(warnings[0])
-    assert stage.bridge.wait("DiskFullSoon", "resolved", host=host, mountpoint="/").names() == ["DiskFullSoon"]
+    assert len(labels_in(stage.bridge.wait("DiskFullSoon", "resolved", host=host, mountpoint="/"))) == 1
 
 
 def test_however_many_alerts_there_are_no_request_to_the_bridge_is_large(stage: Stage, host: str) -> None:
     long = "x" * 4000
     stage.fire(*(alert("AgentSlow", "warning", host, agent=f"a{n}", summary=long) for n in range(300)))
 
-    def all_of_them() -> list[Call]:
+    def all_of_them() -> list[Post]:
         calls = stage.bridge.about("AgentSlow", host=host)
         return calls if len(calls) >= 300 else []
 
@@ -319,7 +324,7 @@ def test_of_a_host_that_is_down_only_that_is_told(stage: Stage, host: str) -> No
     stage.mail.wait(of(host, "HostDown"), "the mail about the host")
     stage.mail.wait(of(other, "LoadHigh"), "the warning about the other host")
     stage.mail.wait(of(other, "AgentDown"), "the mail about the other host's agent")
-    assert {mail.subject for mail in stage.mail.about(of(host))} == {f"[CRITICAL] HostDown of {host}"}
+    assert {subject(mail) for mail in stage.mail.about(of(host))} == {f"[CRITICAL] HostDown of {host}"}
     assert [stage.state(host, one["labels"]["alertname"]) for one in rest] == ["suppressed"] * 3
 
 
@@ -337,7 +342,7 @@ def test_an_exporter_that_prometheus_does_not_know_keeps_nothing_quiet(stage: St
     nowhere = alert("ExporterDown", "critical", "")
     problem = alert(f"Problem{host}", "warning", "")
     stage.fire(nowhere, problem)
-    stage.mail.wait(lambda mail: f"Problem{host}" in mail.subject, "the alert that has no host either")
+    stage.mail.wait(lambda mail: f"Problem{host}" in subject(mail), "the alert that has no host either")
 
 
 # --- hostile texts ---
@@ -354,10 +359,10 @@ def test_markup_and_line_breaks_of_an_alert_stay_text(stage: Stage, host: str) -
 
     mail = stage.mail.wait(of(host), "the mail about the hostile agent")
 
-    assert sorted(mail.to) == [ON_CALL, OPERATOR]
+    assert sorted(mail.recipients) == [ON_CALL, OPERATOR]
     assert mail.message["Bcc"] is None
-    assert not any(character in mail.subject for character in "\r\n")
-    assert mail.subject.startswith(f"[CRITICAL] {host} <script>alert(1)</script> Bcc: victim@example.org")
+    assert not any(character in subject(mail) for character in "\r\n")
+    assert subject(mail).startswith(f"[CRITICAL] {host} <script>alert(1)</script> Bcc: victim@example.org")
     assert "<script>alert(1)</script> Bcc: victim@example.org . QUIT {{ .ExternalURL }}" in mail.part("plain")
     assert not any(line.startswith(("Bcc", "QUIT")) for line in mail.part("plain").splitlines())
     page = html5lib.parse(mail.part("html"), namespaceHTMLElements=False)
@@ -371,7 +376,7 @@ def test_markup_and_line_breaks_of_an_alert_stay_text(stage: Stage, host: str) -
 def test_a_severity_that_is_hostile_stays_in_the_subject(stage: Stage, host: str) -> None:
     stage.fire(alert("Odd", "<b>\r\nBcc: victim@example.org", host))
     mail = stage.mail.wait(of(host), "the mail about the odd alert")
-    assert mail.subject == f"[<B> BCC: VICTIM@EXAMPLE.ORG] Odd of {host}"
+    assert subject(mail) == f"[<B> BCC: VICTIM@EXAMPLE.ORG] Odd of {host}"
     assert mail.message["Bcc"] is None
 
 
@@ -400,7 +405,7 @@ def test_own_templates_define_the_bundled_ones_anew(new_stage: Callable[..., Sta
     )
     stage = new_stage({"alertmanager": {"templates": str(tmp_path / "own"), "other": {"wait_seconds": 0.1}}})
     stage.fire(alert("LoadHigh", "warning", host))
-    assert stage.mail.wait(of(host), "the mail in the house's style").subject == "House style firing"
+    assert subject(stage.mail.wait(of(host), "the mail in the house's style")) == "House style firing"
 
 
 @pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")  # it has TLS, from the beginning
@@ -415,27 +420,27 @@ def test_mail_is_encrypted_and_logs_in_with_the_password_of_the_file(
         address, port = f"127.77.{os.getpid() >> 8 & 255}.{os.getpid() & 255}", 465
     authority = make(is_ca=True, common_name="test CA")
     (tmp_path / "ca.pem").write_bytes(authority.cert_pem)
-    make([address], ca=authority).write(tmp_path)
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
-    sink = MailSink(login=("sutazai", PASSWORD), tls=context, implicit=security == "tls", host=address, port=port)
+    pair = make([address], ca=authority)
+    sink = MailSink(security, pair, {"sutazai": PASSWORD}, port, address)
     try:
         login = {"username": "sutazai", "password": PASSWORD, "ca_file": str(tmp_path / "ca.pem")}
         stage = new_stage(host=address, port=sink.port, security=security, **login)
         stage.fire(alert("StoreDown", "critical", host))
-        sink.wait(of(host), "the mail by an encrypted connection")
+        mail = sink.wait(of(host), "the mail by an encrypted connection")
     finally:
         sink.close()
+    assert mail.encrypted
+    assert mail.login == "sutazai"
     assert PASSWORD not in (stage.output / "alertmanager.yml").read_text()
 
 
 def test_without_a_mail_server_the_rest_works(tmp_path: Path, host: str) -> None:
     bridge = HookSink()
-    manager = {"bridge_url": f"{bridge.url}/api/v1/alerts", "bridge_token": BRIDGE_TOKEN}
+    manager = {"bridge_url": bridge.url, "bridge_token": BRIDGE_TOKEN}
     alertmanager = Alertmanager(write(tmp_path, {"alertmanager": manager}) / "alertmanager.yml")
     try:
         alertmanager.post([alert("LoadHigh", "warning", host)])
-        assert bridge.wait("LoadHigh", host=host).headers["Authorization"] == f"Bearer {BRIDGE_TOKEN}"
+        assert bridge.wait("LoadHigh", host=host).headers["authorization"] == f"Bearer {BRIDGE_TOKEN}"
     finally:
         alertmanager.close()
         bridge.close()
