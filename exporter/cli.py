@@ -10,8 +10,10 @@ import click
 
 from exporter import __version__
 from exporter.clock import SystemClock
+from exporter.commands.alertmanager_config import alertmanager_config
 from exporter.commands.audit import audit
 from exporter.commands.base import EXIT_CONFIG, EXIT_UNAVAILABLE, EXIT_USAGE, Failure, config_option, user_name
+from exporter.commands.notify import notify
 from exporter.commands.remediations import remediations
 from exporter.commands.rules import rules
 from exporter.config import ConfigError, Configuration, load
@@ -124,6 +126,8 @@ def run(
     run_screen.print_record(record, as_json=as_json, verbose=verbose)
     if not dry_run:
         app.remind(configuration, store)
+        with run_screen.stopped_by_signals(runner):
+            app.send_notifications(configuration, store, runner.stop)
         _update_textfile(configuration, store)
     sys.exit(record.exit_code)
 
@@ -285,7 +289,9 @@ def create(config_file: Path | None, name: str, scopes: tuple[str, ...]) -> None
         raise Failure(f"{tokens.file}: cannot be written: {error.strerror}", EXIT_UNAVAILABLE) from None
 
 
+commands.add_command(alertmanager_config)
 commands.add_command(audit)
+commands.add_command(notify)
 commands.add_command(remediations)
 commands.add_command(rules)
 

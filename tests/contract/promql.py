@@ -150,8 +150,10 @@ def _aggregate(node: promql.AggregateExpr, known: Known, found: list[str]) -> La
 
 def _call(node: promql.Call, known: Known, found: list[str]) -> Labels:
     labels = frozenset[str]().union(*(_labels_of(argument, known, found) for argument in node.args))
-    if node.func.name == "histogram_quantile" and "le" not in labels:
-        found.append("histogram_quantile of something without le")
+    if node.func.name == "histogram_quantile":
+        if "le" not in labels:
+            found.append("histogram_quantile of something without le")
+        labels -= {"le"}
     if node.func.name == "label_replace":
         labels |= {str(node.args[1].val)}
     return labels
