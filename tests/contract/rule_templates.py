@@ -1,4 +1,4 @@
-"""The templates of the alert rules, taken apart: what each alert asks the settings for, and which numbers it has itself."""
+"""The templates of the alert rules, taken apart: what each rule asks the settings for, and its own numbers."""
 
 from __future__ import annotations
 

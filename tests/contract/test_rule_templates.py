@@ -32,16 +32,15 @@ EVERYWHERE: Mapping[str, str] = {
 
 BRIEF_HOLDS = frozenset({"for 2m", "for 5m", "for 10m", "for 15m"})
 STEADY = frozenset({
-    "BackupMissing", "BackupShrunk", "BackupStorageLow", "BackupTooOld", "CertificateExpiryImminent", "CertificateInvalid",
-    "ConfigReloadFailed", "DatabaseMaintenanceFailing", "DatabaseMaintenanceMissing", "DockerEventsLost",
-    "HostDiskPressure", "HostMemoryPressure", "LogArchivingFails", "LogFilesSkipped", "LogGrowth", "NotificationsDelayed",
-    "PerformanceHistoryFull",
-    "PostgresMaintenancePostponed", "RedisEvicting", "ScannerDatabaseStale",
-    "ScannerFailing", "ScannerStale", "SecurityScoreLow", "SeriesDropped", "StoreDown", "TaskFailing", "TaskStale",
-    "TaskStuck", "AgentSlow",
+    "AgentSlow", "BackupMissing", "BackupShrunk", "BackupStorageLow", "BackupTooOld", "CertificateExpiryImminent",
+    "CertificateInvalid", "ConfigReloadFailed", "DatabaseMaintenanceFailing", "DatabaseMaintenanceMissing",
+    "DockerEventsLost", "HostDiskPressure", "HostMemoryPressure", "LogArchivingFails", "LogFilesSkipped",
+    "LogGrowth", "NotificationsDelayed", "PerformanceHistoryFull", "PostgresMaintenancePostponed", "RedisEvicting",
+    "ScannerDatabaseStale", "ScannerFailing", "ScannerStale", "SecurityScoreLow", "SeriesDropped", "StoreDown",
+    "TaskFailing", "TaskStale", "TaskStuck",
 })  # fmt: skip
-"""What they ask for stands still between two runs, covers a longer time itself, or comes with every scrape: a brief hold
-only lets a reload, a restart or a scrape that was cut short pass."""
+"""What they ask for stands still between two runs, covers a longer time itself, or comes with every scrape: a brief
+hold only lets a reload, a restart or a scrape that was cut short pass."""
 
 OWN: Mapping[str, Mapping[str, str]] = {
     "AgentPaused": {"for 1h": "a person paused it, and is reminded; nothing is measured"},
@@ -139,7 +138,9 @@ def test_a_page_names_the_settings_that_its_alert_goes_by(template: Template) ->
 def test_a_page_names_no_setting_that_does_not_exist() -> None:
     settings = {".".join(path) for path, _ in leaf_fields()}
     for path in [*RUNBOOKS.glob("*.md"), ROOT / "docs" / "alert-rules.md"]:
-        named = re.findall(r"`((?:alerts|thresholds|certificate|remediation|notifications|web|agents|jobs)\.[a-z_.]+)`",
-                           path.read_text())
+        named = re.findall(
+            r"`((?:alerts|thresholds|certificate|remediation|notifications|web|agents|jobs)\.[a-z_.]+)`",
+            path.read_text(),
+        )
         sections = [name for name in named if any(setting.startswith(f"{name}.") for setting in settings)]
         assert set(named) - settings - set(sections) == set(), path.name
