@@ -109,7 +109,9 @@ class SmtpSink:
                 self.mails.append(mail)
         return refusal or "250 taken"
 
-    def _authenticate(self, server: SMTP, session: Session, envelope: Envelope, mechanism: str, data: Any) -> AuthResult:
+    def _authenticate(
+        self, server: SMTP, session: Session, envelope: Envelope, mechanism: str, data: Any
+    ) -> AuthResult:
         good = isinstance(data, LoginPassword) and self._users.get(data.login.decode()) == data.password.decode()
         return AuthResult(success=good, handled=good, auth_data=data.login if good else None)
 
