@@ -13,12 +13,19 @@ from exporter.settings import Settings
 from exporter.store import Store
 
 REFRESH_SECONDS = 60.0
-_OPEN = "FROM problems WHERE cleared IS NULL"
+_STANDING = """
+SELECT problem, EXISTS (
+  SELECT 1 FROM told JOIN outbox o ON o.id = told.entry
+  WHERE told.problem = problems.id AND told.severity = 'critical' AND o.channel = 'alertmanager')
+FROM problems WHERE cleared IS NULL ORDER BY id
+"""
 
 
 def stands_anything(store: Store, settings: Settings) -> bool:
     """Whether there is anything to tell an Alertmanager anew; raise StoreError."""
-    return settings.alertmanager.url is not None and bool(store.rows(f"SELECT 1 {_OPEN} LIMIT 1"))
+    return settings.alertmanager.url is not None and bool(
+        store.rows("SELECT 1 FROM problems WHERE cleared IS NULL LIMIT 1")
+    )
 
 
 def refresh_alerts(store: Store, settings: Settings, now: datetime, limit_seconds: float) -> None:
@@ -30,8 +37,8 @@ def refresh_alerts(store: Store, settings: Settings, now: datetime, limit_second
     from exporter.bridge.channels.alertmanager import AlertmanagerChannel
 
     problems = []
-    for (text,) in store.rows(f"SELECT problem {_OPEN} ORDER BY id"):
+    for text, was_critical in store.rows(_STANDING):
         with contextlib.suppress(ValidationError):  # written by another version: its next run tells it anew
-            problems.append(Problem.model_validate_json(text))
+            problems.append((Problem.model_validate_json(text), bool(was_critical)))
     timeout_seconds = min(settings.alertmanager.timeout_seconds, limit_seconds)
     AlertmanagerChannel(settings.alertmanager, timeout_seconds).refresh(problems, host_name(), now)

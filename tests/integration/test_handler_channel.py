@@ -42,7 +42,9 @@ def run(tmp_path: Path, script: Path) -> Handlers:
     return handle
 
 
-def test_a_handler_gets_the_three_arguments_of_the_guide_json_and_a_few_variables(run: Handlers, tmp_path: Path) -> None:
+def test_a_handler_gets_the_three_arguments_of_the_guide_json_and_a_few_variables(
+    run: Handlers, tmp_path: Path
+) -> None:
     out = tmp_path / "out"
     receipt = run(f'#!/bin/sh\nprintf "%s|" "$@" > {out}.args\nenv > {out}.env\ncat > {out}.json\n')
     assert receipt.detail.endswith("tell.sh ended with 0")
@@ -153,7 +155,9 @@ def test_one_that_is_not_there_or_not_executable_is_refused(run: Handlers, scrip
 
 @pytest.mark.parametrize("mode", [0o775, 0o757, 0o777])
 @pytest.mark.parametrize("what", ["program", "directory"])
-def test_one_that_others_may_change_is_not_run(run: Handlers, script: Path, tmp_path: Path, mode: int, what: str) -> None:
+def test_one_that_others_may_change_is_not_run(
+    run: Handlers, script: Path, tmp_path: Path, mode: int, what: str
+) -> None:
     ran = tmp_path / "ran"
     run(f"#!/bin/sh\ntouch {ran}\n")
     ran.unlink()

@@ -141,9 +141,7 @@ def test_ids_are_whole_and_plain_whatever_host_and_message_are_called(
         (News.TEST, "", "[test] host1: it"),
     ],
 )
-def test_the_subject_says_what_has_happened(
-    sinks: Sinks, send: Sending, news: News, status: str, subject: str
-) -> None:
+def test_the_subject_says_what_has_happened(sinks: Sinks, send: Sending, news: News, status: str, subject: str) -> None:
     sink = sinks()
     send(sink.port, message(news=news, status=status, summary="it"))
     assert sink.mails[0].message["Subject"] == subject
@@ -231,7 +229,9 @@ def test_what_a_server_says_to_a_password_is_not_repeated(send: Sending) -> None
 
 
 @pytest.mark.parametrize("content", [None, b"no certificate"])
-def test_certificates_to_trust_that_are_not_there_are_named(send: Sending, tmp_path: Path, content: bytes | None) -> None:
+def test_certificates_to_trust_that_are_not_there_are_named(
+    send: Sending, tmp_path: Path, content: bytes | None
+) -> None:
     file = tmp_path / "trust.pem"
     if content:
         file.write_bytes(content)

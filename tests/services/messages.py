@@ -53,6 +53,7 @@ def message(identifier: str = "a" * 32, **fields: Any) -> Message:
 
 def configured(directory: Path, document: Mapping[str, Any]) -> Configuration:
     """A configuration from a document, with its base directory in `directory`."""
+    directory.mkdir(parents=True, exist_ok=True)
     file = directory / "exporter.yml"
     file.write_text(yaml.safe_dump({"base_dir": str(directory / "base"), **document}))
     return load(file, environment={})

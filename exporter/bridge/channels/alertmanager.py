@@ -21,7 +21,8 @@ TEST_LIFE = timedelta(minutes=1)
 SOURCE = "sutazai-exporter"
 MAX_ALERTS = 500
 """Alerts in one request."""
-_SEVERITIES = ("critical", "warning")
+CRITICAL, WARNING = "critical", "warning"
+"""The severities that rules use."""
 
 
 class AlertmanagerChannel:
@@ -38,9 +39,14 @@ class AlertmanagerChannel:
         alerts = list(alerts_of(message, now))
         return self._post(alerts, now) if alerts else Receipt("nothing to post: that a run is complete is no alert")
 
-    def refresh(self, problems: Sequence[Problem], host: str, now: datetime) -> None:
-        """Post problems that stand anew, so that they go on standing there; raise Refused or Delayed."""
-        self._post([alert(problem, host, now, now + LIFE) for problem in problems], now)
+    def refresh(self, problems: Sequence[tuple[Problem, bool]], host: str, now: datetime) -> None:
+        """Post problems that stand anew, so that they go on standing there; raise Refused or Delayed.
+
+        Each comes with whether it was told of as critical once: where it no longer is, that alert ends.
+        """
+        alerts = [alert(problem, host, now, now + LIFE) for problem, _ in problems]
+        eased = [problem for problem, was in problems if was and problem.severity is not Severity.CRITICAL]
+        self._post([*alerts, *(alert(problem, host, now, now, severity=CRITICAL) for problem in eased)], now)
 
     def _post(self, alerts: Sequence[dict[str, Any]], now: datetime) -> Receipt:
         settings = self._settings
@@ -56,24 +62,20 @@ class AlertmanagerChannel:
 def alerts_of(message: Message, now: datetime) -> Iterator[dict[str, Any]]:
     """The alerts that a message is there.
 
-    An alert's labels are its identity, and the severity is one of them: of a problem that got worse, or is gone, the
-    alerts of its other severities end. A message that comes late lets nothing stand again that is over since: from its
-    own time on its alerts live no longer than any. What stands is told anew right after it (bridge.refreshing).
+    An alert's labels are its identity, and the severity is one of them: of a problem that became critical the warning
+    ends. A message that comes late lets nothing stand again that is over since: its alerts live from its own time on,
+    no longer than any. What stands is told anew right after it (bridge.refreshing).
     """
     if message.news is News.TEST:
         yield alert(_test_problem(message), message.host, now, now + TEST_LIFE, name="SutazaiTest")
     if message.news in (News.COMPLETED, News.TEST):
         return
+    over = min(message.at, now)
     for problem in message.problems:
-        shown = severity_of(problem)
-        if message.news is News.CLEARED:
-            yield alert(problem, message.host, now, min(message.at, now))
-        else:
-            yield alert(problem, message.host, now, message.at + LIFE)
-        if message.news in (News.CLEARED, News.WORSE):
-            for other in _SEVERITIES:
-                if other != shown:
-                    yield alert(problem, message.host, now, min(message.at, now), severity=other)
+        ends = over if message.news is News.CLEARED else message.at + LIFE
+        yield alert(problem, message.host, now, ends)
+        if message.news is News.WORSE and problem.severity is Severity.CRITICAL:
+            yield alert(problem, message.host, now, over, severity=WARNING)
 
 
 def alert(
@@ -109,8 +111,8 @@ def alert_name(problem: Problem) -> str:
 
 
 def severity_of(problem: Problem) -> str:
-    """The severity that rules use: critical or warning."""
-    return "critical" if problem.severity is Severity.CRITICAL else "warning"
+    """The severity that a rule would have for it."""
+    return CRITICAL if problem.severity is Severity.CRITICAL else WARNING
 
 
 def _test_problem(message: Message) -> Problem:

@@ -8,6 +8,7 @@ from datetime import datetime
 from email import policy
 from email.message import EmailMessage
 from email.utils import format_datetime
+from functools import cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -111,19 +112,23 @@ def _domain(host: str) -> str:
     return host if "." in host else f"{host}.localdomain"
 
 
-def _render(template: str, message: Message) -> str:
-    environment = Environment(
+@cache
+def _environment() -> Environment:
+    return Environment(
         loader=PackageLoader("exporter.bridge.channels"),
-        autoescape=template.endswith(".html.j2"),
+        autoescape=lambda name: name is None or not name.endswith(".txt.j2"),
         undefined=StrictUndefined,
         finalize=_finalize,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+
+
+def _render(template: str, message: Message) -> str:
     shown = message.problems[:MAX_PROBLEMS]
     more = len(message.problems) - len(shown)
-    return environment.get_template(template).render(
+    return _environment().get_template(template).render(
         message=message, subject=subject_of(message), problems=shown, more=more
     )
 
