@@ -126,7 +126,7 @@ def test_a_full_disk_is_503_and_the_repeat_gets_in_when_there_is_room() -> None:
             assert "sutazai.db: the store cannot be used: database or disk is full" in answer.json()["detail"]
             assert len(kept(daemon)) == 1  # all or nothing
             daemon.wait_metric("sutazai_store_up", {}, lambda value: value == 0)
-            daemon.wait_metric("sutazai_alert_askedrefusedtotal", {"reason": "store"}, lambda value: value == 1)
+            daemon.wait_metric("sutazai_alert_requests_refused_total", {"reason": "store"}, lambda value: value == 1)
             ballast.unlink()
             assert post(daemon, headers, *many).json() == {"accepted": 200, "duplicates": 0}
             daemon.wait_metric("sutazai_store_up", {}, lambda value: value == 1)
