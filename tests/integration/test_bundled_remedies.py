@@ -58,15 +58,18 @@ def wait_over(daemon: ExporterDaemon) -> dict[str, Any]:
     return wait_for(over, 120, "the remediation is over", detail=daemon.log)[0]
 
 
+@pytest.mark.parametrize("listed", [True, False], ids=["listed", "discovered"])
 def test_an_agent_that_is_down_is_restarted_though_the_monitor_may_not(
-    docker_clean: DockerEngine, exporter_daemon: Callable[..., ExporterDaemon]
+    docker_clean: DockerEngine, exporter_daemon: Callable[..., ExporterDaemon], listed: bool
 ) -> None:
     port = free_port()
-    docker_clean.run(AGENT_IMAGE, "agent-a", port=port)
+    labels = {} if listed else {"sutazai.agent": "true"}
+    docker_clean.run(AGENT_IMAGE, "agent-a", port=port, labels=labels)
+    agents = [{"name": "agent-a", "port": port}] if listed else []
     daemon = exporter_daemon(
         {
             "docker": {"url": docker_clean.url},
-            "agents": {"listed": [{"name": "agent-a", "port": port}], "timeout_seconds": 5},
+            "agents": {"listed": agents, "timeout_seconds": 5},
             "remediation": {"mode": "auto"},
             "jobs": jobs(agent_monitor={"auto_restart": False}),
         }
