@@ -118,6 +118,13 @@ def test_a_directory_in_the_place_of_the_file_is_named(tokens: Tokens) -> None:
         tokens.scopes(b"Bearer x")
 
 
+def test_a_token_says_whose_it_is(tokens: Tokens) -> None:
+    secrets = {name: tokens.create(name, ("read",), NOON) for name in ("ops", "night")}
+    for name, secret in secrets.items():
+        assert tokens.opened(f"Bearer {secret}".encode()) == (name, frozenset({"read"}))
+    assert tokens.opened(b"Bearer wrong") == ("", frozenset())
+
+
 # What the time tells
 
 
