@@ -148,6 +148,7 @@ def _engine(daemon: Daemon, store: Store) -> Iterator[None]:
         submit=daemon.submit,
         stopping=daemon.runner.stop.is_set,
         audit_checked=lambda whole: daemon.metrics.set(families.AUDIT_INTACT, float(whole)),
+        came=daemon.alerts_came,
     )
     engine = Engine(store, SystemClock(), around)
     engine.start()

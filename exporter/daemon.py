@@ -9,6 +9,8 @@ from datetime import timedelta
 
 from exporter import metrics
 from exporter.bridge import remediations
+from exporter.bridge.families import INTAKE_REFUSED
+from exporter.bridge.reception import Reception
 from exporter.bridge.upkeep import Upkeep
 from exporter.config import ConfigError, Configuration
 from exporter.dispatcher import Dispatcher, OnEnd, Progress
@@ -69,6 +71,10 @@ class Daemon:
         )
         self._scheduler = Scheduler(store, clock, self.submit, self._note_store)
         self._bridge = Upkeep(store, self.metrics.exposition, clock)
+        self.reception = Reception(store, clock, self._note_store)
+        self.alerts_came = self.reception.came
+        """Set when alerts came in that nobody has dealt with."""
+        self._show_refusals()
         self._follow_lock = threading.Lock()
         self._reload_lock = threading.Lock()
         self._next_upkeep = clock.monotonic() + UPKEEP_SECONDS
@@ -122,6 +128,7 @@ class Daemon:
 
     def _look(self) -> None:
         """What is due each second."""
+        self._show_refusals()
         if self._replan.is_set():
             self._replan.clear()
             self._plan()
@@ -149,6 +156,7 @@ class Daemon:
             self._store.prune(now, retention)
             self._bridge.prune(retention)
             remediations.prune(self._store, now - retention)
+            self.reception.prune(retention)
 
     def _tidy(self) -> None:
         """Account for runs and files that a kill has cut off."""
@@ -252,6 +260,9 @@ class Daemon:
                         self.metrics.record(record, stale_after_seconds(self.configuration, record.request.task))
             self._note_store(True)
             self._write_textfile()
+
+    def _show_refusals(self) -> None:
+        self.metrics.exposition.replace(INTAKE_REFUSED.name, self.reception.refusals.series())
 
     def _write_textfile(self) -> None:
         directory = self.configuration.settings.textfile.directory

@@ -13,7 +13,7 @@ from jobs.core.job import Job, JobError, ReportFiles
 from jobs.core.model import Request, Result
 from jobs.core.sight import ALL, SAME, Sight
 from jobs.databases.families import FAMILIES
-from jobs.databases.part import MODES, STANDARD, STATISTICS
+from jobs.databases.part import BACKUP, FULL, MODES, STANDARD, STATISTICS, VACUUM
 from jobs.databases.settings import Settings
 
 if TYPE_CHECKING:
@@ -53,7 +53,10 @@ JOB = Job(
     ),
     per_node=False,
     sight=Sight(
-        looks_at={STANDARD: ALL, FULL: ALL, STATISTICS: f"({_WITHOUT_MAINTENANCE}) .*"},
+        looks_at={
+            **dict.fromkeys((STANDARD, FULL), ALL),
+            **dict.fromkeys((STATISTICS, BACKUP, VACUUM), f"({_WITHOUT_MAINTENANCE}) .*"),
+        },
         blind={
             **dict.fromkeys(("down", "unreachable", "loading", "failed"), SAME),
             "not_permitted": "(long_transaction|replica_lag) {subject}",

@@ -1,11 +1,12 @@
-"""What the API answers: JSON, and refusals as problem details."""
+"""What every answer of the API has in common: its headers, and refusals as problem details (RFC 9457)."""
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Any
 
 from starlette.exceptions import HTTPException
-from starlette.requests import Request as HttpRequest
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 HEADERS = {
@@ -21,13 +22,32 @@ class Problem(HTTPException):
 
 
 def answer(content: Any, status: int = 200) -> Response:
-    """JSON."""
+    """An answer in JSON."""
     return JSONResponse(content, status_code=status, headers=HEADERS)
 
 
-def limit_of(request: HttpRequest) -> int:
-    """How many entries are asked for (`?limit=N`); raise Problem."""
+def problem(request: Request, error: Exception) -> Response:
+    """The answer to a request that was refused."""
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    detail = error.detail if isinstance(error, HTTPException) else str(error)
+    headers = dict(getattr(error, "headers", None) or {}) | HEADERS
+    body = {"type": "about:blank", "status": status, "title": HTTPStatus(status).phrase, "detail": detail}
+    return JSONResponse(body, status, headers, media_type="application/problem+json")
+
+
+def unavailable(request: Request, error: Exception) -> Response:
+    """The answer where a file that is needed cannot be used."""
+    return problem(request, HTTPException(503, str(error)))
+
+
+def media_type(request: Request) -> str:
+    """The content type of a request's body, without parameters."""
+    return str(request.headers.get("content-type", "")).partition(";")[0].strip().lower()
+
+
+def limit_of(request: Request, most: int) -> int:
+    """The query's `limit`, 50 without one; raise Problem unless it is a whole number from 1 to `most`."""
     text = request.query_params.get("limit", "50")
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:5]) <= 1000):
-        raise Problem(400, "limit must be a whole number from 1 to 1000")
+    if not (text.isascii() and text.isdigit() and len(text) <= 5 and 1 <= int(text) <= most):
+        raise Problem(400, f"limit must be a whole number from 1 to {most}")
     return int(text)

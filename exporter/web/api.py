@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import html
-import ipaddress
 import json
-import re
-from http import HTTPStatus
 from typing import Any
 
 from starlette.applications import Starlette
@@ -14,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
-from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from exporter import __version__
@@ -22,13 +19,14 @@ from exporter.daemon import Daemon
 from exporter.plan import cadences_of, task_entry
 from exporter.runner import UnknownRequest
 from exporter.store import Store, StoreError
-from exporter.web.answers import HEADERS, Problem, answer, limit_of
+from exporter.web.access import Access
+from exporter.web.alerts import AlertIntake
+from exporter.web.answers import HEADERS, Problem, answer, limit_of, media_type, problem, unavailable
+from exporter.web.lockout import Lockout
 from exporter.web.remediations import Remediations
 from exporter.web.tokens import TokenError, Tokens
 from jobs.core.model import Request, Trigger
 from jobs.core.registry import all_jobs
-
-_HOST = re.compile(r"(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+)(:[0-9]+)?")
 
 
 class Api:
@@ -37,8 +35,10 @@ class Api:
     def __init__(self, daemon: Daemon, store: Store, tokens: Tokens) -> None:
         self._daemon = daemon
         self._store = store
-        self._tokens = tokens
-        self._remediations = Remediations(store, lambda: daemon.configuration.settings, self._demand)
+        access = Access(tokens, Lockout())
+        self._demand = access.demand
+        self._intake = AlertIntake(daemon.reception, access, daemon.configuration.settings.web.max_body_bytes)
+        self._remediations = Remediations(store, lambda: daemon.configuration.settings, access.demand)
 
     def application(self) -> Starlette:
         """The ASGI application."""
@@ -51,10 +51,11 @@ class Api:
                 Route("/api/v1/tasks", self.tasks),
                 Route("/api/v1/tasks/{task}/start", self.start, methods=["POST"]),
                 Route("/api/v1/runs", self.runs),
+                Route("/api/v1/alerts", self._intake.alerts, methods=["GET", "POST"]),
                 Route("/api/v1/agents/{agent}/release", self.release, methods=["POST"]),
                 *self._remediations.routes(),
             ],
-            exception_handlers={HTTPException: _problem, StoreError: _store_problem, TokenError: _store_problem},
+            exception_handlers={HTTPException: problem, StoreError: unavailable, TokenError: unavailable},
         )
 
     # Open to everybody
@@ -97,7 +98,7 @@ class Api:
         """The ledger, newest first: `?task=NAME&limit=N` (1 to 1000)."""
         self._demand(request, "read")
         task = request.query_params.get("task")
-        limit = limit_of(request)
+        limit = limit_of(request, 1000)
         if task is not None and task not in all_jobs():
             raise Problem(404, f"no task is called {task[:100]!r}; there are {', '.join(all_jobs())}")
         return answer(
@@ -138,20 +139,9 @@ class Api:
             raise Problem(404, str(error)) from None
         return answer({"accepted": wanted.model_dump(mode="json")}, status=202)
 
-    def _demand(self, request: HttpRequest, scope: str) -> str:
-        """Let pass who has a token with the scope, and return its name; from this machine reading needs none ("")."""
-        authorization = request.headers.get("authorization", "").encode("latin-1", "replace")
-        name, scopes = self._tokens.opened(authorization)
-        if scope in scopes:
-            return name
-        if scope == "read" and not authorization and _is_local(request):
-            return ""
-        remedy = f"send 'Authorization: Bearer TOKEN'; make one with 'sutazai-exporter token create --scope {scope}'"
-        raise Problem(401, f"this needs a token with the scope {scope!r}: {remedy}", {"www-authenticate": "Bearer"})
-
 
 async def _json_object(request: HttpRequest, keys: set[str]) -> dict[str, str]:
-    if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
+    if media_type(request) != "application/json":
         raise Problem(415, "the body must be JSON, with the content type application/json")
     try:
         body = json.loads(await request.body() or b"{}")
@@ -162,32 +152,3 @@ async def _json_object(request: HttpRequest, keys: set[str]) -> dict[str, str]:
     if not isinstance(body, dict) or not set(body) <= keys or not all(isinstance(v, str) for v in body.values()):
         raise Problem(400, f"the body must be an object with no other keys than {', '.join(sorted(keys))}, all text")
     return body
-
-
-def _is_local(request: HttpRequest) -> bool:
-    """Whether the request comes from this machine and by one of its own names: a page that had its name
-
-    pointed at 127.0.0.1 (DNS rebinding) sends another Host.
-    """
-    named = _HOST.fullmatch(request.headers.get("host", ""))
-    peer = request.client.host if request.client else ""
-    return named is not None and _is_loopback(peer) and (named[1].lower() == "localhost" or _is_loopback(named[1]))
-
-
-def _is_loopback(address: str) -> bool:
-    try:
-        return ipaddress.ip_address(address.strip("[]")).is_loopback
-    except ValueError:
-        return False
-
-
-def _problem(request: HttpRequest, error: Exception) -> Response:
-    status = error.status_code if isinstance(error, HTTPException) else 500
-    detail = error.detail if isinstance(error, HTTPException) else str(error)
-    headers = dict(getattr(error, "headers", None) or {}) | HEADERS
-    body = {"type": "about:blank", "status": status, "title": HTTPStatus(status).phrase, "detail": detail}
-    return JSONResponse(body, status, headers, media_type="application/problem+json")
-
-
-def _store_problem(request: HttpRequest, error: Exception) -> Response:
-    return _problem(request, HTTPException(503, str(error)))

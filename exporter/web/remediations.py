@@ -41,13 +41,13 @@ class Remediations:
         only_open = request.query_params.get("open", "false")
         if only_open not in ("true", "false"):
             raise Problem(400, "open must be true or false")
-        found = remediations.listing(self._store, limit_of(request), only_open=only_open == "true")
+        found = remediations.listing(self._store, limit_of(request, 1000), only_open=only_open == "true")
         return answer({"remediations": [remediations.document(entry) for entry in found]})
 
     def entries(self, request: HttpRequest) -> Response:
         """The audit log, newest first: `?limit=N` (1 to 1000)."""
         self._demand(request, "read")
-        return answer({"entries": audit.entries(self._store, limit_of(request))})
+        return answer({"entries": audit.entries(self._store, limit_of(request, 1000))})
 
     def approve(self, request: HttpRequest) -> Response:
         """Let a remediation that waits be done."""

@@ -82,13 +82,17 @@ def test_an_alert_is_remedied_and_the_fix_is_seen(scene: Callable[..., Scene]) -
     assert runs(it.place) == ["full web", "light web"]
     assert (entry["attempts"], entry["alert"]["name"], entry["target"]) == (1, ALERT, "web")
     asked = [record["request"] for record in it.daemon.get("/api/v1/runs").json()["runs"]]
-    assert {(request["trigger"], request["reason"]) for request in asked} == {("alert", f"alert {ALERT}, remediation 1")}
+    assert {request["trigger"] for request in asked} == {"alert"}
+    assert {request["reason"] for request in asked} == {f"alert {ALERT}, remediation 1"}
     assert it.audited() == [
         ("daemon", "alert taken in", "due"),
         ("daemon", "begun", "running"),
         ("daemon", "done", "verifying"),
         ("daemon", "verified", "verified"),
     ]
+    verified = {"remediation": "mend-thing", "state": "verified"}
+    it.daemon.wait_metric("sutazai_remediations_total", verified, lambda value: value == 1)
+    assert it.daemon.metrics().value("sutazai_remediations_total", remediation="mend-thing", state="failed") == 0
 
 
 def test_a_fix_that_does_not_help_is_tried_again_and_then_given_to_a_person(scene: Callable[..., Scene]) -> None:
