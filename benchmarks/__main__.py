@@ -14,7 +14,7 @@ from benchmarks import machine, table
 from benchmarks.harness import Row
 
 ROWS = (
-    *("scrape", "rerender", "probes", "memory", "start", "recovery"),
+    *("scrape", "rerender", "probes", "memory", "start", "recovery", "alert_intake"),
     *("logs", "backup", "maintenance", "verification", "containers", "security_walk", "security_secrets"),
 )
 EXIT_USAGE = 64

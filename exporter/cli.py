@@ -11,7 +11,7 @@ import click
 from exporter import __version__
 from exporter.clock import SystemClock
 from exporter.commands.audit import audit
-from exporter.commands.base import EXIT_CONFIG, EXIT_UNAVAILABLE, EXIT_USAGE, Failure, config_option
+from exporter.commands.base import EXIT_CONFIG, EXIT_UNAVAILABLE, EXIT_USAGE, Failure, config_option, user_name
 from exporter.commands.remediations import remediations
 from exporter.commands.rules import rules
 from exporter.config import ConfigError, Configuration, load
@@ -220,6 +220,13 @@ def release(context: click.Context, agent: str, config_file: Path | None, dry_ru
     The same as `run agent-monitor --mode release --target AGENT`; a daemon on the same base directory takes
     the result up within a second.
     """
+    from exporter import app
+    from exporter.bridge.audit import record_request
+    from jobs.core.model import Request
+
+    if not dry_run:
+        asked = Request(task="agent-monitor", mode="release", target=agent)
+        record_request(app.open_store(load(config_file)), SystemClock().now(), f"user:{user_name()}", asked)
     context.invoke(run, task="agent-monitor", mode="release", target=agent, config_file=config_file, dry_run=dry_run)
 
 

@@ -20,7 +20,7 @@ from typing import Any
 
 from exporter.bridge.model import Alert
 from exporter.store import Store
-from jobs.core.model import clean_message
+from jobs.core.model import Request, clean_message
 
 DAEMON = "daemon"
 """Who decided, where no person did; else `token:NAME` or `user:NAME`."""
@@ -79,6 +79,13 @@ def recorded(store: Store) -> Iterator[Book]:
         logging.getLogger(__name__).info("audit entry", extra={"sequence": link.sequence, "hash": link.hash})
 
 
+def record_request(store: Store, now: datetime, who: str, request: Request) -> None:
+    """Enter that a person asked for a run, before it is begun; raise StoreError."""
+    asked = " ".join(filter(None, (request.task, request.mode, request.target)))
+    with recorded(store) as book:
+        book.note(now, who, "run asked for", "accepted", detail=asked)
+
+
 def append(db: sqlite3.Connection, entry: Mapping[str, Any]) -> Link:
     """Add an entry at the end of the chain, within a transaction."""
     last = db.execute("SELECT hash FROM audit ORDER BY sequence DESC LIMIT 1").fetchone()
@@ -106,8 +113,9 @@ class Verdict:
 
 def verify(store: Store, anchor: Link | None = None) -> Verdict:
     """Follow the chain from its beginning to its end; an `anchor` must be one of its links. Raise StoreError."""
-    whole = Link(0, BEGINNING)
-    anchored = anchor is None
+    # Asked first, as others may add entries while we read.
+    given = _last_given((store.rows("SELECT seq FROM sqlite_sequence WHERE name = 'audit'") or [None])[0])
+    whole, anchored = Link(0, BEGINNING), anchor is None
     for sequence, text, previous, found in _rows(store):
         fault = _fault(whole, sequence, text, previous, found)
         if fault:
@@ -117,7 +125,8 @@ def verify(store: Store, anchor: Link | None = None) -> Verdict:
             if anchor.hash != found:
                 return Verdict(sequence, whole, f"entry {sequence}: another one than the anchor names ({found} here)")
             anchored = True
-    return Verdict(whole.sequence, whole if whole.sequence else None, _fault_at_end(store, whole, anchored, anchor))
+    fault = _fault_at_end(given, whole, None if anchored else anchor)
+    return Verdict(whole.sequence, whole if whole.sequence else None, fault)
 
 
 def entries(store: Store, limit: int) -> list[dict[str, Any]]:
@@ -151,12 +160,11 @@ def _fault(before: Link, sequence: int, text: bytes, previous: str, found: str) 
     return ""
 
 
-def _fault_at_end(store: Store, whole: Link, anchored: bool, anchor: Link | None) -> str:
-    given = _last_given((store.rows("SELECT seq FROM sqlite_sequence WHERE name = 'audit'") or [None])[0])
-    if given != whole.sequence:
+def _fault_at_end(given: int, whole: Link, missing: Link | None) -> str:
+    if given > whole.sequence:
         return f"entry {whole.sequence + 1}: cut off at the end; {given} was the last number given"
-    if not anchored and anchor:
-        return f"entry {anchor.sequence}: cut off at the end; the anchor names it, and the last one is {whole.sequence}"
+    if missing:
+        return f"entry {missing.sequence}: cut off at the end; the anchor names it, and the last is {whole.sequence}"
     return ""
 
 

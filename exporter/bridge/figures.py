@@ -8,7 +8,7 @@ from datetime import datetime
 from exporter.bridge import families
 from exporter.bridge.bundled import rules_of
 from exporter.bridge.channels import channel_names
-from exporter.bridge.remediations import ENDS
+from exporter.bridge.model import RemediationState
 from exporter.exposition import Exposition
 from exporter.settings import Settings
 from exporter.store import CounterKey, Store
@@ -30,6 +30,8 @@ _BY_LABEL: tuple[tuple[Family, str], ...] = (
     ),
 )
 """Families with one label, and the query that gives its value and the sample's."""
+_TOLD_ENDS = (RemediationState.VERIFIED, RemediationState.FAILED, RemediationState.REFUSED)
+"""Ends of remediations that a rule may ask the increase of."""
 _COUNTERS = (families.NOTIFICATIONS, families.ALERTS_RECEIVED, families.REMEDIATIONS)
 
 
@@ -85,7 +87,7 @@ def _zeros(settings: Settings) -> Iterable[tuple[CounterKey, float]]:
         for result in ("sent", "failed", "dead"):
             yield (families.NOTIFICATIONS.name, (("channel", channel), ("result", result))), 0.0
     for rule in rules_of(settings):
-        for state in ENDS:
+        for state in _TOLD_ENDS:
             yield (families.REMEDIATIONS.name, (("remediation", rule.name), ("state", state.value))), 0.0
     for status in ("firing", "resolved"):
         for result in ("accepted", "duplicate"):

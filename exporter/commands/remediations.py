@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import pwd
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from exporter.clock import SystemClock
-from exporter.commands.base import EXIT_USAGE, Failure, config_option
+from exporter.commands.base import EXIT_USAGE, Failure, config_option, user_name
 from exporter.config import load
 
 if TYPE_CHECKING:
@@ -89,14 +87,6 @@ def _answer(number: int, config_file: Path | None, dry_run: bool, *, approved: b
     except (receiving.Unknown, receiving.NotWaiting) as error:
         raise Failure(str(error), EXIT_USAGE) from None
     click.echo(f"{_told(entry)} is {entry.state} now: {entry.detail}")
-
-
-def user_name() -> str:
-    """Who is at the command line: the name of this process's user, which the environment cannot change."""
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return str(os.getuid())
 
 
 def _told(entry: Entry) -> str:

@@ -15,9 +15,11 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from exporter import __version__
+from exporter.bridge import audit
+from exporter.clock import SystemClock
 from exporter.daemon import Daemon
 from exporter.plan import cadences_of, task_entry
-from exporter.runner import UnknownRequest
+from exporter.runner import UnknownRequest, check
 from exporter.store import Store, StoreError
 from exporter.web.access import Access
 from exporter.web.alerts import AlertIntake
@@ -120,20 +122,22 @@ class Api:
 
     async def start(self, request: HttpRequest) -> Response:
         """Start a task: a JSON object with `mode` and `target`, both optional."""
-        await run_in_threadpool(self._demand, request, "operate")
+        who = await run_in_threadpool(self._demand, request, "operate")
         wanted = await _json_object(request, {"mode", "target"})
-        return self._submit(Request(task=request.path_params["task"], trigger=Trigger.API, **wanted))
+        task = request.path_params["task"]
+        return await run_in_threadpool(self._submit, who, Request(task=task, trigger=Trigger.API, **wanted))
 
     def release(self, request: HttpRequest) -> Response:
         """Release an agent from quarantine and give it its restarts back."""
-        self._demand(request, "operate")
-        agent = request.path_params["agent"]
-        return self._submit(Request(task="agent-monitor", mode="release", target=agent, trigger=Trigger.API))
+        who, agent = self._demand(request, "operate"), request.path_params["agent"]
+        return self._submit(who, Request(task="agent-monitor", mode="release", target=agent, trigger=Trigger.API))
 
-    def _submit(self, wanted: Request) -> Response:
+    def _submit(self, who: str, wanted: Request) -> Response:
         if self._daemon.runner.stop.is_set():
             raise Problem(503, "the exporter is stopping: nothing was started")
         try:
+            check(wanted)
+            audit.record_request(self._store, SystemClock().now(), f"token:{who}", wanted)
             self._daemon.submit(wanted)
         except UnknownRequest as error:
             raise Problem(404, str(error)) from None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pwd
 import re
 import subprocess
 from collections.abc import Callable, Iterator
@@ -19,6 +21,7 @@ from tests.services.remedial import ALERT, RULE, alert, code, document, runs, se
 from tests.services.trial_jobs import TASK, TrialPackage, operator
 from tests.services.wait import wait_for
 
+USER = pwd.getpwuid(os.getuid()).pw_name
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -186,7 +189,7 @@ def test_approval_by_the_command_line_is_seen_by_the_daemon(scene: Callable[...,
     assert it.cli("remediations", "approve", "1").returncode == 0
     assert it.cli("remediations", "reject", "2").returncode == 0
     found = it.wait_state("verified", "rejected")
-    assert {entry["who"] for entry in found} == {"user:root"}
+    assert {entry["who"] for entry in found} == {f"user:{USER}"}
     again = it.cli("remediations", "approve", "1")
     assert (again.returncode, again.stdout) == (64, "")
     assert again.stderr == "sutazai-exporter: remediation 1 does not wait for an answer: it is verified\n"
@@ -242,7 +245,8 @@ def test_the_audit_log_is_whole_until_somebody_changes_it(scene: Callable[..., S
     anchors = re.findall(r'msg="audit entry" sequence=(\d+) hash=([0-9a-f]{64})', it.daemon.log())
     assert ":".join(anchors[-1]) == found[1]
     assert it.cli("audit", "verify", "--anchor", found[1]).returncode == 0
-    assert [entry["sequence"] for entry in json.loads(it.cli("audit", "list", "--json", "--limit", "2").stdout)] == [4, 3]
+    listed = json.loads(it.cli("audit", "list", "--json", "--limit", "2").stdout)
+    assert [entry["sequence"] for entry in listed] == [4, 3]
     assert "a new look shows that all is well" in it.cli("audit", "list").stdout
     with it.store.transaction() as db:
         db.execute("UPDATE audit SET entry = replace(entry, 'daemon', 'nobody') WHERE sequence = 2")
@@ -300,3 +304,25 @@ def test_a_cool_down_outlives_a_restart(scene: Callable[..., Scene]) -> None:
     wait_for(lambda: ("daemon", "postponed", "due") in it.audited(), 60, "the second one is postponed")
     assert "the cool-down of 3600 s" in it.remediations()[0]["detail"]
     assert runs(it.place) == ["full web", "light web"]
+
+
+# What people start
+
+
+def test_runs_that_people_ask_for_are_audited_with_their_names(scene: Callable[..., Scene]) -> None:
+    it = scene()
+    headers = operator(it.daemon)
+    assert it.daemon.post("/api/v1/tasks/nothing/start", json={}, headers=headers).status_code == 404
+    started = it.daemon.post(f"/api/v1/tasks/{TASK}/start", json={"target": "web"}, headers=headers)
+    assert started.status_code == 202
+    (entry,) = it.daemon.get("/api/v1/audit").json()["entries"]
+    assert re.fullmatch(r"token:test-[0-9a-f]{8}", entry["who"])
+    assert (entry["what"], entry["outcome"], entry["detail"]) == ("run asked for", "accepted", f"{TASK} web")
+
+
+def test_a_release_by_the_command_line_is_audited(run_cli: Cli) -> None:
+    run_cli("agents", "release", "nobody", "--dry-run")
+    assert run_cli("audit", "list").stdout == "Nothing was decided yet.\n"
+    run_cli("agents", "release", "nobody")
+    (entry,) = json.loads(run_cli("audit", "list", "--json").stdout)
+    assert (entry["who"], entry["detail"]) == (f"user:{USER}", "agent-monitor release nobody")

@@ -1,4 +1,4 @@
-"""Alerts, and remediations whose runs are those of the trial job: what it did and what it sees are files of the test."""
+"""Alerts, and remediations by the trial job: what its runs did and what they see are files of the test."""
 
 from __future__ import annotations
 

@@ -146,6 +146,21 @@ def test_an_anchor_finds_a_log_that_was_written_anew(written: Path, tmp_path: Pa
     assert audit.verify(anew, last).fault.startswith("entry 12: another one than the anchor names")
 
 
+def test_entries_that_come_while_the_log_is_read_are_no_fault(written: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with tampered(written, "growing") as store:
+        read = store.rows
+
+        def rows(sql: str, *values: object) -> list[object]:
+            found = read(sql, *values)
+            if not grown:
+                grown.extend(fill(store, 3))
+            return found
+
+        grown: list[Link] = []
+        monkeypatch.setattr(store, "rows", rows)
+        assert audit.verify(store).fault == ""
+
+
 def test_a_decision_that_was_not_committed_leaves_no_entry_and_no_gap(tmp_path: Path) -> None:
     store = Store(tmp_path / "x.db")
     fill(store, 2)
