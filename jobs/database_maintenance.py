@@ -25,6 +25,7 @@ _WITHOUT_MAINTENANCE = (
     "|link_down|replica_behind"
 )
 """What a run that only takes statistics can find as well."""
+_WATCHED = f"({_WITHOUT_MAINTENANCE}) .*"
 
 
 def run(settings: Settings, clients: Clients, request: Request) -> Result:
@@ -54,8 +55,9 @@ JOB = Job(
     per_node=False,
     sight=Sight(
         looks_at={
-            **dict.fromkeys((STANDARD, FULL), ALL),
-            **dict.fromkeys((STATISTICS, BACKUP, VACUUM), f"({_WITHOUT_MAINTENANCE}) .*"),
+            **{STANDARD: ALL, FULL: ALL, STATISTICS: _WATCHED},
+            BACKUP: rf"{_WATCHED}|.* (backups?(/.*)?|host/clock)",
+            VACUUM: rf"{_WATCHED}|.* postgres/.*",
         },
         blind={
             **dict.fromkeys(("down", "unreachable", "loading", "failed"), SAME),

@@ -116,20 +116,20 @@ def _done(step: _Step, place: int, of: int, clients: Clients) -> Part:
     try:
         part = step.do(replace(clients, report=share), step.request)
     except (ClientError, JobError, OSError) as error:
-        part = _failed(step.name, str(error))
+        part = _failed(step, str(error))
     except Exception as error:  # noqa: BLE001  # a fault in one part must leave the others standing, and be told
-        part = _failed(
-            step.name, f"{type(error).__name__}: {error} (a fault in the maintenance itself: please report it)"
-        )
+        part = _failed(step, f"{type(error).__name__}: {error} (a fault in the maintenance itself: please report it)")
     share.progress(1, 1, step.name)
     if step.only_looks or part.absent:
         return replace(part, lasting=())
     return replace(part, lasting=(*part.lasting, *_lasting(part, clients, began)))
 
 
-def _failed(name: str, reason: str) -> Part:
-    message = f"{name} failed: {' '.join(reason.split())}"
-    return Part(name, report={"error": message}, findings=(_finding("failed", name, message),), failed=True)
+def _failed(step: _Step, reason: str) -> Part:
+    message = f"{step.name} failed: {' '.join(reason.split())}"
+    # Above what its findings are about: `backup/SOURCE`, `postgres/SERVER/DATABASE`, `redis`.
+    subject = BACKUPS if step.section == BACKUPS else step.name
+    return Part(step.name, report={"error": message}, findings=(_finding("failed", subject, message),), failed=True)
 
 
 def _lasting(part: Part, clients: Clients, began: float) -> list[Sample]:

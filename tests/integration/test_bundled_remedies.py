@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,7 +26,7 @@ UNSCHEDULED = (
 
 def jobs(**given: dict[str, Any]) -> dict[str, Any]:
     """The section of the jobs: none runs by itself but the agent monitor."""
-    return {**{key: OFF for key in UNSCHEDULED}, **given}
+    return {**dict.fromkeys(UNSCHEDULED, OFF), **given}
 
 
 def fire(daemon: ExporterDaemon, name: str, **labels: str) -> None:

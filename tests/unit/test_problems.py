@@ -154,6 +154,27 @@ def test_of_findings_with_one_name_the_worst_counts() -> None:
     assert (problem.severity, problem.event, problem.mode) == (HIGH, "health", "light")
 
 
+@pytest.mark.parametrize(
+    ("kind", "subject", "by_backup", "by_vacuum"),
+    [
+        ("backup_failed", "backup/main/app", True, False),
+        ("failed", "backup", True, False),
+        ("backup_not_removed", "backups/database/a.dump", True, False),
+        ("maintenance_failed", "postgres/main/app", False, True),
+        ("save_refused", "redis", False, False),
+        ("down", "postgres/main", True, True),
+        ("unreachable", "redis", True, True),
+        ("state_not_read", "database-maintenance", False, False),
+    ],
+)
+def test_a_run_of_one_part_of_the_maintenance_ends_problems_of_that_part_and_what_all_look_at(
+    kind: str, subject: str, by_backup: bool, by_vacuum: bool
+) -> None:
+    problem = a_problem(DATABASES, "standard", kind, subject)
+    assert is_over(problem, a_record(DATABASES, "backup")) is by_backup
+    assert is_over(problem, a_record(DATABASES, "vacuum")) is by_vacuum
+
+
 # Tasks that do not work
 
 

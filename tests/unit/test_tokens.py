@@ -118,13 +118,13 @@ def test_a_directory_in_the_place_of_the_file_is_named(tokens: Tokens) -> None:
         tokens.scopes(b"Bearer x")
 
 
-<<<<<<< HEAD
 def test_a_token_says_whose_it_is(tokens: Tokens) -> None:
     secrets = {name: tokens.create(name, ("read",), NOON) for name in ("ops", "night")}
     for name, secret in secrets.items():
         assert tokens.opened(f"Bearer {secret}".encode()) == (name, frozenset({"read"}))
     assert tokens.opened(b"Bearer wrong") == ("", frozenset())
-=======
+
+
 # What the time tells
 
 
@@ -151,4 +151,3 @@ def test_an_unknown_token_takes_as_long_as_a_known_one(tokens: Tokens, what: str
         if 0.95 < ratio < 1.05:
             return
     pytest.fail(f"it takes {ratio:.2f} times as long")
->>>>>>> in-inbox
