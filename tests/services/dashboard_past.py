@@ -18,7 +18,7 @@ _STEP = timedelta(minutes=5)
 
 
 def remember(base_dir: Path, hours: float, series: Mapping[str, tuple[float, float]]) -> None:
-    """Have the exporter remember samples of so many hours, each series having gone evenly from one value to the other."""
+    """Have the exporter remember so many hours, in which each series went evenly from one value to the other."""
     store = Store(base_dir / "data" / "sutazai.db")
     end = datetime.now(UTC) - timedelta(minutes=1)
     count = int(timedelta(hours=hours) / _STEP)

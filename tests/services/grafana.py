@@ -17,9 +17,8 @@ from tests.services.local_http import get_json
 from tests.services.prometheus import Prometheus
 
 STEP_SECONDS = 1
-ANNOTATION_STEP_SECONDS = 15
 SCRAPE_SECONDS = 1
-"""What Grafana would have in its data source, for a Prometheus that scrapes each second."""
+"""The time between two points, and what Grafana would know of a Prometheus that scrapes each second."""
 
 
 class Grafana:
@@ -32,11 +31,11 @@ class Grafana:
         """Whether a panel's query gives a series with a number in it."""
         if target.get("instant"):
             return any(math.isfinite(value) for _, value in self._prometheus.query(self._filled(target["expr"])))
-        return any(math.isfinite(value) for _, value in self._points(target["expr"], STEP_SECONDS))
+        return any(math.isfinite(value) for _, value in self._points(target["expr"]))
 
     def events(self, annotation: Mapping[str, Any]) -> list[float]:
         """When an annotation marks something, in Unix seconds."""
-        points = self._points(annotation["expr"], ANNOTATION_STEP_SECONDS)
+        points = self._points(annotation["expr"])
         if annotation.get("useValueForTime"):
             return [value / 1000 for _, value in points if self._since <= value / 1000 <= time.time()]
         return [at for at, value in points if value > 0]
@@ -49,16 +48,15 @@ class Grafana:
         found: list[str] = get_json(f"{self._prometheus.url}/api/v1/label/{match[2]}/values", params=asked)["data"]
         return found
 
-    def _points(self, expr: str, step_seconds: int) -> list[tuple[float, float]]:
-        asked = {"query": self._filled(expr, step_seconds), "start": self._since, "end": time.time()}
-        params = {**asked, "step": step_seconds}
-        series = get_json(f"{self._prometheus.url}/api/v1/query_range", params=params)["data"]["result"]
+    def _points(self, expr: str) -> list[tuple[float, float]]:
+        asked = {"query": self._filled(expr), "start": self._since, "end": time.time(), "step": STEP_SECONDS}
+        series = get_json(f"{self._prometheus.url}/api/v1/query_range", params=asked)["data"]["result"]
         return [(at, float(value)) for one in series for at, value in one["values"]]
 
-    def _filled(self, expr: str, step_seconds: int = STEP_SECONDS) -> str:
+    def _filled(self, expr: str) -> str:
         """A query without variables: Grafana's times stand for themselves, and the others for everything (All)."""
-        rate_seconds = max(step_seconds + SCRAPE_SECONDS, 4 * SCRAPE_SECONDS)
-        times = {"__rate_interval": rate_seconds, "__interval": step_seconds, "__range": time.time() - self._since}
+        rate_seconds = max(STEP_SECONDS + SCRAPE_SECONDS, 4 * SCRAPE_SECONDS)
+        times = {"__rate_interval": rate_seconds, "__interval": STEP_SECONDS, "__range": time.time() - self._since}
         for name, seconds in times.items():
             expr = expr.replace(f"${name}", f"{math.ceil(seconds)}s")
         return re.sub(r"\$\w+", ".*", expr)
