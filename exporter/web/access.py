@@ -15,7 +15,7 @@ from exporter.web.tokens import Tokens
 _HOST = re.compile(r"(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+)(:[0-9]+)?")
 _NAMES_OF_TOKENS = frozenset({"token", "access_token"})
 _PUT_OFF = {"alert": 503}
-"""Alertmanager drops what is answered 429, and sends again after 503."""
+"""Alertmanager gives a flush up that is answered 429, and tries again after 503."""
 
 
 class Access:

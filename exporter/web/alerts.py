@@ -1,7 +1,7 @@
 """The intake of alerts: Alertmanager's webhook comes in, and is on the disk before it is answered.
 
-Alertmanager sends again after a 5xx or no answer; whatever else is not 2xx it drops. So 503 is the answer to all that
-may be better soon, and never 429.
+Alertmanager sends a request again after a 5xx or no answer; after whatever else is not 2xx it gives the flush of its
+group up. So 503 is the answer to all that may be better soon, and never 429.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class AlertIntake:
         self._reception.refusals.count(reason)
         headers = {"retry-after": str(RETRY_SECONDS)} if status == 503 else {"connection": "close"}
         if status != 503:
-            logger.warning("alerts refused: Alertmanager does not send them again", extra={"reason": detail})
+            logger.warning("alerts refused, all of their request", extra={"reason": detail})
         return Problem(status, detail, headers)
 
     def _list(self, request: Request) -> Response:

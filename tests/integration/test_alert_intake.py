@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
+import yaml
 
 from exporter.bridge.reception import REASONS
 from exporter.store import Store
-from tests.services.alertmanager import Alertmanager, to_webhook
-from tests.services.exporter_daemon import ExporterDaemon
+from tests.services.alertmanager import Alertmanager, amtool, to_webhook
+from tests.services.exporter_daemon import REPOSITORY, ExporterDaemon
 from tests.services.sent_alerts import BEGAN, PATH, accepted, kept, post, refused, sent, webhook
 from tests.services.trial_jobs import operator
 from tests.services.wait import wait_for
@@ -147,7 +150,7 @@ def test_a_wrong_body_is_refused_as_a_whole_and_logged(
     detail = problem(daemon.post(PATH, data=data, headers={**headers, **more}), status)
     assert says in detail and "\n" not in detail
     assert not {f"{41:016x}", f"{42:016x}"} & {fingerprint for fingerprint, *_ in kept(daemon)}
-    assert "alerts refused: Alertmanager does not send them again" in daemon.log()[log:]
+    assert "alerts refused, all of their request" in daemon.log()[log:]
 
 
 @pytest.mark.parametrize("content_type", ["application/json; charset=utf-8", "Application/JSON"])
@@ -209,3 +212,14 @@ def test_alerts_survive_a_restart(exporter_daemon: Callable[..., ExporterDaemon]
     daemon.stop()
     daemon.start()
     assert listed(daemon) == before
+
+
+def test_the_configuration_that_the_documentation_shows_is_one(tmp_path: Path) -> None:
+    page = (REPOSITORY / "docs" / "alert-intake.md").read_text()
+    (fragment,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    file = tmp_path / "alertmanager.yml"
+    file.write_text(fragment)
+    done = amtool("check-config", str(file))
+    assert done.returncode == 0, done.stderr + done.stdout
+    (webhook_config,) = yaml.safe_load(fragment)["receivers"][1]["webhook_configs"]
+    assert webhook_config["url"].endswith(PATH)
