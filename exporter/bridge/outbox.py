@@ -30,12 +30,13 @@ _SELECT = "SELECT id, channel, message, attempts, state, created, due, finished,
 
 # An entry waits for an earlier one of its channel that tells of the same problem, and for one of the same thread if
 # that is due or was tried: what is merely held until the quiet hours end is overtaken. {moment} is when the entry
-# itself could be sent.
+# itself could be sent. (SQLite joins in the given order where the join is a CROSS JOIN: few messages tell of a problem,
+# many wait.)
 _BLOCKED = """
 EXISTS (SELECT 1 FROM outbox e WHERE e.state = 'pending' AND e.channel = o.channel AND e.thread = o.thread
         AND e.id < o.id AND (e.attempts > 0 OR e.due <= {moment}))
-OR EXISTS (SELECT 1 FROM told mine JOIN told other ON other.problem = mine.problem AND other.entry < mine.entry
-           JOIN outbox e ON e.id = other.entry
+OR EXISTS (SELECT 1 FROM told mine CROSS JOIN told other ON other.problem = mine.problem AND other.entry < mine.entry
+           CROSS JOIN outbox e ON e.id = other.entry
            WHERE mine.entry = o.id AND e.state = 'pending' AND e.channel = o.channel)
 """
 _OPENS = "max(o.due, coalesce(c.closed_until, 0))"
