@@ -79,9 +79,9 @@ def test_backups_that_not_even_can_be_listed_fail_above_their_sources(
     # Stands for a disk that gives nothing back.
     monkeypatch.setattr(BackupFiles, "list", refuse)
     result = maintain(Settings(), config_runs(tmp_path).clients(), Request(task="t", mode="backup"), ())
-    failed = [finding for finding in result.findings if finding.kind == "failed"]
+    failed = [finding for finding in result.findings if "backups failed" in finding.message]
     # What is said of a source has the subject backup/SOURCE, and is not over because nobody could look.
-    assert [(finding.subject, finding.severity) for finding in failed] == [("backup", Severity.HIGH)]
+    assert [(found.kind, found.subject, found.severity) for found in failed] == [("failed", "backup", Severity.HIGH)]
     assert "Input/output error" in failed[0].message
     assert result.report is not None and result.report["backup"]["success"] is False
 
