@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import ssl
 import time
 from collections.abc import Iterator
 from datetime import timedelta
@@ -16,6 +17,7 @@ from exporter.bridge.channels.base import Delayed, Receipt, Refused
 from exporter.bridge.channels.build import channel
 from exporter.bridge.model import Message, News
 from jobs.core.model import Severity
+from tests.services.certificates import make, make_ca
 from tests.services.messages import AT, configured, message
 from tests.services.ports import free_port
 from tests.services.webhook_sink import Answer, WebhookSink
@@ -101,6 +103,19 @@ def test_the_headers_say_who_sends_what_and_which_repetition_it_is(sink: Webhook
     assert stamp == str(int(AT.timestamp()))
     expected = hmac.new(SECRET.encode(), stamp.encode() + b"." + post.body, hashlib.sha256).hexdigest()
     assert post.headers["x-sutazai-signature"] == f"sha256={expected}"
+
+
+def test_the_signature_is_verified_as_the_documentation_says(sink: WebhookSink, send: Sending) -> None:
+    send(sink.url, hmac_secret=SECRET)
+    page = (Path(__file__).resolve().parents[2] / "docs" / "notification-channels.md").read_text()
+    names: dict[str, Any] = {}
+    exec(page.partition("```python\n")[2].partition("```")[0], names)
+    post, sent = sink.posts[0], AT.timestamp()
+    signed = post.headers["x-sutazai-timestamp"], post.headers["x-sutazai-signature"]
+    assert names["is_genuine"](SECRET, *signed, post.body, sent + 5)
+    assert not names["is_genuine"]("another secret of ours", *signed, post.body, sent + 5)
+    assert not names["is_genuine"](SECRET, *signed, post.body + b" ", sent + 5)
+    assert not names["is_genuine"](SECRET, *signed, post.body, sent + 3600)
 
 
 def test_without_secrets_nothing_is_signed_and_nobody_is_named(sink: WebhookSink, send: Sending) -> None:
@@ -192,6 +207,27 @@ def test_no_proxy_of_the_environment_is_used(sink: WebhookSink, send: Sending, m
         monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
     send(sink.url)
     assert len(sink.posts) == 1
+
+
+@pytest.mark.parametrize(("name", "trusted"), [("127.0.0.1", True), ("127.0.0.1", False), ("elsewhere.example", True)])
+def test_a_server_must_prove_who_it_is(send: Sending, tmp_path: Path, name: str, trusted: bool) -> None:
+    authority = make_ca()
+    make((name,), ca=authority).write(tmp_path)
+    (tmp_path / "ca.pem").write_bytes(authority.cert_pem)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+    sink = WebhookSink(tls=context)
+    given = {"ca_file": str(tmp_path / "ca.pem")} if trusted else {}
+    try:
+        if trusted and name == "127.0.0.1":
+            send(sink.url, token=TOKEN, **given)
+            assert sink.posts[0].headers["authorization"] == f"Bearer {TOKEN}"
+        else:
+            with pytest.raises(Delayed, match=f"https://127.0.0.1:{sink.port}: TLS: "):
+                send(sink.url, token=TOKEN, **given)
+            assert sink.posts == []
+    finally:
+        sink.close()
 
 
 def test_times_have_their_zone(sink: WebhookSink, send: Sending) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 from collections import deque
 from dataclasses import dataclass, field
@@ -40,13 +41,15 @@ class Answer:
 class WebhookSink:
     """A sink that is running. `answer` is what it says; `next_answers` come before that, one after another."""
 
-    def __init__(self, answer: Answer | None = None, port: int | None = None) -> None:
+    def __init__(
+        self, answer: Answer | None = None, port: int | None = None, tls: ssl.SSLContext | None = None
+    ) -> None:
         self.answer = answer or Answer()
         self.next_answers: deque[Answer] = deque()
         self.posts: list[Post] = []
         self._closing = threading.Event()
         self._lock = threading.Lock()
-        self._server = HttpServer(self._take, port)
+        self._server = HttpServer(self._take, port, tls=tls)
         self.port, self.url = self._server.port, f"{self._server.url}/hook"
 
     def close(self) -> None:

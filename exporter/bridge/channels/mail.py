@@ -10,7 +10,7 @@ from email.message import EmailMessage
 from email.utils import format_datetime
 from functools import cache
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
 from exporter.bridge.channels import MAIL
@@ -116,7 +116,7 @@ def _domain(host: str) -> str:
 def _environment() -> Environment:
     return Environment(
         loader=PackageLoader("exporter.bridge.channels"),
-        autoescape=lambda name: name is None or not name.endswith(".txt.j2"),
+        autoescape=select_autoescape(("html.j2",), default=False),
         undefined=StrictUndefined,
         finalize=_finalize,
         trim_blocks=True,
