@@ -63,5 +63,7 @@ def facts(settings: Settings) -> dict[str, Any]:
         "rounds": rhythms.rounds,
         "times": rhythms.times,
     }
-    sections = {name: getattr(settings, name) for name in ("alerts", "certificate", "jobs", "remediation", "thresholds")}
+    sections = {
+        name: getattr(settings, name) for name in ("alerts", "certificate", "jobs", "remediation", "thresholds")
+    }
     return {**sections, **functions, "constants": CONSTANTS, "MINUTE": MINUTE, "HOUR": HOUR, "DAY": DAY}

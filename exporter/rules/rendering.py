@@ -47,8 +47,16 @@ def _environment() -> Environment:
         finalize=_written,
         loader=FileSystemLoader(TEMPLATES),
     )
-    environment.filters.update(duration=duration, spoken=spoken, window=window)
+    environment.filters.update(duration=duration, spoken=spoken, window=window, ratio=_ratio, percent=_percent)
     return environment
+
+
+def _ratio(percent: float) -> float:
+    return percent / 100
+
+
+def _percent(ratio: float) -> float:
+    return ratio * 100
 
 
 def _written(value: object) -> object:

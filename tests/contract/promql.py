@@ -49,11 +49,6 @@ def in_words_of_prometheus(expression: str) -> str:
     return _GRAFANA_TIME.sub("5m", expression)
 
 
-def labels_of(expression: str, known: Known) -> Labels:
-    """The labels that an expression's result may have."""
-    return _labels_of(promql.parse(expression), known, [])
-
-
 def problems(expression: str, known: Known) -> list[str]:
     """Everything in the expression that nobody exports, and its error where it does not parse."""
     try:
@@ -63,6 +58,11 @@ def problems(expression: str, known: Known) -> list[str]:
     found: list[str] = []
     _labels_of(tree, known, found)
     return found
+
+
+def result_labels(expression: str, known: Known) -> Labels:
+    """The labels that the result of an expression may have."""
+    return _labels_of(promql.parse(expression), known, [])
 
 
 @dataclass(frozen=True)
@@ -150,8 +150,10 @@ def _aggregate(node: promql.AggregateExpr, known: Known, found: list[str]) -> La
 
 def _call(node: promql.Call, known: Known, found: list[str]) -> Labels:
     labels = frozenset[str]().union(*(_labels_of(argument, known, found) for argument in node.args))
-    if node.func.name == "histogram_quantile" and "le" not in labels:
-        found.append("histogram_quantile of something without le")
+    if node.func.name == "histogram_quantile":
+        if "le" not in labels:
+            found.append("histogram_quantile of something without le")
+        labels -= {"le"}
     if node.func.name == "label_replace":
         labels |= {str(node.args[1].val)}
     return labels

@@ -12,12 +12,15 @@ from typing import Any
 import yaml
 
 from exporter.metrics import catalogue
-from tests.contract.promql import Known, known_metrics, labels_of
+from tests.contract.promql import Known, known_metrics, result_labels
 
 ROOT = Path(__file__).resolve().parents[2]
 RULE_FILES = sorted((ROOT / "alert_rules").glob("*.rules.yml"))
 RULE_TESTS = sorted((ROOT / "alert_rules" / "tests").glob("*.test.yml"))
 DASHBOARD_FILES = sorted((ROOT / "grafana" / "dashboards").glob("*.json"))
+WATCHDOG = "Watchdog"
+"""The alert that always fires, and is about no instance."""
+EXPORTED = known_metrics(catalogue())
 RUNBOOKS = ROOT / "docs" / "runbooks"
 RUNBOOK_BASE_URL = "https://github.com/sutazai/sutazai-exporter/blob/main/docs/runbooks/"
 """Where the pages of docs/runbooks are read; the rules spell it out, as Prometheus has no variables for it."""
@@ -59,17 +62,21 @@ def recorded() -> list[tuple[str, str]]:
 @cache
 def known() -> Known:
     """The labels of every metric that may be asked for: what is exported, and what the rules record of it."""
-    found = dict(known_metrics(catalogue()))
-    for name, expr in recorded():
-        found[name] = labels_of(expr, found)
-    return found
+    return EXPORTED | {name: result_labels(expr, EXPORTED) for name, expr in recorded()}
+
+
+@cache
+def expected_records() -> frozenset[str]:
+    """The recorded series that the unit tests of the rules look at."""
+    cases = [case for path in RULE_TESTS for case in yaml.safe_load(path.read_text())["tests"]]
+    return frozenset(one["expr"] for case in cases for one in case.get("promql_expr_test", []) if one["exp_samples"])
 
 
 @cache
 def expectations() -> list[tuple[str, bool]]:
     """What the unit tests of the rules expect: (alert, whether it fires)."""
     cases = [case for path in RULE_TESTS for case in yaml.safe_load(path.read_text())["tests"]]
-    expected = [one for case in cases for one in case["alert_rule_test"]]
+    expected = [one for case in cases for one in case.get("alert_rule_test", [])]
     return [(one["alertname"], bool(one.get("exp_alerts"))) for one in expected]
 
 

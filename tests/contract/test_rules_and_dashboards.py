@@ -14,23 +14,27 @@ import click
 import pytest
 import yaml
 
+from exporter.bridge.model import RemediationState
 from exporter.cli import commands
 from jobs.core.agents.state import State
 from jobs.core.checks import Status
 from jobs.core.model import Outcome, Severity
 from jobs.security.scanner import Area
-from tests.contract.promql import problems, selectors
+from tests.contract.promql import problems, result_labels, selectors
 from tests.contract.rule_files import (
     DASHBOARD_FILES,
+    EXPORTED,
     ROOT,
     RULE_FILES,
     RULE_TESTS,
     RUNBOOK_BASE_URL,
     RUNBOOKS,
+    WATCHDOG,
     Alert,
     alerts,
     dashboard,
     expectations,
+    expected_records,
     known,
     queries,
     recorded,
@@ -67,7 +71,12 @@ def test_the_rules_pass_their_unit_tests(path: Path) -> None:
 
 @every_alert
 def test_an_alert_is_tested_to_fire_and_to_stay_quiet(alert: Alert) -> None:
-    assert {fires for name, fires in expectations() if name == alert.name} == {True, False}
+    expected = {True} if alert.name == WATCHDOG else {True, False}
+    assert {fires for name, fires in expectations() if name == alert.name} == expected
+
+
+def test_every_recorded_series_is_tested() -> None:
+    assert expected_records() == {name for name, _ in recorded()}
 
 
 def test_the_unit_tests_know_no_other_alerts() -> None:
@@ -78,7 +87,7 @@ def test_without_any_series_only_the_missing_exporter_is_told(tmp_path: Path) ->
     cases: list[dict[str, Any]] = [
         {"eval_time": time, "alertname": alert.name, "exp_alerts": []}
         for alert in ALERTS
-        if alert.name != "ExporterDown"
+        if alert.name not in ("ExporterDown", WATCHDOG)
         for time in ("2m", "3h")
     ]
     case = {
@@ -94,25 +103,40 @@ def test_without_any_series_only_the_missing_exporter_is_told(tmp_path: Path) ->
 def test_alert_names_are_unique_and_in_camel_case() -> None:
     names = Counter(alert.name for alert in ALERTS)
     assert [name for name, count in names.items() if count > 1] == []
-    assert [name for name in names if not re.fullmatch(r"([A-Z][a-z]+){2,}", name)] == []
+    # Watchdog is what every Prometheus calls it.
+    assert [name for name in names if not re.fullmatch(r"([A-Z][a-z]+){2,}", name)] == [WATCHDOG]
 
 
 @every_alert
 def test_an_alert_says_what_is_wrong_how_bad_it_is_and_where_to_read_on(alert: Alert) -> None:
-    assert alert.labels["severity"] in ("warning", "critical")
+    # An Alertmanager holds back by `host` what follows from a machine that is down; Watchdog goes on.
+    if alert.name == WATCHDOG:
+        assert alert.labels == {"severity": "none"}
+    else:
+        assert alert.labels.keys() == {"severity", "host"}
+        assert alert.labels["severity"] in ("warning", "critical")
+        assert alert.labels["host"] == "{{ $labels.instance | stripPort }}"
+        assert "$labels.instance" in alert.annotations["summary"]
     assert alert.annotations.keys() == {"summary", "description", "runbook_url"}
     assert alert.annotations["runbook_url"] == f"{RUNBOOK_BASE_URL}{alert.name}.md"
-    assert "$labels.instance" in alert.annotations["summary"]
     assert alert.annotations["description"].endswith(".")
 
 
 @every_alert
 def test_an_alert_asks_only_for_what_is_exported(alert: Alert) -> None:
-    assert problems(alert.expr, KNOWN) == []
+    assert problems(alert.expr, EXPORTED) == []
 
 
 def test_a_recording_rule_asks_only_for_what_is_exported() -> None:
-    assert [found for _, expr in recorded() for found in problems(expr, KNOWN)] == []
+    assert [found for _, expr in recorded() for found in problems(expr, EXPORTED)] == []
+
+
+def test_a_recorded_series_is_named_by_level_metric_and_operation() -> None:
+    # The levels are labels beside those of the target, which every one keeps: dashboards choose by them.
+    for name, expr in recorded():
+        level, _, operation = name.split(":")
+        assert result_labels(expr, EXPORTED) == {"job", "instance", level}, name
+        assert operation
 
 
 @every_alert
@@ -135,7 +159,10 @@ VALUES: Mapping[tuple[str, str], set[str]] = {
     ("sutazai_check_status", "status"): set(Status),
     ("sutazai_security_findings", "area"): set(Area),
     ("sutazai_security_findings", "severity"): set(Severity),
+    ("sutazai_problems", "severity"): set(Severity),
     ("sutazai_security_new_findings", "severity"): set(Severity),
+    ("sutazai_remediations", "state"): set(RemediationState),
+    ("sutazai_remediations_total", "state"): set(RemediationState),
     ("sutazai_threshold_ratio", "threshold"): {"memory_max", "memory_critical", "disk_max", "disk_critical"},
 }
 """Label values that are fixed: one that is misspelt would match nothing, and say nothing."""
