@@ -12,6 +12,7 @@ from exporter import __version__
 from exporter.clock import SystemClock
 from exporter.commands.audit import audit
 from exporter.commands.base import EXIT_CONFIG, EXIT_UNAVAILABLE, EXIT_USAGE, Failure, config_option, user_name
+from exporter.commands.notify import notify
 from exporter.commands.remediations import remediations
 from exporter.commands.rules import rules
 from exporter.config import ConfigError, Configuration, load
@@ -124,6 +125,8 @@ def run(
     run_screen.print_record(record, as_json=as_json, verbose=verbose)
     if not dry_run:
         app.remind(configuration, store)
+        with run_screen.stopped_by_signals(runner):
+            app.send_notifications(configuration, store, runner.stop)
         _update_textfile(configuration, store)
     sys.exit(record.exit_code)
 
@@ -286,6 +289,7 @@ def create(config_file: Path | None, name: str, scopes: tuple[str, ...]) -> None
 
 
 commands.add_command(audit)
+commands.add_command(notify)
 commands.add_command(remediations)
 commands.add_command(rules)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -16,6 +16,9 @@ from exporter.plan import task_entry
 from exporter.record import Record
 from jobs.core.cadence import Cadence
 from jobs.core.job import Job
+
+if TYPE_CHECKING:
+    from exporter.bridge.outbox import Entry
 
 out = Console(highlight=False, soft_wrap=True)
 if not out.is_terminal:
@@ -77,6 +80,16 @@ def print_agents(metrics: Metrics, *, as_json: bool) -> None:
         cells = ("" if uptime is None else f"{uptime:.1%}", f"{row['consecutive_failures'] or 0:g}")
         table.add_row(escape(str(row["agent"])), str(row["state"]), *cells)
     out.print(table if rows else "No agents are known yet; `sutazai-exporter run agent-monitor` looks for them.")
+
+
+def print_messages(entries: Sequence[Entry], nothing: str) -> None:
+    """Messages of the outbox, the newest first; `nothing` is said where there are none."""
+    table = table_of("written", "channel", "what", "attempts", "tried again", "why it was not taken")
+    for entry in entries:
+        again = _when(datetime.fromtimestamp(entry.due).astimezone()) if entry.state == "pending" else "no"
+        cells = (_when(entry.message.at), entry.channel, entry.message.summary, str(entry.attempts), again, entry.error)
+        table.add_row(*map(escape, cells))
+    out.print(table if entries else nothing)
 
 
 def print_json(content: Any) -> None:

@@ -24,7 +24,8 @@ class Problem(Value):
     """Something that is wrong, from the run that found it first to the one that finds it gone.
 
     `task`, `kind` and `subject` together identify it. `event` is the guide's word for its sort (`health`, `security`,
-    `backup`, `certificate`, `agent`, `task`). `mode` is that of the run that saw it last.
+    `backup`, `certificate`, `agent`, `task`). `mode` is that of the run that saw it last; of a task that does not work,
+    all modes that failed, with commas between.
     """
 
     task: str

@@ -30,12 +30,13 @@ _SELECT = "SELECT id, channel, message, attempts, state, created, due, finished,
 
 # An entry waits for an earlier one of its channel that tells of the same problem, and for one of the same thread if
 # that is due or was tried: what is merely held until the quiet hours end is overtaken. {moment} is when the entry
-# itself could be sent.
+# itself could be sent. (SQLite joins in the given order where the join is a CROSS JOIN: few messages tell of a problem,
+# many wait.)
 _BLOCKED = """
 EXISTS (SELECT 1 FROM outbox e WHERE e.state = 'pending' AND e.channel = o.channel AND e.thread = o.thread
         AND e.id < o.id AND (e.attempts > 0 OR e.due <= {moment}))
-OR EXISTS (SELECT 1 FROM told mine JOIN told other ON other.problem = mine.problem AND other.entry < mine.entry
-           JOIN outbox e ON e.id = other.entry
+OR EXISTS (SELECT 1 FROM told mine CROSS JOIN told other ON other.problem = mine.problem AND other.entry < mine.entry
+           CROSS JOIN outbox e ON e.id = other.entry
            WHERE mine.entry = o.id AND e.state = 'pending' AND e.channel = o.channel)
 """
 _OPENS = "max(o.due, coalesce(c.closed_until, 0))"
@@ -43,7 +44,8 @@ _DUE = f"""
 {_SELECT} JOIN (
   SELECT o.id AS ready, coalesce(c.failures, 0) AS failures, row_number() OVER (PARTITION BY o.channel ORDER BY o.id)
   AS place FROM outbox o LEFT JOIN channels c ON c.name = o.channel
-  WHERE o.state = 'pending' AND {_OPENS} <= ? AND NOT ({_BLOCKED.format(moment="?")})
+  WHERE o.state = 'pending' AND o.channel = coalesce(?, o.channel)
+  AND {_OPENS} <= ? AND NOT ({_BLOCKED.format(moment="?")})
 ) ON id = ready WHERE failures < {BREAKER_FAILURES} OR place = 1 ORDER BY id LIMIT ?
 """  # noqa: S608  # made of constants
 _NEXT_DUE = f"""
@@ -115,10 +117,10 @@ class Outbox:
         self._store = store
         self._random = rng or random.Random()
 
-    def due(self, now: datetime, limit: int) -> list[Entry]:
-        """What can be sent now, oldest first: of a channel that failed again and again, one."""
+    def due(self, now: datetime, limit: int, channel: str | None = None) -> list[Entry]:
+        """What can be sent now (through one channel), oldest first: of one that failed again and again, one."""
         stamp, found = now.timestamp(), list[Entry]()
-        for row in self._store.rows(_DUE, stamp, stamp, limit):
+        for row in self._store.rows(_DUE, channel, stamp, stamp, limit):
             if entry := _entry(row):
                 found.append(entry)
             else:
@@ -148,8 +150,19 @@ class Outbox:
                 )
                 _count(db, entry.channel, "sent")
 
-    def failed(self, entry: Entry, now: datetime, error: str, permanent: bool, settings: Settings) -> None:
-        """A channel did not take it: try again later, or give up where that is no use or it was long enough."""
+    def failed(
+        self,
+        entry: Entry,
+        now: datetime,
+        error: str,
+        permanent: bool,
+        settings: Settings,
+        retry_after_seconds: float | None = None,
+    ) -> bool:
+        """A channel did not take it: try again later, or give up where that is no use or it was long enough.
+
+        Nothing goes to the channel before `retry_after_seconds`, where it asked for that. Return whether it gave up.
+        """
         stamp, reason = now.timestamp(), str(clean_message(error))
         age_seconds = stamp - entry.created
         dead = permanent or (entry.attempts > 0 and age_seconds >= settings.notifications.give_up_hours * 3600)
@@ -169,7 +182,10 @@ class Outbox:
             )
             if cursor.rowcount:
                 _note_failure(db, entry.channel, stamp, reason, closes=not permanent)
+                if retry_after_seconds:
+                    _close(db, entry.channel, stamp + retry_after_seconds)
                 _count(db, entry.channel, "dead" if dead else "failed")
+        return dead
 
     def entries(self, state: str, limit: int) -> list[Entry]:
         """The newest entries in a state, newest first."""
@@ -230,7 +246,11 @@ def _note_failure(db: sqlite3.Connection, channel: str, stamp: float, error: str
     failures = db.execute("SELECT failures FROM channels WHERE name = ?", (channel,)).fetchone()[0]
     if closes and failures >= BREAKER_FAILURES:
         wait = min(BREAKER_CAP_SECONDS, BREAKER_SECONDS * 2.0 ** min(failures - BREAKER_FAILURES, 30))
-        db.execute("UPDATE channels SET closed_until = ? WHERE name = ?", (stamp + wait, channel))
+        _close(db, channel, stamp + wait)
+
+
+def _close(db: sqlite3.Connection, channel: str, until: float) -> None:
+    db.execute("UPDATE channels SET closed_until = max(closed_until, ?) WHERE name = ?", (until, channel))
 
 
 def _count(db: sqlite3.Connection, channel: str, result: str) -> None:

@@ -11,13 +11,17 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from exporter.bridge.hours import Hours
 from exporter.bridge.model import RemediationMode
+from jobs.core.addresses import is_loopback
 from jobs.core.job import Job
 from jobs.core.model import MetricType, Severity
 from jobs.core.registry import all_jobs
 from jobs.core.settings import AgentName, HttpUrl, Port, Seconds, SettingsModel
 
-MAIL_ADDRESS = r"^[^@\s,;:<>()\[\]\"\\]{1,64}@[A-Za-z0-9.-]{1,253}$"
+MAIL_ADDRESS = r"^[^@\s,;:<>()\[\]\"\\\x00-\x1f\x7f-\x9f]{1,64}@[A-Za-z0-9.-]{1,253}$"
 """One address and nothing that could make it two."""
+
+MIN_SECRET = 16
+"""Characters of a secret that signs; a shorter one can be guessed from what it has signed."""
 
 _LABEL = r"^[a-zA-Z_][a-zA-Z0-9_]{0,127}$"
 _HOST = r"^(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._-]{1,253})$"
@@ -35,9 +39,29 @@ def _printable(secret: SecretStr) -> SecretStr:
     return secret
 
 
-MailAddress = Annotated[str, Field(pattern=MAIL_ADDRESS)]
+def _typed(secret: SecretStr) -> SecretStr:
+    if not re.fullmatch(r"[ -~]{1,4096}", secret.get_secret_value()):
+        raise ValueError("only printable ASCII can be sent (4096 characters at most)")
+    return secret
+
+
+def _long(secret: SecretStr) -> SecretStr:
+    if len(secret.get_secret_value()) < MIN_SECRET:
+        raise ValueError(f"is shorter than {MIN_SECRET} characters; make one with: openssl rand -hex 32")
+    return secret
+
+
+def _mail_address(text: str) -> str:
+    if not re.fullmatch(MAIL_ADDRESS, text):
+        raise ValueError(f"{text[:100]!r} is not one mail address; write it as somebody@example.org")
+    return text
+
+
+MailAddress = Annotated[str, AfterValidator(_mail_address)]
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
 HeaderSecret = Annotated[SecretStr, AfterValidator(_printable)]
+Password = Annotated[SecretStr, AfterValidator(_typed)]
+SigningSecret = Annotated[SecretStr, AfterValidator(_long)]
 LabelName = Annotated[str, Field(pattern=_LABEL)]
 FamilyName = Annotated[str, Field(pattern=r"^sutazai_[a-z0-9_]{1,200}$")]
 Completed = Literal["none", "calendar", "all"]
@@ -53,11 +77,20 @@ class MailSettings(SettingsModel):
         "starttls", description="How the connection is encrypted: starttls, tls from its beginning, or none."
     )
     ca_file: AbsolutePath | None = Field(None, description="Certificates to trust; unset: this host's.")
-    username: str | None = Field(None, min_length=1, max_length=256, description="Who logs in; unset: nobody does.")
-    password: SecretStr | None = Field(None, description="Its password.")
+    username: str | None = Field(None, pattern=r"^[ -~]{1,256}$", description="Who logs in; unset: nobody does.")
+    password: Password | None = Field(None, description="Its password.")
     sender: MailAddress | None = Field(None, description="From whom; unset: sutazai-exporter@ this host's name.")
     recipients: tuple[MailAddress, ...] = Field((), max_length=20, description="To whom; unset: admin_email.")
     timeout_seconds: Seconds = Field(30, description="Limit of sending one mail.")
+
+    @model_validator(mode="after")
+    def _logs_in_safely(self) -> Self:
+        if (self.username is None) != (self.password is None):
+            given, missing = ("password", "username") if self.username is None else ("username", "password")
+            raise ValueError(f"{given} is set without {missing}; set both, or neither")
+        if self.username and self.security == "none" and not is_loopback(self.host or ""):
+            raise ValueError("security none would send the password in plain text; set it to starttls or tls")
+        return self
 
 
 class WebhookSettings(SettingsModel):
@@ -65,7 +98,7 @@ class WebhookSettings(SettingsModel):
 
     url: HttpUrl | None = Field(None, description="Where to; unset: nowhere.")
     token: HeaderSecret | None = Field(None, description="Bearer token that is sent along.")
-    hmac_secret: SecretStr | None = Field(None, description="Secret that each body is signed with (HMAC-SHA256).")
+    hmac_secret: SigningSecret | None = Field(None, description="Secret that each body is signed with (HMAC-SHA256).")
     ca_file: AbsolutePath | None = Field(None, description="Certificates to trust; unset: this host's.")
     completed: Completed = Field("calendar", description=_COMPLETED)
     timeout_seconds: Seconds = Field(10, description="Limit of one attempt.")
@@ -92,6 +125,9 @@ class NotificationSettings(SettingsModel):
     )
     separate: int = Field(5, ge=1, le=100, description="More pieces of news than this of one run go in one message.")
     give_up_hours: float = Field(72, gt=0, le=8760, description="A message that could not be sent so long is given up.")
+    run_seconds: Annotated[float, Field(ge=0, le=3600)] = Field(
+        15, description="Time that `run` may take to send messages where no daemon serves; 0: it leaves them."
+    )
     mail: MailSettings = MailSettings()
     webhook: WebhookSettings = WebhookSettings()
     handlers: tuple[Handler, ...] = Field((), max_length=20, description="Programs that are run with each message.")

@@ -148,9 +148,10 @@ def heard_of(db: sqlite3.Connection, problem_id: int, held_after: datetime) -> M
 def withdraw(db: sqlite3.Connection, standing: Standing, entry: int, now: datetime) -> None:
     """Take a problem out of a message that was not sent yet; a message about nothing else is withdrawn."""
     db.execute("DELETE FROM told WHERE problem = ? AND entry = ?", (standing.id, entry))
-    message = Message.model_validate_json(db.execute("SELECT message FROM outbox WHERE id = ?", (entry,)).fetchone()[0])
-    left = tuple(problem for problem in message.problems if name_of(problem) != name_of(standing.problem))
-    if not left:
+    message = _message(db.execute("SELECT message FROM outbox WHERE id = ?", (entry,)).fetchone()[0])
+    problems = message.problems if message else ()
+    left = tuple(problem for problem in problems if name_of(problem) != name_of(standing.problem))
+    if message is None or not left:
         db.execute("UPDATE outbox SET state = 'withdrawn', finished = ? WHERE id = ?", (now.timestamp(), entry))
         return
     changed = message.model_copy(
@@ -171,6 +172,12 @@ def prune(db: sqlite3.Connection, oldest: datetime) -> None:
     db.execute(
         "DELETE FROM outbox WHERE finished < ? AND state != 'pending' AND id NOT IN (SELECT entry FROM told)", (stamp,)
     )
+
+
+def _message(document: str) -> Message | None:
+    with contextlib.suppress(ValidationError):  # of another version: it could not be sent any more
+        return Message.model_validate_json(document)
+    return None
 
 
 def _changing(problem: Problem) -> tuple[str, str, str]:

@@ -53,9 +53,18 @@ class Occasion:
             report=record.report,
         )
 
-    def message(self, news: News, event: str, severity: Severity, summary: str, thread: str = "") -> Message:
-        """A new message, in a thread of its own unless it is given one."""
-        number = new_id()
+    def message(
+        self,
+        news: News,
+        event: str,
+        severity: Severity,
+        summary: str,
+        number: str = "",
+        thread: str = "",
+        problems: tuple[Problem, ...] = (),
+    ) -> Message:
+        """A message: a new one in a thread of its own, unless it is given a number and a thread."""
+        number = number or new_id()
         return Message(
             id=number,
             thread=thread or number,
@@ -69,6 +78,7 @@ class Occasion:
             status=self.status,
             duration_seconds=self.duration_seconds,
             report=self.report,
+            problems=problems,
         )
 
 
@@ -176,20 +186,13 @@ class Telling:
         number = thread if news is News.OPENED and self._is_new(thread) else new_id()
         if news is News.OPENED:
             standing.move(self.db, [piece.standing.id for piece in pieces], thread)
-        base = self.occasion.message(news, first.event, first.severity, "", thread)
+        later = self._now + STEADY if pieces[0].hold else None
         for channels, some in _by_channels(pieces, self._channels):
             problems = tuple(piece.standing.problem for piece in some)
-            changes = {
-                "id": number,
-                "problems": problems,
-                "severity": worst_of(problems),
-                "summary": self._summary(news, some),
-            }
-            later = self._now + STEADY if some[0].hold else None
-            entries = outbox.post(
-                self.db, Message.model_validate({**dict(base), **changes}), self.settings, self._now, channels, later
+            message = self.occasion.message(
+                news, first.event, worst_of(problems), self._summary(news, some), number, thread, problems
             )
-            for entry in entries.values():
+            for entry in outbox.post(self.db, message, self.settings, self._now, channels, later).values():
                 for piece in some:
                     standing.link(self.db, piece.standing.id, entry, news, piece.standing.problem.severity)
 

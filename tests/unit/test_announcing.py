@@ -417,6 +417,15 @@ def test_a_problem_that_another_version_wrote_is_still_known(history: History) -
     assert history.news() == [(CLEARED, A)]
 
 
+def test_a_held_message_that_another_version_wrote_is_withdrawn_whole(night: History) -> None:
+    night.run(finding())
+    with night.store.transaction() as db:
+        db.execute("""UPDATE outbox SET message = '{"of": "another version"}'""")
+    night.wait(hours=1).run(finding(severity=CRITICAL))
+    assert night.states() == ["withdrawn", "pending"]
+    assert night.news() == [(OPENED, A)]
+
+
 @given(st.text(max_size=50), st.text(max_size=50), st.text(max_size=300))
 @settings(max_examples=60, deadline=None)
 def test_whatever_a_job_finds_its_record_is_entered(kind: str, subject: str, message: str) -> None:
@@ -526,7 +535,7 @@ class Compared:
 
 
 @given(RUNS)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_any_history_of_runs_is_told_as_the_rules_have_it(runs: list[tuple[int, dict[str, Severity] | None]]) -> None:
     with TemporaryDirectory() as directory:
         compared = Compared(Path(directory))
