@@ -161,7 +161,7 @@ VALUES: Mapping[tuple[str, str], set[str]] = {
     ("sutazai_security_findings", "severity"): set(Severity),
     ("sutazai_problems", "severity"): set(Severity),
     ("sutazai_security_new_findings", "severity"): set(Severity),
-    ("sutazai_remediations", "state"): set(RemediationState),
+    ("sutazai_remediations_open", "state"): set(RemediationState),
     ("sutazai_remediations_total", "state"): set(RemediationState),
     ("sutazai_threshold_ratio", "threshold"): {"memory_max", "memory_critical", "disk_max", "disk_critical"},
 }
