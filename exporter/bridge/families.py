@@ -56,7 +56,7 @@ REMEDIATIONS = Family(
     type=MetricType.COUNTER,
 )
 REMEDIATIONS_OPEN = Family(
-    name="sutazai_remediations", help="Remediations that are not over, by where they stand.", labels=("state",)
+    name="sutazai_remediations_open", help="Remediations that are not over, by where they stand.", labels=("state",)
 )
 REMEDIATION_LAST = Family(
     name="sutazai_remediation_last_timestamp_seconds",

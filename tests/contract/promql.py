@@ -49,11 +49,6 @@ def in_words_of_prometheus(expression: str) -> str:
     return _GRAFANA_TIME.sub("5m", expression)
 
 
-def labels_of(expression: str, known: Known) -> Labels:
-    """The labels that an expression's result may have."""
-    return _labels_of(promql.parse(expression), known, [])
-
-
 def problems(expression: str, known: Known) -> list[str]:
     """Everything in the expression that nobody exports, and its error where it does not parse."""
     try:
@@ -63,6 +58,11 @@ def problems(expression: str, known: Known) -> list[str]:
     found: list[str] = []
     _labels_of(tree, known, found)
     return found
+
+
+def result_labels(expression: str, known: Known) -> Labels:
+    """The labels that the result of an expression may have."""
+    return _labels_of(promql.parse(expression), known, [])
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from exporter.metrics import catalogue
-from tests.contract.promql import Known, known_metrics, labels_of
+from tests.contract.promql import Known, known_metrics, result_labels
 
 ROOT = Path(__file__).resolve().parents[2]
 RULE_FILES = sorted((ROOT / "alert_rules").glob("*.rules.yml"))
@@ -20,6 +20,7 @@ RULE_TESTS = sorted((ROOT / "alert_rules" / "tests").glob("*.test.yml"))
 DASHBOARD_FILES = sorted((ROOT / "grafana" / "dashboards").glob("*.json"))
 WATCHDOG = "Watchdog"
 """The alert that always fires, and is about no instance."""
+EXPORTED = known_metrics(catalogue())
 RUNBOOKS = ROOT / "docs" / "runbooks"
 RUNBOOK_BASE_URL = "https://github.com/sutazai/sutazai-exporter/blob/main/docs/runbooks/"
 """Where the pages of docs/runbooks are read; the rules spell it out, as Prometheus has no variables for it."""
@@ -61,10 +62,7 @@ def recorded() -> list[tuple[str, str]]:
 @cache
 def known() -> Known:
     """The labels of every metric that may be asked for: what is exported, and what the rules record of it."""
-    found = dict(known_metrics(catalogue()))
-    for name, expr in recorded():
-        found[name] = labels_of(expr, found)
-    return found
+    return EXPORTED | {name: result_labels(expr, EXPORTED) for name, expr in recorded()}
 
 
 @cache

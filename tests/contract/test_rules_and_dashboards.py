@@ -20,9 +20,10 @@ from jobs.core.agents.state import State
 from jobs.core.checks import Status
 from jobs.core.model import Outcome, Severity
 from jobs.security.scanner import Area
-from tests.contract.promql import labels_of, problems, selectors
+from tests.contract.promql import problems, result_labels, selectors
 from tests.contract.rule_files import (
     DASHBOARD_FILES,
+    EXPORTED,
     ROOT,
     RULE_FILES,
     RULE_TESTS,
@@ -123,18 +124,18 @@ def test_an_alert_says_what_is_wrong_how_bad_it_is_and_where_to_read_on(alert: A
 
 @every_alert
 def test_an_alert_asks_only_for_what_is_exported(alert: Alert) -> None:
-    assert problems(alert.expr, KNOWN) == []
+    assert problems(alert.expr, EXPORTED) == []
 
 
 def test_a_recording_rule_asks_only_for_what_is_exported() -> None:
-    assert [found for _, expr in recorded() for found in problems(expr, KNOWN)] == []
+    assert [found for _, expr in recorded() for found in problems(expr, EXPORTED)] == []
 
 
 def test_a_recorded_series_is_named_by_level_metric_and_operation() -> None:
     # The levels are labels beside those of the target, which every one keeps: dashboards choose by them.
     for name, expr in recorded():
         level, _, operation = name.split(":")
-        assert labels_of(expr, KNOWN) == {"job", "instance", level}, name
+        assert result_labels(expr, EXPORTED) == {"job", "instance", level}, name
         assert operation
 
 
@@ -160,7 +161,7 @@ VALUES: Mapping[tuple[str, str], set[str]] = {
     ("sutazai_security_findings", "severity"): set(Severity),
     ("sutazai_problems", "severity"): set(Severity),
     ("sutazai_security_new_findings", "severity"): set(Severity),
-    ("sutazai_remediations", "state"): set(RemediationState),
+    ("sutazai_remediations_open", "state"): set(RemediationState),
     ("sutazai_remediations_total", "state"): set(RemediationState),
     ("sutazai_threshold_ratio", "threshold"): {"memory_max", "memory_critical", "disk_max", "disk_critical"},
 }
