@@ -47,8 +47,8 @@ class Mail:
 class SmtpSink:
     """A server that is running, and takes everything.
 
-    `mode` is `none`, `starttls` (which it then insists on) or `tls`, with the certificate `pair`; `users` may log in,
-    and then must. `refuse_recipient` and `refuse_data` are called with the address, or the mail, and may give the
+    `mode` is `none`, `starttls` (which it then insists on) or `tls`, with the certificate `pair`; `users` may log in, and
+    with `starttls` must. `refuse_recipient` and `refuse_data` are called with the address, or the mail, and may give the
     reply that refuses it (`"451 later"`); they can be set.
     """
 
@@ -73,8 +73,8 @@ class SmtpSink:
             tls_context=context if mode == "starttls" else None,
             require_starttls=mode == "starttls",
             authenticator=self._authenticate,
-            auth_required=bool(users),
-            auth_require_tls=mode != "none" and mode != "tls",
+            auth_required=bool(users) and mode == "starttls",
+            auth_require_tls=mode == "starttls",
             enable_SMTPUTF8=True,
         )
         self._encrypted = mode == "tls"
