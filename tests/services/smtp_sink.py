@@ -47,8 +47,8 @@ class Mail:
 class SmtpSink:
     """A server that is running, and takes everything.
 
-    `mode` is `none`, `starttls` (which it then insists on) or `tls`, with the certificate `pair`; `users` may log in,
-    and then must. `refuse_recipient` and `refuse_data` are called with the address, or the mail, and may give the
+    `mode` is `none`, `starttls` (which it then insists on) or `tls`, with the certificate `pair`; `users` may log in, and
+    with `starttls` must. `refuse_recipient` and `refuse_data` are called with the address, or the mail, and may give the
     reply that refuses it (`"451 later"`); they can be set.
     """
 
@@ -78,10 +78,10 @@ class SmtpSink:
             tls_context=context if mode == "starttls" else None,
             require_starttls=mode == "starttls",
             authenticator=self._authenticate,
-            auth_required=bool(users),
+            auth_required=bool(users) and mode == "starttls",
             # aiosmtpd asks for a `User Name`; Alertmanager answers `Username:` only, as other servers ask for it.
             auth_exclude_mechanism=("LOGIN",),
-            auth_require_tls=mode != "none" and mode != "tls",
+            auth_require_tls=mode == "starttls",
             enable_SMTPUTF8=True,
         )
         self._encrypted = mode == "tls"
