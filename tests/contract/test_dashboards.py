@@ -63,6 +63,16 @@ def test_titles_are_unique() -> None:
 
 
 @every_dashboard
+def test_the_page_on_dashboards_names_its_title_variables_and_marks(path: Path) -> None:
+    board, page = dashboard(path), (ROOT / "docs" / "dashboards.md").read_text()
+    named = [variable["name"] for variable in board["templating"]["list"][2:]]
+    assert f"| {board['title']} | `{path.stem}` |" in page
+    assert f"| {', '.join(named)} |\n" in page.partition(f"`{path.stem}`")[2].partition("\n")[0] + "\n"
+    marked = page.partition("## What is marked")[2].partition("\n## ")[0]
+    assert [mark["name"] for mark in annotations(board) if mark["name"] not in marked] == []
+
+
+@every_dashboard
 def test_a_dashboard_leads_to_all_others(path: Path) -> None:
     board = dashboard(path)
     assert board["tags"] == [TAG]

@@ -210,6 +210,8 @@ class DashboardWorld:
         self.run("log-rotation", "security-scan", "health-check")
         self._wait_restarts(WORKER, "recovered", 1)
         self._remedy(WORKER)
+        sent = {"channel": "webhook", "result": "sent"}
+        self.daemon.wait_metric("sutazai_notifications_total", sent, lambda count: count >= 1, 60)
         self.daemon.post("/api/v1/alerts", data=b"no alerts", headers=operator(self.daemon, "alert"))
 
     def _give_up(self, agent: str) -> None:
@@ -226,11 +228,11 @@ class DashboardWorld:
         self.daemon.wait_metric("sutazai_agent_restarts_total", labels, lambda value: value == count, 60)
 
     def _remedy(self, agent: str) -> None:
-        """Have an agent be ill, for too short a time for the monitor to restart it, until its alert has it restarted."""
+        """Have an agent be ill, for too short a time for the monitor to act, until its alert has it restarted."""
         self._engine.set_health(agent, healthy=False)
         self.run("agent-monitor")
         done = {"remediation": "restart-agent", "state": "verified"}
-        self.daemon.wait_metric("sutazai_remediations_total", done, lambda count: count >= 1, 20)
+        self.daemon.wait_metric("sutazai_remediations_total", done, lambda count: count >= 1, 90)
 
     def write_log(self) -> None:
         """A log beyond the limit."""
