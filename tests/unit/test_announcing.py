@@ -6,7 +6,6 @@ import sqlite3
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -16,7 +15,7 @@ from hypothesis import strategies as st
 from exporter.bridge.model import News, Problem
 from exporter.store import StoreError
 from jobs.core.model import Outcome, Severity
-from tests.services.news import MAIL, NOON, WEBHOOK, History, finding, settings_of
+from tests.services.news import MAIL, NOON, WEBHOOK, History, finding, quick_directory, settings_of
 
 HIGH, CRITICAL, MEDIUM = Severity.HIGH, Severity.CRITICAL, Severity.MEDIUM
 OPENED, WORSE, CLEARED, REMINDER, COMPLETED = (
@@ -427,9 +426,9 @@ def test_a_held_message_that_another_version_wrote_is_withdrawn_whole(night: His
 
 
 @given(st.text(max_size=50), st.text(max_size=50), st.text(max_size=300))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_whatever_a_job_finds_its_record_is_entered(kind: str, subject: str, message: str) -> None:
-    with TemporaryDirectory() as directory:
+    with quick_directory() as directory:
         history = History(Path(directory))
         history.run(finding(subject, CRITICAL, kind, message), finding(subject, CRITICAL, kind, message + "x"))
         assert len(history.deliver()) == 1
@@ -535,9 +534,9 @@ class Compared:
 
 
 @given(RUNS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_any_history_of_runs_is_told_as_the_rules_have_it(runs: list[tuple[int, dict[str, Severity] | None]]) -> None:
-    with TemporaryDirectory() as directory:
+    with quick_directory() as directory:
         compared = Compared(Path(directory))
         for minutes, seen in runs:
             compared.pass_time(minutes)

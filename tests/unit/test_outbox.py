@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from datetime import timedelta
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import given, settings
@@ -16,7 +15,7 @@ from exporter.bridge.families import NOTIFICATIONS
 from exporter.bridge.model import Message, News
 from exporter.bridge.outbox import Entry, Outbox, post
 from jobs.core.model import Severity
-from tests.services.news import MAIL, NOON, WEBHOOK, History, finding, settings_of
+from tests.services.news import MAIL, NOON, WEBHOOK, History, finding, quick_directory, settings_of
 
 BOTH = {**WEBHOOK, **MAIL}
 HIGH, CRITICAL = Severity.HIGH, Severity.CRITICAL
@@ -285,7 +284,7 @@ STEPS = st.lists(
 @given(STEPS)
 @settings(max_examples=150, deadline=None)
 def test_something_is_due_from_the_next_due_time_on_and_nothing_before(steps: list[tuple[str, int, int]]) -> None:
-    with TemporaryDirectory() as directory:
+    with quick_directory() as directory:
         history = History(Path(directory), settings_of({**BOTH, "quiet_hours": ["18:00-07:00"], "give_up_hours": 24}))
         history.outbox = Outbox(history.store, random.Random(0))
         for number, (what, seconds, which) in enumerate(steps):
