@@ -47,9 +47,9 @@ class Mail:
 class SmtpSink:
     """A server that is running, and takes everything.
 
-    `mode` is `none`, `starttls` (which it then insists on) or `tls`, with the certificate `pair`; `users` may log in, and
-    with `starttls` must. `refuse_recipient` and `refuse_data` are called with the address, or the mail, and may give the
-    reply that refuses it (`"451 later"`); they can be set.
+    `mode` is `none`, `starttls` (which it then insists on) or `tls`, with the certificate `pair`; `users` may log in,
+    and with `starttls` must. `refuse_recipient` and `refuse_data` are called with the address, or the mail, and may
+    give the reply that refuses it (`"451 later"`); they can be set.
     """
 
     def __init__(
