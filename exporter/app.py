@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from exporter import __version__
-from exporter.bridge import announcing
+from exporter.bridge.outgoing import announcing
 from exporter.clock import SystemClock
 from exporter.config import Configuration
 from exporter.locks import Busy, FileLock, is_held
@@ -132,7 +132,7 @@ def is_served(configuration: Configuration) -> bool:
 
 def send_notifications(configuration: Configuration, store: Store, stop: threading.Event) -> None:
     """Send what is due, briefly, where no daemon does."""
-    from exporter.bridge.postman import send_due
+    from exporter.bridge.outgoing.postman import send_due
 
     if not is_served(configuration):
         send_due(configuration, store, SystemClock(), stop)
@@ -167,7 +167,7 @@ def _docker_events(daemon: Daemon) -> Iterator[None]:
 @contextmanager
 def _engine(daemon: Daemon, store: Store) -> Iterator[None]:
     from exporter.bridge import families
-    from exporter.bridge.engine import Engine, Surroundings
+    from exporter.bridge.remediation.engine import Engine, Surroundings
 
     around = Surroundings(
         settings=lambda: daemon.configuration.settings,
@@ -187,7 +187,7 @@ def _engine(daemon: Daemon, store: Store) -> Iterator[None]:
 
 @contextmanager
 def _postman(daemon: Daemon, store: Store) -> Iterator[None]:
-    from exporter.bridge.postman import Postman
+    from exporter.bridge.outgoing.postman import Postman
 
     postman = Postman(lambda: daemon.configuration, store, SystemClock())
     postman.start()

@@ -225,7 +225,7 @@ def release(context: click.Context, agent: str, config_file: Path | None, dry_ru
     the result up within a second.
     """
     from exporter import app
-    from exporter.bridge.audit import record_request
+    from exporter.bridge.remediation.audit import record_request
     from jobs.core.model import Request
 
     if not dry_run:

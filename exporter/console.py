@@ -18,7 +18,7 @@ from jobs.core.cadence import Cadence
 from jobs.core.job import Job
 
 if TYPE_CHECKING:
-    from exporter.bridge.outbox import Entry
+    from exporter.bridge.outgoing.outbox import Entry
 
 out = Console(highlight=False, soft_wrap=True)
 if not out.is_terminal:

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from exporter import metrics
-from exporter.bridge import remediations
 from exporter.bridge.families import INTAKE_REFUSED
-from exporter.bridge.reception import Reception
-from exporter.bridge.upkeep import Upkeep
+from exporter.bridge.incoming.reception import Reception
+from exporter.bridge.outgoing.upkeep import Upkeep
+from exporter.bridge.remediation import remediations
 from exporter.config import ConfigError, Configuration
 from exporter.dispatcher import Dispatcher, OnEnd, Progress
 from exporter.plan import cadences_of, max_run_seconds, stale_after_seconds

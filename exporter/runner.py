@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from exporter.bridge.announcing import news_of
+from exporter.bridge.outgoing.announcing import news_of
 from exporter.config import Configuration
 from exporter.locks import Busy, FileLock
 from exporter.metrics import counters_of

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from exporter.alertmanager.receivers import delivered
 from exporter.alertmanager.secret_files import BRIDGE_TOKEN, SecretFiles
-from exporter.bridge.channels import MAIL, WEBHOOK
+from exporter.bridge.outgoing.channels import MAIL, WEBHOOK
 from exporter.settings import Settings
 
 

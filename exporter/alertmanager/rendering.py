@@ -13,7 +13,7 @@ from exporter.alertmanager.quiet_hours import time_intervals
 from exporter.alertmanager.receivers import delivered, receivers, smtp
 from exporter.alertmanager.routing import QUIET_HOURS, route
 from exporter.alertmanager.secret_files import SecretFiles
-from exporter.bridge.channels import MAIL
+from exporter.bridge.outgoing.channels import MAIL
 from exporter.settings import Settings
 
 CONFIG, TEMPLATE = "alertmanager.yml", "templates/sutazai.tmpl"

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from exporter.bridge import families
-from exporter.bridge.bundled import rules_of
-from exporter.bridge.channels import channel_names
 from exporter.bridge.model import RemediationState
+from exporter.bridge.outgoing.channels import channel_names
+from exporter.bridge.remediation.bundled import rules_of
 from exporter.exposition import Exposition
 from exporter.settings import Settings
 from exporter.store import CounterKey, Store

@@ -55,7 +55,7 @@ def alertmanager_config(config_file: Path | None, directory: Path | None, user: 
     from exporter.alertmanager.remarks import remarks
     from exporter.alertmanager.rendering import CONFIG, rendered
     from exporter.alertmanager.secret_files import SecretFiles
-    from exporter.bridge.wording import host_name
+    from exporter.bridge.outgoing.wording import host_name
 
     if user is not None and directory is None:
         raise Failure("--secrets-for writes files: it needs --output DIR", EXIT_USAGE)

@@ -14,7 +14,7 @@ from exporter.config import load
 from jobs.core.model import clean_message
 
 if TYPE_CHECKING:
-    from exporter.bridge.audit import Link
+    from exporter.bridge.remediation.audit import Link
 
 _EXIT_NOT_WHOLE = 1
 
@@ -33,7 +33,7 @@ def verify(config_file: Path | None, anchor: str | None) -> None:
     Without --anchor, a log that somebody wrote anew from the beginning cannot be told from the true one.
     """
     from exporter import app
-    from exporter.bridge import audit as log
+    from exporter.bridge.remediation import audit as log
 
     link = _link(anchor) if anchor is not None else None
     verdict = log.verify(app.open_store(load(config_file), read_only=True), link)
@@ -45,7 +45,7 @@ def verify(config_file: Path | None, anchor: str | None) -> None:
 
 
 def _link(text: str) -> Link:
-    from exporter.bridge.audit import Link
+    from exporter.bridge.remediation.audit import Link
 
     match = re.fullmatch(r"([1-9][0-9]{0,17}):([0-9a-f]{64})", text)
     if not match:
@@ -62,7 +62,7 @@ def list_entries(config_file: Path | None, limit: int, as_json: bool) -> None:
     from rich.markup import escape
 
     from exporter import app, console
-    from exporter.bridge import audit as log
+    from exporter.bridge.remediation import audit as log
 
     entries = log.entries(app.open_store(load(config_file), read_only=True), limit)
     if as_json:

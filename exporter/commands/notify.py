@@ -14,7 +14,7 @@ from exporter.commands.base import EXIT_CONFIG, EXIT_UNAVAILABLE, EXIT_USAGE, Fa
 
 if TYPE_CHECKING:
     from exporter.bridge.model import Message
-    from exporter.bridge.outbox import Entry, Outbox
+    from exporter.bridge.outgoing.outbox import Entry, Outbox
     from exporter.config import Configuration
 
 _ALL = 1_000_000
@@ -56,7 +56,7 @@ def test(name: str | None, config_file: Path | None) -> None:
     Exit code 0 if all took it, 69 if one did not, 78 if there is none.
     """
     from exporter import run_screen
-    from exporter.bridge.postman import CourierError, send_test
+    from exporter.bridge.outgoing.postman import CourierError, send_test
     from exporter.clock import SystemClock
     from exporter.config import load
 
@@ -111,7 +111,7 @@ def discard(name: str | None, dry_run: bool, config_file: Path | None) -> None:
 
 
 def _channels(configuration: Configuration, name: str | None) -> Sequence[str]:
-    from exporter.bridge.channels import channel_names
+    from exporter.bridge.outgoing.channels import channel_names
 
     names = channel_names(configuration.settings)
     if not names:
@@ -131,7 +131,7 @@ def _section(channel: str) -> str:
 
 def _test_message(now: datetime) -> Message:
     from exporter.bridge.model import Message, News
-    from exporter.bridge.wording import host_name
+    from exporter.bridge.outgoing.wording import host_name
     from jobs.core.model import Severity
 
     identifier, host = uuid.uuid4().hex, host_name()
@@ -150,7 +150,7 @@ def _test_message(now: datetime) -> Message:
 
 def _print_entries(state: str, name: str | None, config_file: Path | None, nothing: str, *, as_json: bool) -> None:
     from exporter import app, console
-    from exporter.bridge.outbox import Outbox
+    from exporter.bridge.outgoing.outbox import Outbox
     from exporter.config import load
 
     entries = _of_channel(Outbox(app.open_store(load(config_file), read_only=True)), state, name)
@@ -184,7 +184,7 @@ def _change_dead(
     dry_run: bool,
 ) -> None:
     from exporter import app
-    from exporter.bridge.outbox import Outbox
+    from exporter.bridge.outgoing.outbox import Outbox
     from exporter.clock import SystemClock
     from exporter.config import load
 

@@ -13,7 +13,7 @@ from exporter.commands.base import EXIT_USAGE, Failure, config_option, user_name
 from exporter.config import load
 
 if TYPE_CHECKING:
-    from exporter.bridge.remediations import Entry
+    from exporter.bridge.remediation.remediations import Entry
 
 _ID = click.IntRange(1, (1 << 63) - 1)
 
@@ -33,7 +33,7 @@ def list_remediations(config_file: Path | None, all_of_them: bool, limit: int, a
     from rich.markup import escape
 
     from exporter import app, console
-    from exporter.bridge import remediations as table
+    from exporter.bridge.remediation import remediations as table
 
     store = app.open_store(load(config_file), read_only=True)
     entries = table.listing(store, limit, only_open=not all_of_them)
@@ -71,9 +71,9 @@ def reject(number: int, config_file: Path | None, dry_run: bool) -> None:
 
 def _answer(number: int, config_file: Path | None, dry_run: bool, *, approved: bool) -> None:
     from exporter import app
-    from exporter.bridge import receiving
-    from exporter.bridge import remediations as table
-    from exporter.bridge.desk import Desk
+    from exporter.bridge.remediation import receiving
+    from exporter.bridge.remediation import remediations as table
+    from exporter.bridge.remediation.desk import Desk
 
     configuration = load(config_file)
     store = app.open_store(configuration, read_only=dry_run)

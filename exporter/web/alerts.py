@@ -13,9 +13,9 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from exporter.bridge.inbox import Taken
-from exporter.bridge.intake import BadAlerts, parse
-from exporter.bridge.reception import Reception
+from exporter.bridge.incoming.inbox import Taken
+from exporter.bridge.incoming.intake import BadAlerts, parse
+from exporter.bridge.incoming.reception import Reception
 from exporter.store import StoreError
 from exporter.web.access import Access
 from exporter.web.answers import Problem, answer, limit_of, media_type

@@ -15,7 +15,7 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from exporter import __version__
-from exporter.bridge import audit
+from exporter.bridge.remediation import audit
 from exporter.clock import SystemClock
 from exporter.daemon import Daemon
 from exporter.plan import cadences_of, task_entry

@@ -8,8 +8,8 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 from starlette.routing import Route
 
-from exporter.bridge import audit, receiving, remediations
-from exporter.bridge.desk import Desk
+from exporter.bridge.remediation import audit, receiving, remediations
+from exporter.bridge.remediation.desk import Desk
 from exporter.clock import SystemClock
 from exporter.settings import Settings
 from exporter.store import Store

@@ -131,10 +131,10 @@ def f():
 def test_the_daemon_loads_nothing_that_sends() -> None:
     # email.message and http.client come with the web server; what makes and sends mail is loaded by the courier alone.
     script = (
-        "import sys, exporter.app, exporter.daemon, exporter.bridge.postman\n"
+        "import sys, exporter.app, exporter.daemon, exporter.bridge.outgoing.postman\n"
         "senders = {'smtplib', 'jinja2', 'email.policy', 'email.headerregistry'}\n"
         "print(*sorted(senders & sys.modules.keys()))\n"
-        "print(*sorted(name for name in sys.modules if name.startswith('exporter.bridge.channels.')))"
+        "print(*sorted(name for name in sys.modules if name.startswith('exporter.bridge.outgoing.channels.')))"
     )
     loaded = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from exporter.bridge import audit, remediations
+from exporter.bridge.remediation import audit, remediations
 from exporter.clock import SystemClock
 from exporter.store import Store
 from tests.services.exporter_daemon import ExporterDaemon

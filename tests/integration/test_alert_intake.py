@@ -13,7 +13,7 @@ import pytest
 import requests
 import yaml
 
-from exporter.bridge.reception import REASONS
+from exporter.bridge.incoming.reception import REASONS
 from exporter.store import Store
 from tests.services.alertmanager import Alertmanager, amtool, to_webhook
 from tests.services.exporter_daemon import REPOSITORY, ExporterDaemon

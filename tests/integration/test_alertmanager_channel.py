@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
-from exporter.bridge.channels.alertmanager import LIFE, AlertmanagerChannel, alert_name, alerts_of
-from exporter.bridge.channels.base import Delayed, Refused
 from exporter.bridge.model import News
+from exporter.bridge.outgoing.channels.alertmanager import LIFE, AlertmanagerChannel, alert_name, alerts_of
+from exporter.bridge.outgoing.channels.base import Delayed, Refused
 from exporter.bridge.settings import AlertmanagerSettings
 from jobs.core.model import Severity
 from tests.services.alertmanager import Alertmanager, to_webhook

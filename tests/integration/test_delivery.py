@@ -12,11 +12,11 @@ from typing import Any
 import psutil
 import pytest
 
-from exporter.bridge import announcing, delivery
-from exporter.bridge.delivery import Delivered, deliver
 from exporter.bridge.model import Message, News
-from exporter.bridge.outbox import Outbox, post
-from exporter.bridge.postman import CourierError, send_courier
+from exporter.bridge.outgoing import announcing, delivery
+from exporter.bridge.outgoing.delivery import Delivered, deliver
+from exporter.bridge.outgoing.outbox import Outbox, post
+from exporter.bridge.outgoing.postman import CourierError, send_courier
 from exporter.clock import SystemClock
 from exporter.config import Configuration
 from exporter.locks import FileLock
@@ -212,7 +212,7 @@ def test_of_deliveries_that_are_killed_200_times_nothing_is_lost(
 
 
 def couriers_of(parent: psutil.Process) -> list[psutil.Process]:
-    return [child for child in parent.children() if "exporter.bridge.courier" in child.cmdline()]
+    return [child for child in parent.children() if "exporter.bridge.outgoing.courier" in child.cmdline()]
 
 
 def test_a_courier_that_is_killed_between_sending_and_noting_it_leaves_one_repetition(
@@ -297,7 +297,7 @@ def test_a_handler_sees_no_secret_in_its_courier(tmp_path: Path) -> None:
     world.write(message("a" * 32))
     send_courier(world.configuration, world.store, 60, threading.Event())
     seen = (tmp_path / "seen").read_bytes()
-    assert b"exporter.bridge.courier" in seen
+    assert b"exporter.bridge.outgoing.courier" in seen
     assert b"canary" not in seen
 
 

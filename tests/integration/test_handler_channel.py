@@ -12,9 +12,9 @@ from typing import Any
 import psutil
 import pytest
 
-from exporter.bridge.channels.base import Delayed, Receipt, Refused
-from exporter.bridge.channels.build import channel
 from exporter.bridge.model import Message
+from exporter.bridge.outgoing.channels.base import Delayed, Receipt, Refused
+from exporter.bridge.outgoing.channels.build import channel
 from tests.services.messages import AT, configured, message
 from tests.services.wait import wait_for
 

@@ -10,7 +10,7 @@ from typing import Any
 import psutil
 import pytest
 
-from exporter.bridge.outbox import post
+from exporter.bridge.outgoing.outbox import post
 from exporter.store import Store
 from tests.services.exporter_daemon import ExporterDaemon, write_config
 from tests.services.messages import configured, message
@@ -66,7 +66,7 @@ def write(daemon: ExporterDaemon, told: dict[str, Any], *identifiers: str) -> No
 
 
 def couriers(daemon_pid: int) -> list[psutil.Process]:
-    return [one for one in psutil.Process(daemon_pid).children() if "exporter.bridge.courier" in one.cmdline()]
+    return [one for one in psutil.Process(daemon_pid).children() if "exporter.bridge.outgoing.courier" in one.cmdline()]
 
 
 # The daemon

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from exporter.bridge.model import Message, News
-from exporter.bridge.outbox import Entry, Outbox
+from exporter.bridge.outgoing.outbox import Entry, Outbox
 from exporter.store import Store
 from tests.services.exporter_daemon import ExporterDaemon
 from tests.services.metrics import Metrics

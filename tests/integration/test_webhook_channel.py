@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from exporter.bridge.channels.base import Delayed, Receipt, Refused
-from exporter.bridge.channels.build import channel
 from exporter.bridge.model import Message, News
+from exporter.bridge.outgoing.channels.base import Delayed, Receipt, Refused
+from exporter.bridge.outgoing.channels.build import channel
 from jobs.core.model import Severity
 from tests.services.certificates import make, make_ca
 from tests.services.messages import AT, configured, message

@@ -13,10 +13,10 @@ import sys
 import time
 from pathlib import Path
 
-from exporter.bridge.channels.build import channel
-from exporter.bridge.delivery import deliver
 from exporter.bridge.model import News
-from exporter.bridge.outbox import Outbox, post
+from exporter.bridge.outgoing.channels.build import channel
+from exporter.bridge.outgoing.delivery import deliver
+from exporter.bridge.outgoing.outbox import Outbox, post
 from exporter.clock import SystemClock
 from exporter.config import Configuration, load
 from exporter.redaction import Redactor

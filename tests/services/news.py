@@ -8,9 +8,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from exporter.bridge.announcing import clear_problem, news_of, raise_problem, remind
 from exporter.bridge.model import Message, News, Problem
-from exporter.bridge.outbox import Outbox
+from exporter.bridge.outgoing.announcing import clear_problem, news_of, raise_problem, remind
+from exporter.bridge.outgoing.outbox import Outbox
 from exporter.record import Record
 from exporter.settings import Settings, settings_model
 from exporter.store import Store

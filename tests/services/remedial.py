@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from exporter.bridge.inbox import Inbox
+from exporter.bridge.incoming.inbox import Inbox
 from exporter.bridge.model import Alert, AlertStatus
 from exporter.store import Store
 from tests.services.trial_jobs import KEY, TASK

@@ -17,8 +17,8 @@ import yaml
 from exporter.alertmanager.quiet_hours import LOCAL, time_intervals, zone_name
 from exporter.alertmanager.receivers import bridge_url, literal
 from exporter.alertmanager.routing import duration
-from exporter.bridge.channels import channel_names
 from exporter.bridge.hours import Hours
+from exporter.bridge.outgoing.channels import channel_names
 from exporter.config import load
 from exporter.settings import Settings
 from tests.services.binaries import need_root

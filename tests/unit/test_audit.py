@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from exporter.bridge import audit
-from exporter.bridge.audit import Link
+from exporter.bridge.remediation import audit
+from exporter.bridge.remediation.audit import Link
 from exporter.store import Store
 from tests.services.remedial import alert
 

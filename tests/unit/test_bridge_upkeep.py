@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.bridge.upkeep import Upkeep
+from exporter.bridge.outgoing.upkeep import Upkeep
 from exporter.exposition import Exposition
 from exporter.metrics import catalogue
 from exporter.store import Store

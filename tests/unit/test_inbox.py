@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.bridge.families import ALERTS_RECEIVED
-from exporter.bridge.inbox import END_FIRING, KEPT_FIRING, LATE_SECONDS, STALE_HOURS, Inbox, State, Taken
+from exporter.bridge.incoming.inbox import END_FIRING, KEPT_FIRING, LATE_SECONDS, STALE_HOURS, Inbox, State, Taken
 from exporter.bridge.model import Alert, AlertStatus
 from exporter.store import Store, StoreError
 

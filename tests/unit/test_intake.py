@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.bridge.intake import MAX_ANNOTATIONS, MAX_LABELS, BadAlerts, parse
+from exporter.bridge.incoming.intake import MAX_ANNOTATIONS, MAX_LABELS, BadAlerts, parse
 from exporter.bridge.model import Alert, AlertStatus
 from jobs.core.model import MAX_LABEL, MAX_TEXT
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.bridge import outbox as module
 from exporter.bridge.families import NOTIFICATIONS
 from exporter.bridge.model import Message, News
-from exporter.bridge.outbox import Entry, Outbox, post
+from exporter.bridge.outgoing import outbox as module
+from exporter.bridge.outgoing.outbox import Entry, Outbox, post
 from jobs.core.model import Severity
 from tests.services.news import MAIL, NOON, WEBHOOK, History, finding, quick_directory, settings_of
 

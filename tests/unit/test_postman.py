@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from exporter.bridge import announcing, postman
-from exporter.bridge.outbox import post
-from exporter.bridge.postman import CourierError, Postman
+from exporter.bridge.outgoing import announcing, postman
+from exporter.bridge.outgoing.outbox import post
+from exporter.bridge.outgoing.postman import CourierError, Postman
 from exporter.store import Store, StoreError
 from tests.services.clocks import FakeClock
 from tests.services.messages import configured, message, problem

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from exporter.bridge.model import Problem
-from exporter.bridge.problems import RUN_FAILED, problems_of
+from exporter.bridge.outgoing.problems import RUN_FAILED, problems_of
 from exporter.record import Record
 from jobs.core.model import Finding, Outcome, Request, Result, Severity
 from jobs.core.registry import all_jobs

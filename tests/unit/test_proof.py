@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from exporter.bridge.proof import doubt
+from exporter.bridge.remediation.proof import doubt
 from exporter.bridge.settings import Proof
 from exporter.record import Record
 from jobs.core.model import Outcome, Request, Result, Sample

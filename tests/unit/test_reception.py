@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from exporter.app import open_store
-from exporter.bridge.inbox import STALE_HOURS, Taken
+from exporter.bridge.incoming.inbox import STALE_HOURS, Taken
+from exporter.bridge.incoming.reception import REASONS, Reception
 from exporter.bridge.model import Alert, AlertStatus
-from exporter.bridge.reception import REASONS, Reception
 from exporter.daemon import Daemon
 from exporter.store import Store, StoreError
 from tests.services.clocks import FakeClock

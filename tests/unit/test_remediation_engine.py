@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from exporter.bridge import audit, receiving, remediations
-from exporter.bridge.desk import Desk
-from exporter.bridge.engine import Engine, Surroundings
 from exporter.bridge.model import RemediationState
+from exporter.bridge.remediation import audit, receiving, remediations
+from exporter.bridge.remediation.desk import Desk
+from exporter.bridge.remediation.engine import Engine, Surroundings
 from exporter.record import Record
 from exporter.store import Store
 from jobs.core.model import Outcome, Request, Result, Sample, Trigger
@@ -556,7 +556,7 @@ def test_a_store_that_fails_for_a_while_loses_no_result(
             raise StoreError("disk is full")
 
         broken.setattr(audit, "recorded", refuse)
-        broken.setattr("exporter.bridge.attempts.recorded", refuse)
+        broken.setattr("exporter.bridge.remediation.attempts.recorded", refuse)
         with pytest.raises(StoreError):
             it.end()
     it.engine.look()

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from exporter.bridge import remedies
-from exporter.bridge.bundled import rules_of
 from exporter.bridge.model import RemediationMode
-from exporter.bridge.remedies import Past, Refused
+from exporter.bridge.remediation import remedies
+from exporter.bridge.remediation.bundled import rules_of
+from exporter.bridge.remediation.remedies import Past, Refused
 from exporter.bridge.settings import Remediation, RemediationSettings
 from exporter.config import ConfigError, load
 from jobs.core.model import Trigger

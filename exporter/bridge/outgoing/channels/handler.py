@@ -8,10 +8,10 @@ import stat
 from datetime import datetime
 from pathlib import Path
 
-from exporter.bridge.channels import HANDLER_PREFIX
-from exporter.bridge.channels.base import Delayed, Receipt, Refused, one_line
-from exporter.bridge.channels.document import document
 from exporter.bridge.model import Message
+from exporter.bridge.outgoing.channels import HANDLER_PREFIX
+from exporter.bridge.outgoing.channels.base import Delayed, Receipt, Refused, one_line
+from exporter.bridge.outgoing.channels.document import document
 from exporter.bridge.settings import Handler
 from jobs.clients.commands import Child
 from jobs.clients.errors import ClientError

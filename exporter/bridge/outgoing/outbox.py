@@ -12,10 +12,10 @@ from datetime import datetime, timedelta
 
 from pydantic import ValidationError
 
-from exporter.bridge import standing
-from exporter.bridge.channels import ALERTMANAGER, channel_names
 from exporter.bridge.families import NOTIFICATIONS
 from exporter.bridge.model import Message
+from exporter.bridge.outgoing import standing
+from exporter.bridge.outgoing.channels import ALERTMANAGER, channel_names
 from exporter.settings import Settings
 from exporter.store import Store, add_counters
 from jobs.core.model import Severity, clean_message

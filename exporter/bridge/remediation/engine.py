@@ -12,12 +12,12 @@ import threading
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
-from exporter.bridge import attempts, audit, receiving, remediations, remedies
-from exporter.bridge.desk import FAILED, TASK, Desk
 from exporter.bridge.model import RemediationState
-from exporter.bridge.proof import doubt
-from exporter.bridge.receiving import Place
-from exporter.bridge.remediations import Entry
+from exporter.bridge.remediation import attempts, audit, receiving, remediations, remedies
+from exporter.bridge.remediation.desk import FAILED, TASK, Desk
+from exporter.bridge.remediation.proof import doubt
+from exporter.bridge.remediation.receiving import Place
+from exporter.bridge.remediation.remediations import Entry
 from exporter.bridge.settings import Remediation
 from exporter.dispatcher import OnEnd
 from exporter.record import Record

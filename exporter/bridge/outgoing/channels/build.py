@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from exporter.bridge.channels import ALERTMANAGER, HANDLER_PREFIX, MAIL, WEBHOOK
-from exporter.bridge.channels.base import Channel
+from exporter.bridge.outgoing.channels import ALERTMANAGER, HANDLER_PREFIX, MAIL, WEBHOOK
+from exporter.bridge.outgoing.channels.base import Channel
 from exporter.settings import Settings
 
 
@@ -13,20 +13,20 @@ def channel(name: str, settings: Settings, limit_seconds: float = math.inf) -> C
     """The channel of that name, whose sending takes `limit_seconds` at most; raise LookupError if there is none."""
     told = settings.notifications
     if name == MAIL:
-        from exporter.bridge.channels.mail import MailChannel
+        from exporter.bridge.outgoing.channels.mail import MailChannel
 
         return MailChannel(settings, min(told.mail.timeout_seconds, limit_seconds))
     if name == WEBHOOK:
-        from exporter.bridge.channels.webhook import Webhook
+        from exporter.bridge.outgoing.channels.webhook import Webhook
 
         return Webhook(told.webhook, min(told.webhook.timeout_seconds, limit_seconds))
     if name == ALERTMANAGER:
-        from exporter.bridge.channels.alertmanager import AlertmanagerChannel
+        from exporter.bridge.outgoing.channels.alertmanager import AlertmanagerChannel
 
         return AlertmanagerChannel(settings.alertmanager, min(settings.alertmanager.timeout_seconds, limit_seconds))
     for handler in told.handlers:
         if name == HANDLER_PREFIX + handler.name:
-            from exporter.bridge.channels.handler import HandlerChannel
+            from exporter.bridge.outgoing.channels.handler import HandlerChannel
 
             return HandlerChannel(handler, min(handler.timeout_seconds, limit_seconds))
     raise LookupError(f"no channel is called {name!r} in the configuration")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from exporter.bridge import announcing, figures
-from exporter.bridge.channels import channel_names
-from exporter.bridge.outbox import Outbox
+from exporter.bridge import figures
+from exporter.bridge.outgoing import announcing
+from exporter.bridge.outgoing.channels import channel_names
+from exporter.bridge.outgoing.outbox import Outbox
 from exporter.exposition import Exposition
 from exporter.settings import Settings
 from exporter.store import Store

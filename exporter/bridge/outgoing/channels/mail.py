@@ -13,10 +13,10 @@ from functools import cache
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
-from exporter.bridge.channels import MAIL
-from exporter.bridge.channels.base import Receipt, one_line, trusting
-from exporter.bridge.channels.smtp import Server, send
 from exporter.bridge.model import Message, News
+from exporter.bridge.outgoing.channels import MAIL
+from exporter.bridge.outgoing.channels.base import Receipt, one_line, trusting
+from exporter.bridge.outgoing.channels.smtp import Server, send
 from exporter.bridge.settings import MailSettings
 from exporter.settings import Settings
 from jobs.pages.texts import visible
@@ -115,7 +115,7 @@ def _domain(host: str) -> str:
 @cache
 def _environment() -> Environment:
     return Environment(
-        loader=PackageLoader("exporter.bridge.channels"),
+        loader=PackageLoader("exporter.bridge.outgoing.channels"),
         autoescape=select_autoescape(("html.j2",), default=False),
         undefined=StrictUndefined,
         finalize=_finalize,

@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 from pydantic import ValidationError
 
 from exporter.bridge.model import Message, News, Problem
-from exporter.bridge.problems import RANK, Name, name_of
-from exporter.bridge.wording import about, worst_of
+from exporter.bridge.outgoing.problems import RANK, Name, name_of
+from exporter.bridge.outgoing.wording import about, worst_of
 from jobs.core.model import Severity
 
 STEADY = timedelta(hours=1)

@@ -13,12 +13,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from exporter.bridge.channels import ALERTMANAGER, channel_names
-from exporter.bridge.channels.base import Delayed, Receipt, Refused, one_line
-from exporter.bridge.channels.build import channel
 from exporter.bridge.model import Message
-from exporter.bridge.outbox import Entry, Outbox
-from exporter.bridge.refreshing import refresh_alerts
+from exporter.bridge.outgoing.channels import ALERTMANAGER, channel_names
+from exporter.bridge.outgoing.channels.base import Delayed, Receipt, Refused, one_line
+from exporter.bridge.outgoing.channels.build import channel
+from exporter.bridge.outgoing.outbox import Entry, Outbox
+from exporter.bridge.outgoing.refreshing import refresh_alerts
 from exporter.locks import Busy, FileLock
 from exporter.redaction import Redactor
 from exporter.settings import Settings

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from exporter.bridge.channels.base import Delayed, Receipt, Refused, one_line, trusting
+from exporter.bridge.outgoing.channels.base import Delayed, Receipt, Refused, one_line, trusting
 from jobs.clients.http import Ask, HttpClient, Reply
 
 MAX_ANSWER_BYTES = 4096

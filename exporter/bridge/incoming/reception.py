@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from exporter.bridge.inbox import Inbox, Taken
+from exporter.bridge.incoming.inbox import Inbox, Taken
 from exporter.bridge.model import Alert
 from exporter.store import Store, StoreError
 from jobs.core.ports import Clock

@@ -1,4 +1,4 @@
-"""The process that sends: `python -m exporter.bridge.courier`. It loads what the daemon must not, and ends soon.
+"""The process that sends, `python -m exporter.bridge.outgoing.courier`: it loads what the daemon must not, and ends soon.
 
 It gets its order as a JSON line on standard input, with the configuration in it, whose secrets are so neither in its
 arguments nor in its environment; and answers in JSON lines on the descriptor named by its only argument.
@@ -18,8 +18,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-from exporter.bridge.delivery import deliver, try_channels
 from exporter.bridge.model import Message
+from exporter.bridge.outgoing.delivery import deliver, try_channels
 from exporter.clock import SystemClock
 from exporter.config import Configuration
 from exporter.inside import Answers, limit_self, read_order

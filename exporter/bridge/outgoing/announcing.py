@@ -7,13 +7,13 @@ import sqlite3
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from exporter.bridge import outbox, standing
-from exporter.bridge.completed import completed_channels
 from exporter.bridge.model import News, Problem
-from exporter.bridge.problems import is_worth_telling, problems_of
-from exporter.bridge.standing import Standing
-from exporter.bridge.telling import Occasion, Telling
-from exporter.bridge.wording import host_name
+from exporter.bridge.outgoing import outbox, standing
+from exporter.bridge.outgoing.completed import completed_channels
+from exporter.bridge.outgoing.problems import is_worth_telling, problems_of
+from exporter.bridge.outgoing.standing import Standing
+from exporter.bridge.outgoing.telling import Occasion, Telling
+from exporter.bridge.outgoing.wording import host_name
 from exporter.plan import schedule_of
 from exporter.record import Record
 from exporter.settings import Settings

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from exporter.bridge.channels import HANDLER_PREFIX, WEBHOOK
-from exporter.bridge.problems import ASKED_FOR
+from exporter.bridge.outgoing.channels import HANDLER_PREFIX, WEBHOOK
+from exporter.bridge.outgoing.problems import ASKED_FOR
 from exporter.plan import schedule_of
 from exporter.record import Record
 from exporter.settings import Settings

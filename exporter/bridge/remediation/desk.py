@@ -6,11 +6,12 @@ import sqlite3
 from dataclasses import dataclass
 from datetime import datetime
 
-from exporter.bridge import announcing, remediations, remedies
-from exporter.bridge.audit import DAEMON, Book
-from exporter.bridge.bundled import rules_of
 from exporter.bridge.model import Alert, Problem, RemediationMode, RemediationState
-from exporter.bridge.remediations import Entry
+from exporter.bridge.outgoing import announcing
+from exporter.bridge.remediation import remediations, remedies
+from exporter.bridge.remediation.audit import DAEMON, Book
+from exporter.bridge.remediation.bundled import rules_of
+from exporter.bridge.remediation.remediations import Entry
 from exporter.bridge.settings import Remediation
 from exporter.settings import Settings
 from exporter.store import Store

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from exporter.bridge import remediations, remedies
-from exporter.bridge.audit import Book, recorded
-from exporter.bridge.desk import FAILED, Desk
 from exporter.bridge.model import RemediationState
-from exporter.bridge.remediations import Entry
+from exporter.bridge.remediation import remediations, remedies
+from exporter.bridge.remediation.audit import Book, recorded
+from exporter.bridge.remediation.desk import FAILED, Desk
+from exporter.bridge.remediation.remediations import Entry
 from exporter.bridge.settings import Remediation
 
 _NOT_BEGUN = (RemediationState.WAITING, RemediationState.DUE)

@@ -8,12 +8,12 @@ from datetime import datetime, timedelta
 
 from pydantic import ValidationError
 
-from exporter.bridge import remediations, remedies
-from exporter.bridge.audit import Book, recorded
-from exporter.bridge.bundled import rules_of
-from exporter.bridge.desk import Desk
 from exporter.bridge.model import Alert, AlertStatus, RemediationMode, RemediationState
-from exporter.bridge.remediations import Entry
+from exporter.bridge.remediation import remediations, remedies
+from exporter.bridge.remediation.audit import Book, recorded
+from exporter.bridge.remediation.bundled import rules_of
+from exporter.bridge.remediation.desk import Desk
+from exporter.bridge.remediation.remediations import Entry
 from exporter.bridge.settings import Remediation
 
 Place = tuple[str, str]

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from exporter.bridge.model import Message
-from exporter.bridge.outbox import Outbox
-from exporter.bridge.refreshing import REFRESH_SECONDS, stands_anything
+from exporter.bridge.outgoing.outbox import Outbox
+from exporter.bridge.outgoing.refreshing import REFRESH_SECONDS, stands_anything
 from exporter.config import Configuration
 from exporter.process import End, RunProcess
 from exporter.redaction import Redactor
@@ -129,7 +129,7 @@ class _Courier:
 
     def run(self, order: Mapping[str, Any], limit_seconds: float, stop: threading.Event) -> None:
         try:
-            process = RunProcess(order, f"courier-{next(_numbers)}", module="exporter.bridge.courier")
+            process = RunProcess(order, f"courier-{next(_numbers)}", module="exporter.bridge.outgoing.courier")
             ended = process.listen(
                 self._hear,
                 limit_seconds=limit_seconds + OVERTIME_SECONDS,

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 
 from exporter.bridge.model import News, Problem
-from exporter.bridge.problems import RANK, RUN_FAILED
+from exporter.bridge.outgoing.problems import RANK, RUN_FAILED
 from jobs.core.checks import listed
 from jobs.core.model import Severity
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from pydantic import ValidationError
 
 from exporter.bridge.model import Problem
-from exporter.bridge.wording import host_name
+from exporter.bridge.outgoing.wording import host_name
 from exporter.settings import Settings
 from exporter.store import Store
 
@@ -34,7 +34,7 @@ def refresh_alerts(store: Store, settings: Settings, now: datetime, limit_second
     To be called by who delivers, after what is due: then a problem that is read here as standing is told of before
     the message that it is gone, which cannot have been sent yet.
     """
-    from exporter.bridge.channels.alertmanager import AlertmanagerChannel
+    from exporter.bridge.outgoing.channels.alertmanager import AlertmanagerChannel
 
     problems = []
     for text, was_critical in store.rows(_STANDING):

@@ -8,12 +8,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from exporter.bridge import outbox, standing
-from exporter.bridge.channels import ALERTMANAGER, channel_names
 from exporter.bridge.model import Message, News, Problem
-from exporter.bridge.problems import RANK, Name, joined, name_of
-from exporter.bridge.standing import HAND_OVER, STEADY, Standing
-from exporter.bridge.wording import about, worst_of
+from exporter.bridge.outgoing import outbox, standing
+from exporter.bridge.outgoing.channels import ALERTMANAGER, channel_names
+from exporter.bridge.outgoing.problems import RANK, Name, joined, name_of
+from exporter.bridge.outgoing.standing import HAND_OVER, STEADY, Standing
+from exporter.bridge.outgoing.wording import about, worst_of
 from exporter.record import Record
 from exporter.settings import Settings
 from jobs.core.model import Severity

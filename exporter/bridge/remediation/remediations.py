@@ -10,7 +10,7 @@ from typing import Any
 
 from exporter.bridge import families
 from exporter.bridge.model import OPEN_STATES, Alert, RemediationState
-from exporter.bridge.remedies import HOUR_SECONDS, Past
+from exporter.bridge.remediation.remedies import HOUR_SECONDS, Past
 from exporter.store import Store, add_counters
 
 OVERALL = "remediation"

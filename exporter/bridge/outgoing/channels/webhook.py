@@ -7,11 +7,11 @@ import hmac
 import json
 from datetime import datetime
 
-from exporter.bridge.channels import WEBHOOK
-from exporter.bridge.channels.base import Receipt
-from exporter.bridge.channels.document import document
-from exporter.bridge.channels.posting import Target, post
 from exporter.bridge.model import Message
+from exporter.bridge.outgoing.channels import WEBHOOK
+from exporter.bridge.outgoing.channels.base import Receipt
+from exporter.bridge.outgoing.channels.document import document
+from exporter.bridge.outgoing.channels.posting import Target, post
 from exporter.bridge.settings import WebhookSettings
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from email.message import EmailMessage
 
-from exporter.bridge.channels.base import Delayed, Refused, one_line
+from exporter.bridge.outgoing.channels.base import Delayed, Refused, one_line
 
 _PERMANENT = 500
 """Replies from here on mean: never (RFC 5321, 4.2.1)."""
