@@ -1,4 +1,4 @@
-"""The process that sends, `python -m exporter.bridge.outgoing.courier`: it loads what the daemon must not, and ends soon.
+"""The process that sends, `python -m exporter.bridge.outgoing.courier`, which loads what the daemon must not.
 
 It gets its order as a JSON line on standard input, with the configuration in it, whose secrets are so neither in its
 arguments nor in its environment; and answers in JSON lines on the descriptor named by its only argument.
