@@ -18,6 +18,7 @@ TARGET_LABELS = frozenset({"job", "instance"})
 """What Prometheus itself puts on every series that it scrapes."""
 FOREIGN: Known = {
     "up": frozenset(),
+    "node_textfile_scrape_error": frozenset(),
     "ALERTS": frozenset({"alertname", "alertstate", "severity"}),
     "process_start_time_seconds": frozenset(),
     "process_cpu_seconds_total": frozenset(),
@@ -26,7 +27,7 @@ FOREIGN: Known = {
     "process_open_fds": frozenset(),
     "process_max_fds": frozenset(),
 }
-"""Metrics outside the catalogue: Prometheus's own, and those of every process."""
+"""Metrics outside the catalogue: Prometheus's own, node_exporter's, and those of every process."""
 
 _GRAFANA_TIME = re.compile(r"\$__(rate_interval|interval|range)|\$\{__(rate_interval|interval|range)\}")
 
