@@ -7,6 +7,7 @@ from typing import Any
 from exporter.alertmanager.routing import BRIDGE, CRITICAL, OTHER, WATCHDOG_RECEIVER
 from exporter.alertmanager.secret_files import BRIDGE_TOKEN, MAIL_PASSWORD, WEBHOOK_TOKEN, SecretFiles
 from exporter.bridge.outgoing.channels import MAIL, WEBHOOK
+from exporter.bridge.outgoing.wording import domain_of
 from exporter.bridge.settings import MailSettings
 from exporter.settings import Settings
 
@@ -48,7 +49,7 @@ def smtp(mail: MailSettings, secrets: SecretFiles, host: str) -> dict[str, Any]:
         login["smtp_auth_password_file"] = secrets.path(MAIL_PASSWORD)
     return {
         "smtp_smarthost": f"{mail.host}:{mail.port}",
-        "smtp_from": literal(mail.sender or f"sutazai-exporter@{host}"),
+        "smtp_from": literal(mail.sender or f"sutazai-exporter@{domain_of(host)}"),
         **login,
         # It means STARTTLS, which a connection that is encrypted from the beginning does not offer.
         "smtp_require_tls": mail.security == "starttls",

@@ -241,6 +241,8 @@ class Proof(Step):
                 raise ValueError(f"{name} has no label {lacking[0]!r}; it has {has}")
         if self.at_least is None and self.at_most is None:
             raise ValueError("at_least or at_most is needed: without a limit it proves nothing")
+        if self.at_least is not None and self.at_most is not None and self.at_least > self.at_most:
+            raise ValueError(f"at_least {self.at_least:g} is above at_most {self.at_most:g}: no value is both")
         return self
 
 

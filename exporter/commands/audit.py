@@ -21,7 +21,14 @@ _EXIT_NOT_WHOLE = 1
 
 @click.group(no_args_is_help=False)
 def audit() -> None:
-    """The log of every decision about a remediation."""
+    """The log of every decision about a remediation.
+
+    \b
+    Examples:
+      sutazai-exporter audit list --limit 20             what was decided, by whom, and what came of it
+      sutazai-exporter audit verify                      whether the log is as it was written
+      sutazai-exporter audit verify --anchor 12:0a3f…    as well: whether entry 12 is that of the daemon's log
+    """
 
 
 @audit.command()

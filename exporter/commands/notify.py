@@ -121,7 +121,7 @@ def _channels(configuration: Configuration, name: str | None) -> Sequence[str]:
             EXIT_CONFIG,
         )
     if name is not None and name not in names:
-        raise Failure(f"no channel is called {name!r}; there are {', '.join(names)}", EXIT_USAGE)
+        raise Failure(_unknown(name, names), EXIT_USAGE)
     return [name] if name else names
 
 
@@ -153,7 +153,10 @@ def _print_entries(state: str, name: str | None, config_file: Path | None, nothi
     from exporter.bridge.outgoing.outbox import Outbox
     from exporter.config import load
 
-    entries = _of_channel(Outbox(app.open_store(load(config_file), read_only=True)), state, name)
+    configuration = load(config_file)
+    outbox = Outbox(app.open_store(configuration, read_only=True))
+    entries = _of_channel(outbox, state, name)
+    _check_known(configuration, outbox, name)
     if as_json:
         console.print_json([_entry_document(entry) for entry in entries])
         return
@@ -162,6 +165,21 @@ def _print_entries(state: str, name: str | None, config_file: Path | None, nothi
 
 def _of_channel(outbox: Outbox, state: str, name: str | None) -> list[Entry]:
     return [entry for entry in outbox.entries(state, _ALL) if name in (None, entry.channel)]
+
+
+def _check_known(configuration: Configuration, outbox: Outbox, name: str | None) -> None:
+    """Fail where no channel is called so; one that was taken out may still have messages."""
+    from exporter.bridge.outgoing.channels import channel_names
+
+    names = channel_names(configuration.settings)
+    if name is None or name in names or any(_of_channel(outbox, state, name) for state in ("pending", "dead")):
+        return
+    raise Failure(_unknown(name, names), EXIT_USAGE)
+
+
+def _unknown(name: str, names: Sequence[str]) -> str:
+    there = f"there are {', '.join(names)}" if names else "none is configured"
+    return f"no channel is called {name!r}; {there}"
 
 
 def _entry_document(entry: Entry) -> dict[str, Any]:
@@ -188,7 +206,9 @@ def _change_dead(
     from exporter.clock import SystemClock
     from exporter.config import load
 
-    outbox = Outbox(app.open_store(load(config_file), read_only=dry_run))
+    configuration = load(config_file)
+    outbox = Outbox(app.open_store(configuration, read_only=dry_run))
+    _check_known(configuration, outbox, name)
     count = len(_of_channel(outbox, "dead", name)) if dry_run else change(outbox, SystemClock().now())
     where = f" in {name}" if name else ""
     click.echo(f"{count} message{'' if count == 1 else 's'}{where} {'would be' if dry_run else 'will be'} {done}.")

@@ -20,7 +20,15 @@ _ID = click.IntRange(1, (1 << 63) - 1)
 
 @click.group(no_args_is_help=False)
 def remediations() -> None:
-    """What alerts have brought about, and the answers that they wait for."""
+    """What alerts have brought about, and the answers that they wait for.
+
+    \b
+    Examples:
+      sutazai-exporter remediations list                  what is open, and what waits for a person
+      sutazai-exporter remediations list --all            what is over as well
+      sutazai-exporter remediations approve 7 --dry-run   what would be done
+      sutazai-exporter remediations approve 7             let it be done
+    """
 
 
 @remediations.command("list")

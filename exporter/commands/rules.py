@@ -33,7 +33,7 @@ def rules(config_file: Path | None, directory: Path | None, dry_run: bool, table
     \b
     Examples:
       sutazai-exporter rules --output /etc/prometheus/rules
-      sutazai-exporter rules | promtool check rules
+      sutazai-exporter rules | promtool check rules /dev/stdin
     """
     from exporter.rules.rendering import in_one, rendered
     from exporter.rules.table import print_table

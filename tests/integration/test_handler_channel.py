@@ -68,6 +68,11 @@ def test_a_handler_gets_the_three_arguments_of_the_guide_json_and_a_few_variable
     }
 
 
+def test_a_handler_whose_interpreter_is_missing_is_told_as_that(run: Handlers, script: Path) -> None:
+    with pytest.raises(Delayed, match=rf"^{script}: what its first line names \(#!\) is not there; install or mend it"):
+        run("#!/nonexistent/interpreter\n")
+
+
 def test_our_environment_is_not_its_own(run: Handlers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SUTAZAI_REDIS__PASSWORD", "canary")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "canary")
@@ -149,7 +154,7 @@ def test_one_that_is_not_there_or_not_executable_is_refused(run: Handlers, scrip
         run(None)
     script.unlink()
     script.mkdir()
-    with pytest.raises(Refused, match="no program that can be run"):
+    with pytest.raises(Refused, match="is no file; set its path to the program"):
         run(None)
 
 

@@ -271,6 +271,22 @@ def test_notify_alone_and_misplaced_options_are_wrong_usage(run_cli: Callable[..
     assert notify(run_cli, "--channel", "mail", "dead", told={}).returncode == 64
 
 
+@pytest.mark.parametrize("command", ["pending", "dead", "retry", "discard"])
+def test_a_channel_that_nobody_knows_is_wrong_usage(run_cli: Callable[..., Any], command: str) -> None:
+    done = notify(run_cli, command, "--channel", "pigeon", told=webhook("http://127.0.0.1:9/hook"))
+    assert done.returncode == 64
+    assert done.stderr == "sutazai-exporter: no channel is called 'pigeon'; there are webhook\n"
+
+
+def test_dead_letters_of_a_channel_that_was_taken_out_can_be_put_aside(
+    run_cli: Callable[..., Any], run: Callable[..., Any], hook: WebhookSink
+) -> None:
+    hook.next_answers.append(Answer(422))
+    run(BROKEN, webhook(hook.url))
+    done = notify(run_cli, "discard", "--channel", "webhook", told={})
+    assert done.stdout == "1 message in webhook will be put aside.\n"
+
+
 def test_dead_letters_are_listed_sent_again_or_put_aside(
     run_cli: Callable[..., Any], run: Callable[..., Any], hook: WebhookSink
 ) -> None:
@@ -283,7 +299,9 @@ def test_dead_letters_are_listed_sent_again_or_put_aside(
     assert notify(run_cli, "pending", told=told).stdout == "Nothing waits to be sent.\n"
     planned = notify(run_cli, "retry", "--dry-run", told=told)
     assert planned.stdout == "1 message would be sent again.\n"
-    assert notify(run_cli, "retry", "--channel", "mail", told=told).stdout == "0 messages in mail will be sent again.\n"
+    elsewhere = {**told, **mail(25)}
+    mailed = notify(run_cli, "retry", "--channel", "mail", told=elsewhere)
+    assert mailed.stdout == "0 messages in mail will be sent again.\n"
     assert notify(run_cli, "retry", told=told).stdout == "1 message will be sent again.\n"
     assert '"state": "pending"' in notify(run_cli, "pending", "--json", told=told).stdout
     hook.next_answers.append(Answer(422))

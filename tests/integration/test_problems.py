@@ -67,7 +67,7 @@ def test_what_a_job_finds_and_finds_no_more_is_told_and_shown(
     wait_runs(daemon, "ok", 3)
     daemon.wait_no_metric("sutazai_problems")
     opened, cleared = messages(daemon.base_dir)
-    assert (opened.news, opened.summary, opened.status) == (News.OPENED, "m ***", "BAD")
+    assert (opened.news, opened.summary, opened.status) == (News.OPENED, "thing/a: m ***", "BAD")
     assert opened.report == ""
     assert (cleared.news, cleared.thread) == (News.CLEARED, opened.id)
 

@@ -19,6 +19,7 @@ from exporter.alertmanager.receivers import bridge_url, literal
 from exporter.alertmanager.routing import duration
 from exporter.bridge.hours import Hours
 from exporter.bridge.outgoing.channels import channel_names
+from exporter.bridge.outgoing.wording import domain_of, host_name
 from exporter.config import load
 from exporter.settings import Settings
 from tests.services.binaries import need_root
@@ -49,6 +50,13 @@ def receiver(document: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 # --- what is written ---
+
+
+def test_without_a_sender_mail_comes_from_the_address_that_the_exporter_itself_would_use(run_cli: Run) -> None:
+    nameless = {name: value for name, value in MAIL.items() if name != "sender"}
+    document = printed(run_cli, {"notifications": {"mail": nameless}})
+    assert document["global"]["smtp_from"] == f"sutazai-exporter@{domain_of(host_name())}"
+    assert "." in document["global"]["smtp_from"]
 
 
 def test_without_a_directory_the_configuration_is_printed_and_nothing_written(run_cli: Run, tmp_path: Path) -> None:

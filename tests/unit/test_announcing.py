@@ -53,6 +53,15 @@ def test_a_message_says_what_the_run_said(history: History) -> None:
     assert (problem.task, problem.kind, problem.subject, problem.mode) == ("health-check", "fail", A, "light")
 
 
+def test_a_message_names_what_it_is_about_where_the_run_did_not(history: History) -> None:
+    history.run(finding("check/endpoint:api", message="http://h/health: connection refused"))
+    history.run(finding("check/endpoint:api", message="http://h/health: connection refused"), finding("check/docker"))
+    history.run()
+    summaries = [message.summary for message in history.deliver()]
+    assert summaries[0] == "check/endpoint:api: http://h/health: connection refused"
+    assert "no longer found: check/endpoint:api: http://h/health: connection refused" in summaries
+
+
 def test_later_news_of_a_problem_belongs_to_the_thread_that_opened_it(history: History) -> None:
     history.run(finding())
     history.wait(minutes=5).run(finding(severity=CRITICAL))

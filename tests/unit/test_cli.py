@@ -62,6 +62,8 @@ BAD_USAGE = [
     (["history", "--limit", "0"], "0 is not in the range"),
     (["history", "--limit", "many"], "'many' is not a valid integer"),
     (["token", "create"], "--name"),
+    (["audit", "verify", "--anchor", "12:zz"], "'12:zz' is not SEQ:HASH"),
+    (["remediations", "approve", "0"], "0 is not in the range"),
     (["token", "create", "--name", "x", "--scope", "root"], "'root' is not one of"),
     (["token", "create", "--name", "a b", "--scope", "read"], "'a b' cannot name a token: letters, digits"),
     (["metrics", "--format", "xml"], "'xml' is not one of"),
@@ -348,6 +350,25 @@ def test_help_is_no_mistake(cli: Run, arguments: list[str]) -> None:
     assert done.returncode == 0
     assert done.stdout
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("arguments", [["metrics"], ["rules"], ["alertmanager-config"]], ids=lambda value: value[0])
+def test_a_full_disk_behind_standard_output_is_one_line_and_69(base: Path, arguments: list[str]) -> None:
+    from tests.services.exporter_daemon import command_line, environment_of
+
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            command_line(*arguments),
+            env=environment_of(base),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=base.parent,
+        )
+    assert done.returncode == 69
+    assert done.stderr.endswith("standard output cannot be written: No space left on device; make room\n")
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
 
 
 def test_a_reader_that_leaves_is_no_error(package: TrialPackage, base: Path) -> None:

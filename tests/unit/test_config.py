@@ -335,6 +335,10 @@ def test_a_mistake_in_the_file_is_one_line_that_names_it(base: Path, document: A
         ({"SUTAZAI_MAX_DISK_USAGE": "lots"}, "'lots' is not a number (from SUTAZAI_MAX_DISK_USAGE)"),
         ({"SUTAZAI_MAX_DISK_USAGE": ""}, "thresholds.max_disk_percent: None is not a number"),
         ({"SUTAZAI_LOG__LEVEL": "loud"}, "log.level: 'loud' is not one of"),
+        (
+            {"SUTAZAI_REMEDIATION__MODE": "maybe"},
+            "remediation.mode: 'maybe' is not one of 'off', 'shadow', 'approve' or 'auto'",
+        ),
         ({"SUTAZAI_AGENTS__LISTED": "[" * 99}, "SUTAZAI_AGENTS__LISTED: line 1: nested deeper than 32"),
         ({"SUTAZAI_AGENTS__LISTED": "[a"}, "SUTAZAI_AGENTS__LISTED: line 1"),
         ({"SUTAZAI_REDIS__PASSWORD_FILE": "/nonexistent/x"}, "/nonexistent/x: cannot be read for SUTAZAI_RED"),

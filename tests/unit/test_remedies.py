@@ -202,6 +202,7 @@ def proof(**changes: Any) -> dict[str, Any]:
         (proof(labels=["agent"]), "sutazai_trial_value has no label 'agent'; it has thing"),
         (proof(per="sutazai_trial_score"), "sutazai_trial_score has no label 'thing'; it has none"),
         (proof(at_least=None), "without a limit it proves nothing"),
+        (proof(at_least=2, at_most=1), "at_least 2 is above at_most 1: no value is both"),
         ({"mode": "yes"}, "remediation.rules[0].mode"),
         ({"container": "web"}, "unknown key"),
     ],

@@ -88,7 +88,7 @@ def _log_to_parent(answers: Answers, redactor: Redactor) -> None:
             text = redactor.text(self.format(record))
             answers.send("log", {"level": record.levelname.lower(), "message": " ".join(text.split())})
 
-    logging.basicConfig(level=logging.INFO, handlers=[ToParent()])
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[ToParent()])
 
 
 if __name__ == "__main__":

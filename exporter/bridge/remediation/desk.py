@@ -59,7 +59,9 @@ class Desk:
         remediations.move(book.db, entry, state, self.now, due=due, detail=detail, attempts=attempts, who=answered_by)
         self.note(book, entry, what, state, detail)
         if entry.state is RemediationState.WAITING:
-            self.clear(book.db, APPROVAL_WANTED, remedies.subject_of(entry.task, entry.target), f"{what}: {detail}")
+            why = detail if detail.startswith(what) else f"{what}: {detail}"
+            subject = remedies.subject_of(entry.task, entry.target)
+            self.clear(book.db, APPROVAL_WANTED, subject, f"{entry.alert.name}, remediation {entry.id}: {why}")
 
     def ask(self, db: sqlite3.Connection, number: int, alert: Alert, rule: Remediation, target: str) -> None:
         """Let people hear that a remediation waits for them."""

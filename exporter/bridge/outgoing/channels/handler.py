@@ -14,7 +14,7 @@ from exporter.bridge.outgoing.channels.base import Delayed, Receipt, Refused, on
 from exporter.bridge.outgoing.channels.document import document
 from exporter.bridge.settings import Handler
 from jobs.clients.commands import Child
-from jobs.clients.errors import ClientError
+from jobs.clients.errors import Absent, ClientError
 
 MAX_ARGUMENT = 1000
 """Characters of the message as an argument; standard input has all of it."""
@@ -44,6 +44,9 @@ class HandlerChannel:
                 child.feed([json.dumps(document(message)).encode() + b"\n"])
                 code = child.wait(check=False)
                 said = _last_line(child.stderr())
+        except Absent:
+            # The program is there (it was looked at): what starts it is not.
+            raise Delayed(f"{self._path}: what its first line names (#!) is not there; install or mend it") from None
         except ClientError as error:
             raise Delayed(str(error)) from None
         if code != 0:
@@ -59,7 +62,9 @@ def checked_program(path: Path) -> Path:
         steps = [(step, step.stat()) for step in dict.fromkeys((real, *real.parents, *path.parents))]
     except OSError as error:
         raise Refused(f"{path}: the handler cannot be run: {error.strerror}; put it there, or take it out") from None
-    if not stat.S_ISREG(steps[0][1].st_mode) or not os.access(real, os.X_OK):
+    if not stat.S_ISREG(steps[0][1].st_mode):
+        raise Refused(f"{path}: the handler is no file; set its path to the program")
+    if not os.access(real, os.X_OK):
         raise Refused(f"{path}: the handler is no program that can be run; chmod 0755 it")
     for step, status in steps:
         if reason := _flaw(status):

@@ -17,6 +17,7 @@ from exporter.bridge.model import Message, News
 from exporter.bridge.outgoing.channels import MAIL
 from exporter.bridge.outgoing.channels.base import Receipt, one_line, trusting
 from exporter.bridge.outgoing.channels.smtp import Server, send
+from exporter.bridge.outgoing.wording import domain_of
 from exporter.bridge.settings import MailSettings
 from exporter.settings import Settings
 from jobs.pages.texts import visible
@@ -29,7 +30,6 @@ _MAX_ID = 36
 _WIDE = policy.SMTP.clone(max_line_length=900)
 """Lines may have 998 characters (RFC 5322, 2.1.1); an encoded word has 75 at most, for which only 78 are right."""
 _MARKS = {News.WORSE: "worse: ", News.REMINDER: "still ", News.OPENED: ""}
-_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 
 
 class MailChannel:
@@ -44,8 +44,8 @@ class MailChannel:
 
     def send(self, message: Message, now: datetime) -> Receipt:
         """Send the message as one mail; raise Refused or Delayed."""
-        sender = self._settings.sender or f"sutazai-exporter@{_domain(message.host)}"
-        server = _server(self._settings, _domain(message.host))
+        sender = self._settings.sender or f"sutazai-exporter@{domain_of(message.host)}"
+        server = _server(self._settings, domain_of(message.host))
         mail = mail_of(message, sender, self._recipients)
         refused = send(server, mail, sender, self._recipients, self._timeout_seconds)
         return Receipt(f"{server.shown} took it for {', '.join(self._recipients)}", refused)
@@ -101,15 +101,8 @@ def subject_of(message: Message) -> str:
 def _message_id(identifier: str, host: str) -> str:
     plain = re.fullmatch(rf"[A-Za-z0-9_-]{{1,{_MAX_ID}}}", identifier)
     left = identifier if plain else hashlib.sha256(identifier.encode()).hexdigest()[:_MAX_ID]
-    right = _domain(host)
+    right = domain_of(host)
     return f"<{left}@{right if len(right) <= _MAX_ID else hashlib.sha256(right.encode()).hexdigest()[:_MAX_ID]}>"
-
-
-def _domain(host: str) -> str:
-    """A host's name as the domain of an address; a name without dots is one of this network alone."""
-    if not _HOST.fullmatch(host) or ".." in host:
-        return "localhost.localdomain"
-    return host if "." in host else f"{host}.localdomain"
 
 
 @cache
