@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import yaml
 
+from exporter.alertmanager.settings import AlertmanagerSettings
 from exporter.bridge.model import News
 from exporter.bridge.outgoing.channels.alertmanager import LIFE, AlertmanagerChannel, alert_name, alerts_of
 from exporter.bridge.outgoing.channels.base import Delayed, Refused
-from exporter.bridge.settings import AlertmanagerSettings
 from jobs.core.model import Severity
 from tests.services.alertmanager import Alertmanager, to_webhook
 from tests.services.messages import message, problem

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from exporter.bridge.remediation.proof import doubt
-from exporter.bridge.settings import Proof
+from exporter.bridge.remediation.settings import Proof
 from exporter.record import Record
 from jobs.core.model import Outcome, Request, Result, Sample
 from tests.services.remedial import RULE, alert

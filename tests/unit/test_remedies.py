@@ -16,7 +16,7 @@ from exporter.bridge.model import RemediationMode
 from exporter.bridge.remediation import remedies
 from exporter.bridge.remediation.bundled import rules_of
 from exporter.bridge.remediation.remedies import Past, Refused
-from exporter.bridge.settings import Remediation, RemediationSettings
+from exporter.bridge.remediation.settings import Remediation, RemediationSettings
 from exporter.config import ConfigError, load
 from jobs.core.model import Trigger
 from tests.services.remedial import RULE, alert, document

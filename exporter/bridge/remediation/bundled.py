@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from exporter.bridge.settings import Remediation
+from exporter.bridge.remediation.settings import Remediation
 from exporter.settings import Settings
 from jobs.core.registry import all_jobs
 

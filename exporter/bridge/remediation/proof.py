@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 
 from exporter.bridge.model import Alert
-from exporter.bridge.settings import Proof
+from exporter.bridge.remediation.settings import Proof
 from exporter.record import Record
 from jobs.core.model import Outcome, Sample
 
