@@ -328,6 +328,12 @@ def test_of_a_host_that_is_down_only_that_is_told(stage: Stage, host: str) -> No
     assert [stage.state(host, one["labels"]["alertname"]) for one in rest] == ["suppressed"] * 3
 
 
+def test_a_node_exporter_that_is_down_alone_keeps_nothing_from_the_bridge(stage: Stage, host: str) -> None:
+    stage.fire(alert("HostDown", "critical", host), alert("AgentDown", "critical", host, agent="a"))
+    stage.bridge.wait("AgentDown", host=host)
+    stage.mail.wait(of(host, "AgentDown"), "the mail about the agent")
+
+
 def test_of_an_exporter_that_is_down_only_that_is_told_unless_its_host_is(stage: Stage, host: str) -> None:
     stage.fire(alert("ExporterDown", "critical", host), alert("TaskStuck", "critical", host, task="t"))
     stage.mail.wait(of(host, "ExporterDown"), "the mail about the exporter")
