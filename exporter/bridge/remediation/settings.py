@@ -48,6 +48,7 @@ class Proof(Step):
 
     metric: FamilyName = Field(description="Family that the run reports.")
     per: FamilyName | None = Field(None, description="Family with the same labels that its values are divided by.")
+    negligible: float = Field(0, ge=0, description="With per: a value up to this, divided by whatever, counts as 0.")
     labels: tuple[LabelName, ...] = Field((), description="Labels that must be as the alert's.")
     at_least: float | None = Field(None, description="Least value that is well.")
     at_most: float | None = Field(None, description="Greatest value that is well.")
@@ -107,8 +108,8 @@ class RemediationSettings(SettingsModel):
     rules: tuple[Remediation, ...] | None = Field(
         None, max_length=100, description="The remediations; unset: the bundled ones."
     )
-    max_per_target_per_hour: int = Field(3, ge=1, le=60, description="Remediations of one target in a sliding hour.")
-    max_per_hour: int = Field(10, ge=1, le=1000, description="Remediations of everything in a sliding hour.")
+    max_per_target_per_hour: int = Field(3, ge=1, le=60, description="Attempts on one target in a sliding hour.")
+    max_per_hour: int = Field(10, ge=1, le=1000, description="Attempts on everything in a sliding hour.")
     cool_down_seconds: Annotated[float, Field(ge=0, le=86400)] = Field(
         300, description="Rest of a target after a remediation, before another one."
     )
