@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.services.certificates import make
 from tests.services.docker_engine import DockerEngine
 from tests.services.docker_images import AGENT_IMAGE
 from tests.services.exporter_daemon import ExporterDaemon
@@ -82,13 +83,28 @@ def test_an_agent_that_is_down_is_restarted_though_the_monitor_may_not(
     assert docker_clean.state("agent-a")["Running"]
 
 
-def test_a_certificate_that_is_not_there_is_made(exporter_daemon: Callable[..., ExporterDaemon]) -> None:
+@pytest.mark.parametrize("alert", ["CertificateExpiring", "CertificateExpiryImminent", "CertificateInvalid"])
+def test_a_certificate_that_is_not_there_is_made(exporter_daemon: Callable[..., ExporterDaemon], alert: str) -> None:
     daemon = exporter_daemon(
         {"remediation": {"mode": "auto"}, "jobs": jobs(agent_monitor=OFF), "agents": {"listed": []}}
     )
-    fire(daemon, "CertificateExpiring", certificate="ssl/cert.pem")
+    fire(daemon, alert, certificate="ssl/cert.pem")
     assert wait_over(daemon)["state"] == "verified"
     assert (daemon.base_dir / "ssl" / "cert.pem").exists()
+
+
+def test_a_certificate_that_cannot_be_used_is_made_anew(exporter_daemon: Callable[..., ExporterDaemon]) -> None:
+    daemon = exporter_daemon(
+        {"remediation": {"mode": "auto"}, "jobs": jobs(agent_monitor=OFF), "agents": {"listed": []}}
+    )
+    pair, unusable = daemon.base_dir / "ssl", {"certificate": "ssl/cert.pem"}
+    daemon.post("/api/v1/tasks/certificate-renewal/start", json={}, headers=operator(daemon))
+    daemon.wait_metric("sutazai_certificate_valid", unusable, lambda value: value == 1)
+    before = (pair / "cert.pem").read_bytes()
+    (pair / "key.pem").write_bytes(make().key_pem)
+    fire(daemon, "CertificateInvalid", **unusable)
+    assert wait_over(daemon)["state"] == "verified", daemon.log()
+    assert (pair / "cert.pem").read_bytes() != before
 
 
 @pytest.mark.parametrize(
