@@ -62,12 +62,12 @@ def test_a_killed_agent_is_told_of_brought_back_by_its_alert_and_told_of_again(
 
     mail = world.wait_mail("CRITICAL", "AgentDown", AGENT)
     assert AGENT in mail.part("html")
-    assert world.wait_webhook("firing", "AgentDown")["labels"]["agent"] == AGENT
+    assert world.webhook.wait_alert("AgentDown")["labels"]["agent"] == AGENT
     assert world.wait_verified("restart-agent")["target"] == AGENT
     assert docker_clean.state(AGENT)["Running"]
     prometheus.wait_no_alert("AgentDown")
     world.wait_mail("RESOLVED", "AgentDown", AGENT)
-    assert world.wait_webhook("resolved", "AgentDown")["labels"]["agent"] == AGENT
+    assert world.webhook.wait_alert("AgentDown", "resolved")["labels"]["agent"] == AGENT
     audited = run_cli("audit", "verify", base_dir=daemon.base_dir, config=world.document)
     assert audited.returncode == 0, audited
 
@@ -85,7 +85,7 @@ def test_a_disk_that_fills_with_logs_is_told_of_and_cleaned(stack: Callable[...,
         world.start_task("health-check", mode="light")
 
         world.wait_mail("CRITICAL", "DiskUsageCritical", str(disk))
-        assert world.wait_webhook("firing", "DiskUsageCritical")["labels"]["mountpoint"] == str(disk)
+        assert world.webhook.wait_alert("DiskUsageCritical")["labels"]["mountpoint"] == str(disk)
         world.wait_verified("clean-logs-critical")
         world.daemon.wait_metric("sutazai_filesystem_used_ratio", labels, lambda value: value < 0.5)
         archives = (world.base_dir / "archive" / "logs").glob("*app*.gz")

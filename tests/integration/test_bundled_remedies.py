@@ -14,7 +14,8 @@ from tests.services.exporter_daemon import ExporterDaemon
 from tests.services.maintenance import DIRTY, postgres_of
 from tests.services.ports import free_port
 from tests.services.postgres import PostgresServer
-from tests.services.trial_jobs import operator
+from tests.services.sent_alerts import post, sent
+from tests.services.trial_jobs import operator, start
 from tests.services.wait import wait_for
 
 DATABASE = "remedied"
@@ -32,18 +33,8 @@ def jobs(**given: dict[str, Any]) -> dict[str, Any]:
 
 def fire(daemon: ExporterDaemon, name: str, **labels: str) -> None:
     """Send an alert as Alertmanager does."""
-    told = {
-        "status": "firing",
-        "labels": {"alertname": name, "severity": "critical", **labels},
-        "annotations": {"summary": f"{name} fires"},
-        "startsAt": "2026-03-02T11:55:00Z",
-        "endsAt": "0001-01-01T00:00:00Z",
-        "generatorURL": "http://127.0.0.1:9/graph",
-        "fingerprint": "0123456789abcdef",
-    }
-    body = {"version": "4", "groupKey": "{}", "status": "firing", "receiver": "sutazai", "alerts": [told]}
-    body |= {"groupLabels": {}, "commonLabels": {}, "commonAnnotations": {}, "externalURL": "http://127.0.0.1:9"}
-    answer = daemon.post("/api/v1/alerts", json=body, headers=operator(daemon, "alert"))
+    told = sent(labels={"alertname": name, "severity": "critical", **labels})
+    answer = post(daemon, operator(daemon, "alert"), told)
     assert answer.status_code == 200, answer.text
 
 
@@ -98,7 +89,7 @@ def test_a_certificate_that_cannot_be_used_is_made_anew(exporter_daemon: Callabl
         {"remediation": {"mode": "auto"}, "jobs": jobs(agent_monitor=OFF), "agents": {"listed": []}}
     )
     pair, unusable = daemon.base_dir / "ssl", {"certificate": "ssl/cert.pem"}
-    daemon.post("/api/v1/tasks/certificate-renewal/start", json={}, headers=operator(daemon))
+    start(daemon, task="certificate-renewal")
     daemon.wait_metric("sutazai_certificate_valid", unusable, lambda value: value == 1)
     before = (pair / "cert.pem").read_bytes()
     (pair / "key.pem").write_bytes(make().key_pem)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,7 @@ from exporter.store import Store
 from jobs.core.model import Severity
 from tests.services.alertmanager import Alertmanager, to_webhook
 from tests.services.exporter_daemon import environment_of
-from tests.services.messages import configured, message, problem
+from tests.services.messages import configured, mail, message, problem, webhook
 from tests.services.ports import free_port
 from tests.services.smtp_sink import SmtpSink
 from tests.services.wait import wait_for
@@ -37,20 +36,6 @@ from tests.services.webhook_sink import Answer, WebhookSink
 from tests.stand_ins import TcpServer, silent
 
 CLOCK = SystemClock()
-
-
-@pytest.fixture
-def hook() -> Iterator[WebhookSink]:
-    one = WebhookSink()
-    yield one
-    one.close()
-
-
-@pytest.fixture
-def post_office() -> Iterator[SmtpSink]:
-    one = SmtpSink()
-    yield one
-    one.close()
 
 
 class World:
@@ -72,15 +57,6 @@ class World:
 
     def states(self) -> list[str]:
         return [state for (state,) in self.store.rows("SELECT state FROM outbox ORDER BY id")]
-
-
-def webhook(url: str, **more: Any) -> dict[str, Any]:
-    return {"webhook": {"url": url, **more}}
-
-
-def mail(port: int, **more: Any) -> dict[str, Any]:
-    base = {"host": "127.0.0.1", "port": port, "security": "none", "recipients": ["ops@example.org"]}
-    return {"mail": {**base, **more}}
 
 
 # Deliveries

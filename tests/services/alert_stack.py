@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from tests.services.alert_sinks import HookSink
 from tests.services.alertmanager import Alertmanager
 from tests.services.exporter_daemon import ExporterDaemon, run_cli
 from tests.services.node_exporter import NodeExporter
@@ -13,9 +14,8 @@ from tests.services.ports import free_port
 from tests.services.prometheus import Prometheus, scraping
 from tests.services.short_rules import shortened_rules
 from tests.services.smtp_sink import Mail, SmtpSink
-from tests.services.trial_jobs import operator
+from tests.services.trial_jobs import start
 from tests.services.wait import wait_for
-from tests.services.webhook_sink import WebhookSink
 
 
 class Stack:
@@ -23,7 +23,7 @@ class Stack:
 
     def __init__(self, directory: Path, document: dict[str, Any], base_dir: Path | None = None) -> None:
         self.directory, self.base_dir = directory, base_dir or directory / "base"
-        self.mails, self.webhook = SmtpSink(), WebhookSink()
+        self.mails, self.webhook = SmtpSink(), HookSink()
         self._opened: list[Any] = [self.mails, self.webhook]
         port = free_port()
         made = self._cli("token", "create", "--name", "alertmanager", "--scope", "alert")
@@ -85,30 +85,16 @@ class Stack:
 
     def start_task(self, task: str, **body: str) -> None:
         """Ask for a run, as a person does who does not want to wait for the schedule."""
-        answer = self.daemon.post(f"/api/v1/tasks/{task}/start", json=body, headers=operator(self.daemon))
-        assert answer.status_code == 202, answer.text
+        start(self.daemon, task=task, **body)
 
     def wait_mail(self, *words: str) -> Mail:
         """Wait for a mail whose subject and text have all these words."""
 
-        def found() -> list[Mail]:
-            texts = [(mail, f"{mail.message['subject']}\n{mail.part('plain')}") for mail in list(self.mails.mails)]
-            return [mail for mail, text in texts if all(word in text for word in words)]
+        def says(mail: Mail) -> bool:
+            text = f"{mail.message['subject']}\n{mail.part('plain')}"
+            return all(word in text for word in words)
 
-        return wait_for(found, 60, f"a mail says {words}", detail=self._subjects)[0]
-
-    def _subjects(self) -> str:
-        return "\n".join(str(mail.message["subject"]) for mail in self.mails.mails)
-
-    def wait_webhook(self, status: str, alert: str) -> dict[str, Any]:
-        """Wait until Alertmanager has told the webhook of an alert in that status."""
-
-        def found() -> list[dict[str, Any]]:
-            posted = [post.document for post in list(self.webhook.posts)]
-            alerts = [one for document in posted for one in document.get("alerts", ())]
-            return [one for one in alerts if (one["status"], one["labels"]["alertname"]) == (status, alert)]
-
-        return wait_for(found, 60, f"the webhook hears that {alert} is {status}")[0]
+        return self.mails.wait(says, f"a mail says {words}")
 
     def remediations(self) -> list[dict[str, Any]]:
         """Every remediation that there was, as the API tells of it."""
