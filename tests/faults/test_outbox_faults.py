@@ -40,7 +40,7 @@ def test_of_runs_whose_process_is_killed_nothing_is_lost_and_nothing_is_told_twi
 
     history = History(tmp_path / "killed", SETTINGS)
     records = [record for _, record in history.store.finished_after(0)]
-    assert len(records) > KILLS / 2, "too little was done between the kills"
+    assert len(records) > KILLS / 4, "too little was done between the kills"
     assert len(history.store.unfinished_runs()) > 0, "none was hit in the middle of a run"
 
     undisturbed = History(tmp_path / "undisturbed", SETTINGS)

@@ -207,6 +207,7 @@ def test_a_broken_token_file_is_503_so_that_alertmanager_sends_again(
 def test_alerts_survive_a_restart(exporter_daemon: Callable[..., ExporterDaemon]) -> None:
     daemon = exporter_daemon(QUIET)
     post(daemon, operator(daemon, "alert"), sent(1), sent(2, resolved=True))
+    wait_for(lambda: all(alert["handled"] for alert in listed(daemon)), 30, "both are dealt with")
     before = listed(daemon)
     assert len(before) == 2
     daemon.stop()

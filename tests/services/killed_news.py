@@ -31,9 +31,10 @@ def enter_one(history: History, number: int) -> Record:
     return history.run(*(finding(subject, rng.choice(_SEVERITIES)) for subject in subjects))
 
 
-def work(directory: Path) -> None:
-    """Enter runs, and send what is due, until somebody puts an end to it."""
+def work(directory: Path, begun: int) -> None:
+    """Say on the descriptor `begun` that it begins; enter runs, and send what is due, until somebody ends it."""
     history = History(directory, SETTINGS)
+    os.write(begun, b".")
     while True:
         # A run that was cut off is never entered; its number is taken by the next.
         enter_one(history, len(history.store.finished_after(0)))
@@ -45,10 +46,12 @@ def main(directory: Path, kills: int) -> None:
     """Kill one worker after another, each at some moment of its work."""
     rng, at_work = random.Random(7), 0
     History(directory, SETTINGS).store.close()
+    begins, begun = os.pipe()
     for _ in range(kills):
         pid = os.fork()
         if pid == 0:
-            work(directory)
+            work(directory, begun)
+        os.read(begins, 1)
         time.sleep(rng.uniform(0.005, 0.06))
         os.kill(pid, signal.SIGKILL)
         at_work += os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
