@@ -12,8 +12,11 @@ from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin
 from pydantic import AfterValidator, Field, SecretStr, create_model, model_validator
 from pydantic.fields import FieldInfo
 
-from exporter.bridge.settings import AlertmanagerSettings, MailAddress, NotificationSettings, RemediationSettings
+from exporter.alertmanager.settings import AlertmanagerSettings
+from exporter.bridge.outgoing.settings import NotificationSettings
+from exporter.bridge.remediation.settings import RemediationSettings
 from exporter.rules.settings import AlertSettings
+from exporter.setting_types import MailAddress
 from jobs.core.registry import all_jobs
 from jobs.core.settings import HttpPath, Seconds, SettingsModel, World
 

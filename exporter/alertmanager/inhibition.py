@@ -51,11 +51,18 @@ def inhibit_rules() -> list[dict[str, Any]]:
 
 
 def _whole_hosts() -> Iterator[dict[str, Any]]:
-    """A machine that is gone explains everything of it, and an exporter that is gone all that it said last."""
-    for source, spared in ((HOST_DOWN, ""), (EXPORTER_DOWN, f"|{HOST_DOWN}")):
+    """A machine that is gone explains that its exporter is, and an exporter that is gone all that it said last.
+
+    What is kept quiet keeps others quiet all the same: of a machine that is gone only that is told. HostDown alone says
+    no more than that node_exporter does not answer, which must not keep from the bridge what the exporter finds.
+    """
+    for source, targets in (
+        (HOST_DOWN, _is("alertname", EXPORTER_DOWN)),
+        (EXPORTER_DOWN, f'alertname!~"{EXPORTER_DOWN}|{HOST_DOWN}|{WATCHDOG}"'),
+    ):
         yield {
             "source_matchers": [_is("alertname", source), _some(PLACE)],
-            "target_matchers": [f'alertname!~"{source}{spared}|{WATCHDOG}"'],
+            "target_matchers": [targets],
             "equal": [PLACE],
         }
 

@@ -7,8 +7,8 @@ from typing import Any
 from exporter.alertmanager.routing import BRIDGE, CRITICAL, OTHER, WATCHDOG_RECEIVER
 from exporter.alertmanager.secret_files import BRIDGE_TOKEN, MAIL_PASSWORD, WEBHOOK_TOKEN, SecretFiles
 from exporter.bridge.outgoing.channels import MAIL, WEBHOOK
+from exporter.bridge.outgoing.settings import MailSettings
 from exporter.bridge.outgoing.wording import domain_of
-from exporter.bridge.settings import MailSettings
 from exporter.settings import Settings
 
 IMPLICIT_TLS_PORT = 465

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from exporter.alertmanager.inhibition import PLACE, WATCHDOG
-from exporter.bridge.settings import CriticalRoute, OtherRoute
+from exporter.alertmanager.settings import CriticalRoute, OtherRoute
 
 QUIET_HOURS = "quiet-hours"
 WATCHDOG_RECEIVER, BRIDGE, CRITICAL, OTHER = "watchdog", "bridge", "critical", "other"

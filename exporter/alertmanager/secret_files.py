@@ -55,9 +55,9 @@ class SecretFiles:
         return [secret for secret in self._needed.values() if self._directory and secret.value]
 
     def missing(self) -> list[SecretFile]:
-        """Secrets whose file is not there and will not be written."""
+        """Secrets whose file is not there, or empty, and will not be written."""
         written = self.to_write()
-        return [secret for secret in self._needed.values() if secret not in written and not secret.file.exists()]
+        return [secret for secret in self._needed.values() if secret not in written and not _has_content(secret.file)]
 
     def named(self) -> list[SecretFile]:
         """Secrets whose file is there already, for Alertmanager's user to read."""
@@ -77,3 +77,7 @@ class SecretFiles:
         if origin.endswith("_FILE") and origin in self._environment:
             return Path(self._environment[origin]).absolute()
         return self._configuration.settings.base_dir / "secrets_secure" / "__".join(setting)
+
+
+def _has_content(file: Path) -> bool:
+    return file.exists() and file.stat().st_size > 0

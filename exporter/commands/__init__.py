@@ -1,1 +1,1 @@
-"""Commands that stand beside those of `exporter.cli`, one module for each group; `base` has what all of them share."""
+"""Commands that are more than a few lines, one module for each; `base` has what all of them share."""

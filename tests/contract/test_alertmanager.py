@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from exporter.alertmanager.inhibition import EXPORTER_DOWN, HOST_DOWN, PAIRS, PLACE, THINGS, WATCHDOG, Pair
+from exporter.alertmanager.inhibition import (
+    EXPORTER_DOWN,
+    HOST_DOWN,
+    PAIRS,
+    PLACE,
+    THINGS,
+    WATCHDOG,
+    Pair,
+    inhibit_rules,
+)
+from exporter.bridge.remediation.bundled import rules_of
+from exporter.bridge.remediation.settings import Remediation
+from exporter.config import load
 from exporter.metrics import catalogue
 from tests.contract.promql import known_metrics, selectors
 from tests.contract.rule_files import ROOT, Alert, alerts
@@ -23,6 +36,7 @@ SECRETS = {
 }
 KNOWN = known_metrics(catalogue())
 ALERTS = {alert.name: alert for alert in alerts()}
+REMEDIATIONS = rules_of(load(environment={}).settings)
 
 NOT_ONE_FIGURE = {("LogArchivingFails", "LogFilesSkipped")}
 """They count files that were skipped for different reasons."""
@@ -104,6 +118,46 @@ def test_a_thing_that_keeps_its_warnings_quiet_is_a_label_of_both_severities(thi
     about_it = [alert for alert in ALERTS.values() if alert.name != WATCHDOG and thing in labels_of(alert)]
     severities = {alert.labels["severity"] for alert in about_it}
     assert severities >= {"critical", "warning"}
+
+
+def silencers(target: Alert) -> set[str]:
+    """The alerts that may keep this one quiet, going by the labels that they have."""
+    return {
+        source.name
+        for rule in inhibit_rules()
+        for source in ALERTS.values()
+        if source is not target
+        and source.name != WATCHDOG
+        and all(may_match(matcher, source) for matcher in rule["source_matchers"])
+        and all(may_match(matcher, target) for matcher in rule["target_matchers"])
+        and all(may_match(f'{label}!=""', target) for label in rule["equal"])
+    }
+
+
+def may_match(matcher: str, alert: Alert) -> bool:
+    """Whether an alert of that rule can match; a label that comes from its series may be anything."""
+    label, operator, value = re.fullmatch(r'(\w+)(=|!=|!~)"(.*)"', matcher).groups()  # type: ignore[union-attr]
+    own = {"alertname": alert.name, **{name: text for name, text in alert.labels.items() if "{{" not in text}}
+    if label not in own:
+        return label in {*alert.labels, *labels_of(alert)}
+    same = re.fullmatch(value, own[label]) if operator == "!~" else own[label] == value
+    return bool(same) is (operator == "=")
+
+
+@pytest.mark.parametrize("rule", REMEDIATIONS, ids=lambda rule: str(rule.name))
+def test_what_keeps_the_alert_of_a_remediation_quiet_brings_about_the_same(rule: Remediation) -> None:
+    steps = {one.alert: one.steps for one in REMEDIATIONS}
+    # An exporter that is down mends nothing.
+    unanswered = {name for name in silencers(ALERTS[rule.alert]) if steps.get(name) != rule.steps} - {EXPORTER_DOWN}
+    assert unanswered == set()
+
+
+def test_which_alerts_keep_one_quiet_is_read_from_the_rules_of_inhibition() -> None:
+    critical = {"CertificateExpiryImminent", "CertificateInvalid"}
+    assert silencers(ALERTS["CertificateExpiring"]) == {*critical, EXPORTER_DOWN}
+    assert silencers(ALERTS["DiskUsageHigh"]) == {"DiskUsageCritical", EXPORTER_DOWN}
+    assert silencers(ALERTS["AgentDown"]) == {EXPORTER_DOWN}
+    assert silencers(ALERTS[HOST_DOWN]) == set()
 
 
 def test_the_alerts_that_are_routed_or_keep_others_quiet_by_their_names_exist() -> None:

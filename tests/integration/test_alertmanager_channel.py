@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import yaml
 
+from exporter.alertmanager.settings import AlertmanagerSettings
 from exporter.bridge.model import News
 from exporter.bridge.outgoing.channels.alertmanager import LIFE, AlertmanagerChannel, alert_name, alerts_of
 from exporter.bridge.outgoing.channels.base import Delayed, Refused
-from exporter.bridge.settings import AlertmanagerSettings
 from jobs.core.model import Severity
 from tests.services.alertmanager import Alertmanager, to_webhook
 from tests.services.messages import message, problem
@@ -30,15 +30,8 @@ def moment() -> datetime:
 
 
 @pytest.fixture
-def sink() -> Iterator[WebhookSink]:
-    one = WebhookSink()
-    yield one
-    one.close()
-
-
-@pytest.fixture
-def alertmanager(sink: WebhookSink, alertmanager_factory: Callable[..., Alertmanager]) -> Alertmanager:
-    return alertmanager_factory(to_webhook(sink.url))
+def alertmanager(hook: WebhookSink, alertmanager_factory: Callable[..., Alertmanager]) -> Alertmanager:
+    return alertmanager_factory(to_webhook(hook.url))
 
 
 @pytest.fixture
@@ -46,14 +39,14 @@ def channel(alertmanager: Alertmanager) -> AlertmanagerChannel:
     return AlertmanagerChannel(AlertmanagerSettings(url=alertmanager.url), 10)
 
 
-def told_of(sink: WebhookSink, status: str, **labels: str) -> list[Any]:
+def told_of(hook: WebhookSink, status: str, **labels: str) -> list[Any]:
     """The alerts of that status and with these labels that Alertmanager has passed on."""
-    alerts = [alert for post in sink.posts for alert in post.document["alerts"]]
+    alerts = [alert for post in hook.posts for alert in post.document["alerts"]]
     return [one for one in alerts if one["status"] == status and labels.items() <= one["labels"].items()]
 
 
 def test_a_problem_is_an_alert_from_when_it_was_found_until_it_is_gone(
-    channel: AlertmanagerChannel, alertmanager: Alertmanager, sink: WebhookSink
+    channel: AlertmanagerChannel, alertmanager: Alertmanager, hook: WebhookSink
 ) -> None:
     found = problem(opened=moment() - timedelta(minutes=3))
     channel.send(message(at=moment(), problems=(found,)), moment())
@@ -73,11 +66,11 @@ def test_a_problem_is_an_alert_from_when_it_was_found_until_it_is_gone(
         "remedy": "see its log",
     }
     assert abs(datetime.fromisoformat(alert["startsAt"]) - found.opened) < timedelta(seconds=1)
-    wait_for(lambda: told_of(sink, "firing", alertname=NAME), 30, "it is passed on as firing")
+    wait_for(lambda: told_of(hook, "firing", alertname=NAME), 30, "it is passed on as firing")
     channel.send(message("b" * 32, news=News.CLEARED, at=moment(), problems=(found,)), moment())
     assert alertmanager.alerts() == []
-    wait_for(lambda: told_of(sink, "resolved", alertname=NAME), 30, "it is passed on as resolved")
-    assert {alert["labels"]["severity"] for alert in told_of(sink, "resolved")} == {"critical"}
+    wait_for(lambda: told_of(hook, "resolved", alertname=NAME), 30, "it is passed on as resolved")
+    assert {alert["labels"]["severity"] for alert in told_of(hook, "resolved")} == {"critical"}
 
 
 def test_a_problem_that_gets_worse_is_one_alert_and_not_two(
@@ -155,12 +148,12 @@ def test_hostile_texts_are_labels_and_nothing_else(channel: AlertmanagerChannel,
 
 
 @pytest.mark.parametrize(("status", "expected"), [(400, Refused), (503, Delayed)])
-def test_what_it_does_not_take_is_told(sink: WebhookSink, status: int, expected: type[Exception]) -> None:
-    sink.answer = Answer(status, body=b'"start time must be before end time"')
-    channel = AlertmanagerChannel(AlertmanagerSettings(url=f"http://127.0.0.1:{sink.port}/am/"), 10)
+def test_what_it_does_not_take_is_told(hook: WebhookSink, status: int, expected: type[Exception]) -> None:
+    hook.answer = Answer(status, body=b'"start time must be before end time"')
+    channel = AlertmanagerChannel(AlertmanagerSettings(url=f"http://127.0.0.1:{hook.port}/am/"), 10)
     with pytest.raises(expected, match="start time must be before end time"):
         channel.send(message(at=moment()), moment())
-    assert sink.posts[0].path == "/am/api/v2/alerts"
+    assert hook.posts[0].path == "/am/api/v2/alerts"
 
 
 @pytest.mark.parametrize("news", [News.OPENED, News.WORSE, News.REMINDER])

@@ -14,12 +14,12 @@ from typing import Any
 import html5lib
 import pytest
 
-from tests.services.alert_sinks import HookSink, MailSink, labels_in
+from tests.services.alert_sinks import HookSink, labels_in
 from tests.services.alertmanager import Alertmanager, amtool
 from tests.services.binaries import need_root
 from tests.services.certificates import make
 from tests.services.exporter_daemon import run_cli
-from tests.services.smtp_sink import Mail
+from tests.services.smtp_sink import Mail, SmtpSink
 from tests.services.wait import wait_for
 from tests.services.webhook_sink import Post
 
@@ -35,7 +35,7 @@ class Stage:
 
     def __init__(self, directory: Path, settings: Mapping[str, Any] | None = None, **mail: Any) -> None:
         settings = settings or {}
-        self.mail, self.hook, self.bridge, self.deadman = MailSink(), HookSink(), HookSink(), HookSink()
+        self.mail, self.hook, self.bridge, self.deadman = SmtpSink(), HookSink(), HookSink(), HookSink()
         document = {
             "notifications": {
                 "mail": {
@@ -328,6 +328,12 @@ def test_of_a_host_that_is_down_only_that_is_told(stage: Stage, host: str) -> No
     assert [stage.state(host, one["labels"]["alertname"]) for one in rest] == ["suppressed"] * 3
 
 
+def test_a_node_exporter_that_is_down_alone_keeps_nothing_from_the_bridge(stage: Stage, host: str) -> None:
+    stage.fire(alert("HostDown", "critical", host), alert("AgentDown", "critical", host, agent="a"))
+    stage.bridge.wait("AgentDown", host=host)
+    stage.mail.wait(of(host, "AgentDown"), "the mail about the agent")
+
+
 def test_of_an_exporter_that_is_down_only_that_is_told_unless_its_host_is(stage: Stage, host: str) -> None:
     stage.fire(alert("ExporterDown", "critical", host), alert("TaskStuck", "critical", host, task="t"))
     stage.mail.wait(of(host, "ExporterDown"), "the mail about the exporter")
@@ -421,7 +427,7 @@ def test_mail_is_encrypted_and_logs_in_with_the_password_of_the_file(
     authority = make(is_ca=True, common_name="test CA")
     (tmp_path / "ca.pem").write_bytes(authority.cert_pem)
     pair = make([address], ca=authority)
-    sink = MailSink(security, pair, {"sutazai": PASSWORD}, port, address)
+    sink = SmtpSink(security, pair, {"sutazai": PASSWORD}, port, address)
     try:
         login = {"username": "sutazai", "password": PASSWORD, "ca_file": str(tmp_path / "ca.pem")}
         stage = new_stage(host=address, port=sink.port, security=security, **login)

@@ -7,13 +7,15 @@ from typing import Any
 
 import pytest
 
+from tests.services.certificates import make
 from tests.services.docker_engine import DockerEngine
 from tests.services.docker_images import AGENT_IMAGE
 from tests.services.exporter_daemon import ExporterDaemon
 from tests.services.maintenance import DIRTY, postgres_of
 from tests.services.ports import free_port
 from tests.services.postgres import PostgresServer
-from tests.services.trial_jobs import operator
+from tests.services.sent_alerts import post, sent
+from tests.services.trial_jobs import operator, start
 from tests.services.wait import wait_for
 
 DATABASE = "remedied"
@@ -31,18 +33,8 @@ def jobs(**given: dict[str, Any]) -> dict[str, Any]:
 
 def fire(daemon: ExporterDaemon, name: str, **labels: str) -> None:
     """Send an alert as Alertmanager does."""
-    told = {
-        "status": "firing",
-        "labels": {"alertname": name, "severity": "critical", **labels},
-        "annotations": {"summary": f"{name} fires"},
-        "startsAt": "2026-03-02T11:55:00Z",
-        "endsAt": "0001-01-01T00:00:00Z",
-        "generatorURL": "http://127.0.0.1:9/graph",
-        "fingerprint": "0123456789abcdef",
-    }
-    body = {"version": "4", "groupKey": "{}", "status": "firing", "receiver": "sutazai", "alerts": [told]}
-    body |= {"groupLabels": {}, "commonLabels": {}, "commonAnnotations": {}, "externalURL": "http://127.0.0.1:9"}
-    answer = daemon.post("/api/v1/alerts", json=body, headers=operator(daemon, "alert"))
+    told = sent(labels={"alertname": name, "severity": "critical", **labels})
+    answer = post(daemon, operator(daemon, "alert"), told)
     assert answer.status_code == 200, answer.text
 
 
@@ -82,13 +74,28 @@ def test_an_agent_that_is_down_is_restarted_though_the_monitor_may_not(
     assert docker_clean.state("agent-a")["Running"]
 
 
-def test_a_certificate_that_is_not_there_is_made(exporter_daemon: Callable[..., ExporterDaemon]) -> None:
+@pytest.mark.parametrize("alert", ["CertificateExpiring", "CertificateExpiryImminent", "CertificateInvalid"])
+def test_a_certificate_that_is_not_there_is_made(exporter_daemon: Callable[..., ExporterDaemon], alert: str) -> None:
     daemon = exporter_daemon(
         {"remediation": {"mode": "auto"}, "jobs": jobs(agent_monitor=OFF), "agents": {"listed": []}}
     )
-    fire(daemon, "CertificateExpiring", certificate="ssl/cert.pem")
+    fire(daemon, alert, certificate="ssl/cert.pem")
     assert wait_over(daemon)["state"] == "verified"
     assert (daemon.base_dir / "ssl" / "cert.pem").exists()
+
+
+def test_a_certificate_that_cannot_be_used_is_made_anew(exporter_daemon: Callable[..., ExporterDaemon]) -> None:
+    daemon = exporter_daemon(
+        {"remediation": {"mode": "auto"}, "jobs": jobs(agent_monitor=OFF), "agents": {"listed": []}}
+    )
+    pair, unusable = daemon.base_dir / "ssl", {"certificate": "ssl/cert.pem"}
+    start(daemon, task="certificate-renewal")
+    daemon.wait_metric("sutazai_certificate_valid", unusable, lambda value: value == 1)
+    before = (pair / "cert.pem").read_bytes()
+    (pair / "key.pem").write_bytes(make().key_pem)
+    fire(daemon, "CertificateInvalid", **unusable)
+    assert wait_over(daemon)["state"] == "verified", daemon.log()
+    assert (pair / "cert.pem").read_bytes() != before
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
+from exporter.bridge.families import CHANNEL_UP
+from exporter.bridge.figures import show
 from exporter.bridge.model import Message, News
 from exporter.bridge.outgoing import announcing, delivery
 from exporter.bridge.outgoing.delivery import Delivered, deliver
@@ -19,13 +20,15 @@ from exporter.bridge.outgoing.outbox import Outbox, post
 from exporter.bridge.outgoing.postman import CourierError, send_courier
 from exporter.clock import SystemClock
 from exporter.config import Configuration
+from exporter.exposition import Exposition
 from exporter.locks import FileLock
+from exporter.metrics import catalogue
 from exporter.redaction import Redactor
 from exporter.store import Store
 from jobs.core.model import Severity
 from tests.services.alertmanager import Alertmanager, to_webhook
 from tests.services.exporter_daemon import environment_of
-from tests.services.messages import configured, message, problem
+from tests.services.messages import configured, mail, message, problem, webhook
 from tests.services.ports import free_port
 from tests.services.smtp_sink import SmtpSink
 from tests.services.wait import wait_for
@@ -33,20 +36,6 @@ from tests.services.webhook_sink import Answer, WebhookSink
 from tests.stand_ins import TcpServer, silent
 
 CLOCK = SystemClock()
-
-
-@pytest.fixture
-def hook() -> Iterator[WebhookSink]:
-    one = WebhookSink()
-    yield one
-    one.close()
-
-
-@pytest.fixture
-def post_office() -> Iterator[SmtpSink]:
-    one = SmtpSink()
-    yield one
-    one.close()
 
 
 class World:
@@ -68,15 +57,6 @@ class World:
 
     def states(self) -> list[str]:
         return [state for (state,) in self.store.rows("SELECT state FROM outbox ORDER BY id")]
-
-
-def webhook(url: str, **more: Any) -> dict[str, Any]:
-    return {"webhook": {"url": url, **more}}
-
-
-def mail(port: int, **more: Any) -> dict[str, Any]:
-    base = {"host": "127.0.0.1", "port": port, "security": "none", "recipients": ["ops@example.org"]}
-    return {"mail": {**base, **more}}
 
 
 # Deliveries
@@ -338,6 +318,27 @@ def test_a_problem_that_eased_is_told_anew_as_what_it_is(tmp_path: Path, alertma
             announcing.raise_problem(db, eased, world.settings, CLOCK.now())
         world.deliver()
     assert [alert["labels"]["severity"] for alert in alertmanager.alerts()] == ["warning"]
+
+
+def test_an_alertmanager_that_is_not_told_anew_is_shown_as_down_until_it_is(
+    tmp_path: Path, alertmanager: Alertmanager
+) -> None:
+    world = World(tmp_path, alertmanager={"url": alertmanager.url})
+
+    def up() -> list[tuple[Any, float]]:
+        exposition = Exposition(catalogue())
+        show(exposition, world.store, world.settings, CLOCK.now())
+        return exposition.series(CHANNEL_UP.name)
+
+    with world.store.transaction() as db:
+        announcing.raise_problem(db, problem(task="remediation"), world.settings, CLOCK.now())
+    assert world.deliver() == Delivered(sent=1)
+    alertmanager.stop()
+    assert world.deliver() == Delivered()
+    assert up() == [({"channel": "alertmanager"}, 0)]
+    alertmanager.start()
+    assert world.deliver() == Delivered()
+    assert up() == [({"channel": "alertmanager"}, 1)]
 
 
 def test_an_alertmanager_that_is_down_misses_nothing(tmp_path: Path, alertmanager: Alertmanager) -> None:

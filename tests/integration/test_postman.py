@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import pytest
 from exporter.bridge.outgoing.outbox import post
 from exporter.store import Store
 from tests.services.exporter_daemon import ExporterDaemon, write_config
-from tests.services.messages import configured, message
+from tests.services.messages import configured, mail, message, webhook
 from tests.services.smtp_sink import SmtpSink
 from tests.services.trial_jobs import TASK, TrialPackage, start, work
 from tests.services.wait import wait_for
@@ -30,29 +30,6 @@ BROKEN = (
 @pytest.fixture(scope="module")
 def package(tmp_path_factory: pytest.TempPathFactory) -> TrialPackage:
     return TrialPackage(tmp_path_factory.mktemp("package") / "package")
-
-
-@pytest.fixture
-def hook() -> Iterator[WebhookSink]:
-    one = WebhookSink()
-    yield one
-    one.close()
-
-
-@pytest.fixture
-def post_office() -> Iterator[SmtpSink]:
-    one = SmtpSink()
-    yield one
-    one.close()
-
-
-def webhook(url: str, **more: Any) -> dict[str, Any]:
-    return {"webhook": {"url": url, "completed": "none", **more}}
-
-
-def mail(port: int, **more: Any) -> dict[str, Any]:
-    base = {"host": "127.0.0.1", "port": port, "security": "none", "recipients": ["ops@example.org"]}
-    return {"mail": {**base, **more}}
 
 
 def write(daemon: ExporterDaemon, told: dict[str, Any], *identifiers: str) -> None:
@@ -77,7 +54,7 @@ def test_what_a_run_finds_is_mailed_and_posted_by_the_daemon(
 ) -> None:
     secrets = {"token": "canary-token", "hmac_secret": "canary-of-the-signature"}
     told = {**webhook(hook.url, **secrets), **mail(post_office.port, username="robot", password="canary-password")}
-    # The sink lets nobody log in: mail must fail, and the webhook work all the same.
+    # The server lets nobody log in: mail must fail, and the webhook work all the same.
     daemon = exporter_daemon(work(BROKEN, notifications=told), environment=package.environment)
     start(daemon)
     document = hook.wait_posts(1)[0].document
@@ -193,7 +170,7 @@ def test_with_no_time_given_a_run_leaves_messages_to_others(run: Callable[..., A
 def test_beside_a_daemon_a_run_leaves_the_sending_to_it(
     package: TrialPackage, exporter_daemon: Daemons, run_cli: Callable[..., Any], hook: WebhookSink, tmp_path: Path
 ) -> None:
-    # It sends to a sink of its own, so that it is seen who does.
+    # It sends to a hook of its own, so that it is seen who does.
     other = WebhookSink()
     daemon = exporter_daemon(work(notifications=webhook(hook.url)), environment=package.environment)
     config = write_config(tmp_path / "other.yml", work(BROKEN, notifications=webhook(other.url)))

@@ -6,7 +6,6 @@ import hashlib
 import hmac
 import ssl
 import time
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -26,13 +25,6 @@ from tests.stand_ins import TcpServer, endless, silent
 TOKEN, SECRET = "canary-token", "canary-of-sixteen-letters"
 
 
-@pytest.fixture
-def sink() -> Iterator[WebhookSink]:
-    one = WebhookSink()
-    yield one
-    one.close()
-
-
 class Sending:
     """Sends through the webhook of a configuration."""
 
@@ -49,9 +41,9 @@ def send(tmp_path: Path) -> Sending:
     return Sending(tmp_path)
 
 
-def test_the_guides_fields_stand_at_the_top_and_the_rest_says_more(sink: WebhookSink, send: Sending) -> None:
-    assert send(sink.url) == Receipt(f"http://127.0.0.1:{sink.port} answered 204")
-    (post,) = sink.posts
+def test_the_guides_fields_stand_at_the_top_and_the_rest_says_more(hook: WebhookSink, send: Sending) -> None:
+    assert send(hook.url) == Receipt(f"http://127.0.0.1:{hook.port} answered 204")
+    (post,) = hook.posts
     assert post.path == "/hook"
     assert post.document == {
         "event": "agent_problem_opened",
@@ -84,18 +76,18 @@ def test_the_guides_fields_stand_at_the_top_and_the_rest_says_more(sink: Webhook
     }
 
 
-def test_a_run_that_is_complete_has_the_event_of_the_guide(sink: WebhookSink, send: Sending) -> None:
+def test_a_run_that_is_complete_has_the_event_of_the_guide(hook: WebhookSink, send: Sending) -> None:
     told = message(
         news=News.COMPLETED, event="health", task="health-check", status="HEALTHY", problems=(), severity=Severity.INFO
     )
-    send(sink.url, told)
-    document = sink.posts[0].document
+    send(hook.url, told)
+    document = hook.posts[0].document
     assert (document["event"], document["status"]) == ("health_check_completed", "HEALTHY")
 
 
-def test_the_headers_say_who_sends_what_and_which_repetition_it_is(sink: WebhookSink, send: Sending) -> None:
-    send(sink.url, token=TOKEN, hmac_secret=SECRET)
-    post = sink.posts[0]
+def test_the_headers_say_who_sends_what_and_which_repetition_it_is(hook: WebhookSink, send: Sending) -> None:
+    send(hook.url, token=TOKEN, hmac_secret=SECRET)
+    post = hook.posts[0]
     assert post.headers["authorization"] == f"Bearer {TOKEN}"
     assert post.headers["content-type"] == "application/json"
     assert post.headers["idempotency-key"] == "a" * 32
@@ -105,12 +97,12 @@ def test_the_headers_say_who_sends_what_and_which_repetition_it_is(sink: Webhook
     assert post.headers["x-sutazai-signature"] == f"sha256={expected}"
 
 
-def test_the_signature_is_verified_as_the_documentation_says(sink: WebhookSink, send: Sending) -> None:
-    send(sink.url, hmac_secret=SECRET)
+def test_the_signature_is_verified_as_the_documentation_says(hook: WebhookSink, send: Sending) -> None:
+    send(hook.url, hmac_secret=SECRET)
     page = (Path(__file__).resolve().parents[2] / "docs" / "notification-channels.md").read_text()
     names: dict[str, Any] = {}
     exec(page.partition("```python\n")[2].partition("```")[0], names)
-    post, sent = sink.posts[0], AT.timestamp()
+    post, sent = hook.posts[0], AT.timestamp()
     signed = post.headers["x-sutazai-timestamp"], post.headers["x-sutazai-signature"]
     assert names["is_genuine"](SECRET, *signed, post.body, sent + 5)
     assert not names["is_genuine"]("another secret of ours", *signed, post.body, sent + 5)
@@ -118,23 +110,23 @@ def test_the_signature_is_verified_as_the_documentation_says(sink: WebhookSink, 
     assert not names["is_genuine"](SECRET, *signed, post.body, sent + 3600)
 
 
-def test_without_secrets_nothing_is_signed_and_nobody_is_named(sink: WebhookSink, send: Sending) -> None:
-    send(sink.url)
-    assert not {"authorization", "x-sutazai-signature", "x-sutazai-timestamp"} & sink.posts[0].headers.keys()
+def test_without_secrets_nothing_is_signed_and_nobody_is_named(hook: WebhookSink, send: Sending) -> None:
+    send(hook.url)
+    assert not {"authorization", "x-sutazai-signature", "x-sutazai-timestamp"} & hook.posts[0].headers.keys()
 
 
 @pytest.mark.parametrize("status", [401, 408, 425, 429, 500, 502, 503])
-def test_what_may_work_later_is_tried_again(sink: WebhookSink, send: Sending, status: int) -> None:
-    sink.answer = Answer(status, body=b"not now\nplease")
-    with pytest.raises(Delayed, match=f"http://127.0.0.1:{sink.port} answered {status}: not now please"):
-        send(sink.url)
+def test_what_may_work_later_is_tried_again(hook: WebhookSink, send: Sending, status: int) -> None:
+    hook.answer = Answer(status, body=b"not now\nplease")
+    with pytest.raises(Delayed, match=f"http://127.0.0.1:{hook.port} answered {status}: not now please"):
+        send(hook.url)
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 410, 413, 422])
-def test_what_will_never_be_taken_is_given_up(sink: WebhookSink, send: Sending, status: int) -> None:
-    sink.answer = Answer(status, body=b'{"error": "unknown event"}')
+def test_what_will_never_be_taken_is_given_up(hook: WebhookSink, send: Sending, status: int) -> None:
+    hook.answer = Answer(status, body=b'{"error": "unknown event"}')
     with pytest.raises(Refused, match=f'answered {status}: {{"error": "unknown event"}}'):
-        send(sink.url)
+        send(hook.url)
 
 
 @pytest.mark.parametrize(
@@ -152,38 +144,38 @@ def test_what_will_never_be_taken_is_given_up(sink: WebhookSink, send: Sending, 
     ],
 )
 def test_retry_after_is_honoured_within_reason(
-    sink: WebhookSink, send: Sending, retry_after: str, seconds: float | None
+    hook: WebhookSink, send: Sending, retry_after: str, seconds: float | None
 ) -> None:
-    sink.answer = Answer(429, {"Retry-After": retry_after.encode().decode("latin-1")})
+    hook.answer = Answer(429, {"Retry-After": retry_after.encode().decode("latin-1")})
     with pytest.raises(Delayed) as caught:
-        send(sink.url)
+        send(hook.url)
     assert caught.value.retry_after_seconds == seconds
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_a_redirect_is_told_and_not_followed(sink: WebhookSink, send: Sending, status: int) -> None:
+def test_a_redirect_is_told_and_not_followed(hook: WebhookSink, send: Sending, status: int) -> None:
     inner = WebhookSink()
     try:
-        sink.answer = Answer(status, {"Location": inner.url})
+        hook.answer = Answer(status, {"Location": inner.url})
         with pytest.raises(Delayed, match=f"answered {status} and points to {inner.url}; nothing is followed"):
-            send(sink.url, token=TOKEN)
-        assert (len(sink.posts), inner.posts) == (1, [])
+            send(hook.url, token=TOKEN)
+        assert (len(hook.posts), inner.posts) == (1, [])
     finally:
         inner.close()
 
 
-def test_a_slow_answer_counts_as_none(sink: WebhookSink, send: Sending) -> None:
-    sink.answer = Answer(delay_seconds=60)
+def test_a_slow_answer_counts_as_none(hook: WebhookSink, send: Sending) -> None:
+    hook.answer = Answer(delay_seconds=60)
     began = time.monotonic()
     with pytest.raises(Delayed, match=r"no full answer within 0\.5 s"):
-        send(sink.url, timeout_seconds=0.5)
+        send(hook.url, timeout_seconds=0.5)
     assert time.monotonic() - began < 30
 
 
-def test_of_a_huge_answer_little_is_read(sink: WebhookSink, send: Sending) -> None:
-    sink.answer = Answer(400, body=b"x" * (8 << 20))
+def test_of_a_huge_answer_little_is_read(hook: WebhookSink, send: Sending) -> None:
+    hook.answer = Answer(400, body=b"x" * (8 << 20))
     with pytest.raises(Refused) as caught:
-        send(sink.url)
+        send(hook.url)
     assert len(str(caught.value)) < 5000
 
 
@@ -202,11 +194,11 @@ def test_nobody_listening_is_said_without_the_path_which_may_be_a_secret(send: S
     assert str(caught.value) == f"http://127.0.0.1:{port}: connection refused"
 
 
-def test_no_proxy_of_the_environment_is_used(sink: WebhookSink, send: Sending, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_proxy_of_the_environment_is_used(hook: WebhookSink, send: Sending, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
-    send(sink.url)
-    assert len(sink.posts) == 1
+    send(hook.url)
+    assert len(hook.posts) == 1
 
 
 @pytest.mark.parametrize(("name", "trusted"), [("127.0.0.1", True), ("127.0.0.1", False), ("elsewhere.example", True)])
@@ -216,20 +208,20 @@ def test_a_server_must_prove_who_it_is(send: Sending, tmp_path: Path, name: str,
     (tmp_path / "ca.pem").write_bytes(authority.cert_pem)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
-    sink = WebhookSink(tls=context)
+    hook = WebhookSink(tls=context)
     given = {"ca_file": str(tmp_path / "ca.pem")} if trusted else {}
     try:
         if trusted and name == "127.0.0.1":
-            send(sink.url, token=TOKEN, **given)
-            assert sink.posts[0].headers["authorization"] == f"Bearer {TOKEN}"
+            send(hook.url, token=TOKEN, **given)
+            assert hook.posts[0].headers["authorization"] == f"Bearer {TOKEN}"
         else:
-            with pytest.raises(Delayed, match=f"https://127.0.0.1:{sink.port}: TLS: "):
-                send(sink.url, token=TOKEN, **given)
-            assert sink.posts == []
+            with pytest.raises(Delayed, match=f"https://127.0.0.1:{hook.port}: TLS: "):
+                send(hook.url, token=TOKEN, **given)
+            assert hook.posts == []
     finally:
-        sink.close()
+        hook.close()
 
 
-def test_times_have_their_zone(sink: WebhookSink, send: Sending) -> None:
-    send(sink.url, message(at=AT + timedelta(microseconds=5)))
-    assert sink.posts[0].document["timestamp"] == "2026-03-02T12:00:00+00:00"
+def test_times_have_their_zone(hook: WebhookSink, send: Sending) -> None:
+    send(hook.url, message(at=AT + timedelta(microseconds=5)))
+    assert hook.posts[0].document["timestamp"] == "2026-03-02T12:00:00+00:00"

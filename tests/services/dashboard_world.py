@@ -8,6 +8,8 @@ from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from exporter.bridge.remediation.bundled import rules_of
+from exporter.config import load
 from jobs.performance import series
 from tests.services.alertmanager import Alertmanager, to_webhook
 from tests.services.dashboard_past import remember, stored_before
@@ -24,7 +26,7 @@ from tests.services.prometheus import Prometheus, scraping
 from tests.services.redis import RedisServer
 from tests.services.short_rules import shortened_rules
 from tests.services.tls_server import TlsServer
-from tests.services.trial_jobs import operator
+from tests.services.trial_jobs import operator, start
 from tests.services.trivy import RECORDED, make_database, program
 from tests.services.wait import wait_for
 
@@ -36,13 +38,8 @@ MODES = {
     "database-maintenance": "standard", "health-check": "full", "log-rotation": "force",
     "performance-report": "daily", "security-scan": "standard",
 }  # fmt: skip
-RESTART = {
-    "name": "restart-agent", "alert": "AgentDown", "labels": {"agent": WORKER}, "target_label": "agent",
-    "steps": [{"task": "agent-monitor", "mode": "repair"}],
-    "proof": {
-        "task": "agent-monitor", "mode": "check", "metric": "sutazai_agent_up", "labels": ["agent"], "at_least": 1,
-    },
-}  # fmt: skip
+(_RESTART,) = (rule for rule in rules_of(load(environment={}).settings) if rule.name == "restart-agent")
+RESTART = {**_RESTART.model_dump(mode="json"), "labels": {"agent": WORKER}}
 """The bundled remediation, for one agent alone: the other one must be given up, however often it is down."""
 FAILING = ("database-maintenance", "log-rotation", "performance-report", "security-scan")
 """Tasks that take no target: a run with one ends in an error."""
@@ -176,8 +173,7 @@ class DashboardWorld:
     def start(self, task: str, **body: str) -> None:
         """Have the daemon start a task."""
         self._before = getattr(self, "_before", {}) | {task: self._ended(task)}
-        answer = self.daemon.post(f"/api/v1/tasks/{task}/start", json=body, headers=self._headers)
-        assert answer.status_code == 202, answer.text
+        start(self.daemon, self._headers, task=task, **body)
 
     def wait_run(self, task: str, outcome: str) -> None:
         """Wait until the run of a task that `start` asked for has ended so."""

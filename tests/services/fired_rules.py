@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from tests.services.binaries import need
+from tests.services.alertmanager import promtool
 
 
 def fires(alert: str, rules: Path, samples: Iterable[Mapping[str, Any]], now: datetime, *, after: str) -> bool:
@@ -29,10 +28,7 @@ def fires(alert: str, rules: Path, samples: Iterable[Mapping[str, Any]], now: da
     files = [str(path) for path in sorted(rules.glob("*.rules.yml"))]
     document = rules / f"{alert}.test.yml"
     document.write_text(yaml.safe_dump({"rule_files": files, "evaluation_interval": "5m", "tests": [case]}))
-    run = subprocess.run(
-        [need("promtool", package="prometheus"), "test", "rules", document],
-        capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+    run = promtool("test", "rules", str(document))
     said = run.stdout + run.stderr
     if run.returncode != 0 and f'alertname="{alert}"' not in said:
         raise AssertionError(said)

@@ -57,3 +57,14 @@ def configured(directory: Path, document: Mapping[str, Any]) -> Configuration:
     file = directory / "exporter.yml"
     file.write_text(yaml.safe_dump({"base_dir": str(directory / "base"), **document}))
     return load(file, environment={})
+
+
+def webhook(url: str, **more: Any) -> dict[str, Any]:
+    """Settings of notifications: a webhook, which hears of no run that is merely over."""
+    return {"webhook": {"url": url, "completed": "none", **more}}
+
+
+def mail(port: int, **more: Any) -> dict[str, Any]:
+    """Settings of notifications: mail, by a server on a port of loopback."""
+    base = {"host": "127.0.0.1", "port": port, "security": "none", "recipients": ["ops@example.org"]}
+    return {"mail": {**base, **more}}

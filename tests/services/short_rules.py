@@ -1,4 +1,4 @@
-"""The bundled rules, so that they fire in seconds."""
+"""Rules that fire in seconds."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ import yaml
 
 from tests.services.exporter_daemon import REPOSITORY
 
+BUNDLED = REPOSITORY / "alert_rules"
 
-def shortened_rules(directory: Path) -> list[Path]:
-    """The bundled rules with `for` of one second, so that a test sees in seconds what takes minutes."""
+
+def shortened_rules(directory: Path, source: Path = BUNDLED) -> list[Path]:
+    """The rules in `source` with `for` of one second, in `directory`: a test sees in seconds what takes minutes."""
     files = []
-    for source in sorted((REPOSITORY / "alert_rules").glob("*.rules.yml")):
-        document = yaml.safe_load(source.read_text())
+    for file in sorted(source.glob("*.rules.yml")):
+        document = yaml.safe_load(file.read_text())
         for rule in (rule for group in document["groups"] for rule in group["rules"]):
             if "for" in rule:
                 rule["for"] = "1s"
-        files.append(directory / source.name)
+        files.append(directory / file.name)
         files[-1].write_text(yaml.safe_dump(document))
     return files

@@ -97,6 +97,17 @@ class SmtpSink:
         wait_for(lambda: len(self.mails) >= count, timeout_seconds, f"{count} mails arrived (here: {len(self.mails)})")
         return list(self.mails)
 
+    def about(self, about: Callable[[Mail], object]) -> list[Mail]:
+        """The mails that are `about` something."""
+        return [mail for mail in list(self.mails) if about(mail)]
+
+    def wait(self, about: Callable[[Mail], object], what: str, timeout_seconds: float = 60) -> Mail:
+        """Wait for a mail that is `about` something."""
+        return wait_for(lambda: self.about(about), timeout_seconds, what, detail=self._subjects)[0]
+
+    def _subjects(self) -> str:
+        return "\n".join(str(mail.message["Subject"]) for mail in list(self.mails))
+
     async def handle_RCPT(self, server: SMTP, session: Session, envelope: Envelope, address: str, options: Any) -> str:
         """Take a recipient, or not."""
         refusal = self.refuse_recipient(address)

@@ -330,6 +330,16 @@ def test_a_token_is_printed_once_and_kept_as_a_hash(cli: Run, base: Path) -> Non
     assert "'grafana' exists already; choose another name" in again.stderr
 
 
+def test_a_token_can_be_made_into_the_file_of_the_setting_that_it_is_for(cli: Run, base: Path) -> None:
+    file = base / "secrets_secure" / "alertmanager__bridge_token"
+    file.parent.mkdir(parents=True)
+    file.touch()  # as a shell does for `> FILE`
+    made = cli("token", "create", "--name", "alertmanager", "--scope", "alert")
+    assert made.returncode == 0, made
+    file.write_text(made.stdout)
+    assert str(file) in cli("check-config").stdout
+
+
 def test_check_config_says_where_the_configuration_comes_from(cli: Run, tmp_path: Path) -> None:
     done = cli("check-config", config=work("pass"), env={"SUTAZAI_MAX_DISK_USAGE": "70"})
     assert done.returncode == 0

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from exporter.bridge.families import NOTIFICATIONS
 from exporter.bridge.model import Message, News
-from exporter.bridge.outgoing import outbox as module
+from exporter.bridge.outgoing import breaker
 from exporter.bridge.outgoing.outbox import Entry, Outbox, post
 from jobs.core.model import Severity
 from tests.services.news import MAIL, NOON, WEBHOOK, History, finding, quick_directory, settings_of
@@ -141,7 +141,7 @@ def test_a_channel_that_fails_is_left_alone_and_then_tried_with_one_message(hist
         fail(history)
     assert history.outbox.due(history.at, 9) == []
     failures, closed_until, _ = channel(history)
-    assert (failures, closed_until) == (3, NOON.timestamp() + module.BREAKER_SECONDS)
+    assert (failures, closed_until) == (3, NOON.timestamp() + breaker.FIRST_SECONDS)
     history.wait(seconds=10)
     assert len(history.outbox.due(history.at, 9)) == 1
     fail(history)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from exporter.bridge.remediation.proof import doubt
-from exporter.bridge.settings import Proof
+from exporter.bridge.remediation.settings import Proof
 from exporter.record import Record
 from jobs.core.model import Outcome, Request, Result, Sample
 from tests.services.remedial import RULE, alert
@@ -90,9 +90,16 @@ def test_a_share_is_judged_by_what_it_is_a_share_of() -> None:
     assert judged(seen((VALUE, "door", 0)), **shares) == ""
 
 
+@pytest.mark.parametrize(("value", "well"), [(3, True), (4, False)])
+def test_of_what_is_negligible_no_share_is_too_large(value: float, well: bool) -> None:
+    shares: dict[str, Any] = {"per": VALUE, "at_least": None, "at_most": 0.5, "negligible": 3}
+    assert (judged(seen((VALUE, "door", value)), **shares) == "") is well
+
+
 def test_a_share_of_what_was_not_seen_is_no_proof() -> None:
     unknown: dict[str, Any] = {"labels": [], "per": SCORE, "at_least": None, "at_most": 9}
-    assert "is nan" in judged(seen((VALUE, "door", 1), (SCORE, "", 5)), **unknown)
+    for negligible in (0, 100):
+        assert "is nan" in judged(seen((VALUE, "door", 1), (SCORE, "", 5)), negligible=negligible, **unknown)
 
 
 @pytest.mark.parametrize(("ahead", "well"), [(3600, True), (3599, False)])

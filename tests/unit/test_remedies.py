@@ -15,10 +15,12 @@ from hypothesis import strategies as st
 from exporter.bridge.model import RemediationMode
 from exporter.bridge.remediation import remedies
 from exporter.bridge.remediation.bundled import rules_of
+from exporter.bridge.remediation.proof import doubt
 from exporter.bridge.remediation.remedies import Past, Refused
-from exporter.bridge.settings import Remediation, RemediationSettings
+from exporter.bridge.remediation.settings import Remediation, RemediationSettings
 from exporter.config import ConfigError, load
-from jobs.core.model import Trigger
+from exporter.record import Record
+from jobs.core.model import Outcome, Request, Result, Sample, Trigger
 from tests.services.remedial import RULE, alert, document
 from tests.services.trial_jobs import TASK, TrialPackage, configuration_of
 
@@ -86,7 +88,8 @@ def test_the_bundled_rules_are_about_alerts_that_there_are_and_name_what_the_pro
     assert [found.alert for found in rules if f"alert: {found.alert}\n" not in texts] == []
     assert {found.alert for found in rules} == {
         *("AgentDown", "DiskFullSoon", "DiskUsageHigh", "DiskUsageCritical"),
-        *("CertificateExpiring", "BackupTooOld", "PostgresDeadRows"),
+        *("CertificateExpiring", "CertificateExpiryImminent", "CertificateInvalid"),
+        *("BackupTooOld", "PostgresDeadRows"),
     }
     assert len({found.name for found in rules}) == len(rules)
 
@@ -96,6 +99,40 @@ def test_the_bundled_limits_are_those_of_the_settings(tmp_path: Path) -> None:
     high = next(found for found in rules_of(settings) if found.alert == "DiskUsageHigh")
     assert high.proof.at_most is not None
     assert 0.7 - 1e-12 < high.proof.at_most < 0.7
+
+
+@pytest.mark.parametrize(
+    ("limits", "dead", "live", "well"),
+    [
+        ({}, 300_000, 700_000, True),
+        ({}, 300_001, 699_999, False),
+        ({}, 100_000, 1, True),
+        ({}, 0, 0, True),
+        ({"postgres_dead_percent": 60, "postgres_dead_rows": 10}, 600, 400, True),
+        ({"postgres_dead_percent": 60, "postgres_dead_rows": 10}, 601, 399, False),
+        ({"postgres_dead_percent": 60, "postgres_dead_rows": 10}, 11, 0, False),
+        ({"postgres_dead_percent": 100, "postgres_dead_rows": 0}, 5, 0, True),
+    ],
+)
+def test_dead_rows_are_proven_cleaned_where_their_alert_would_not_fire(
+    tmp_path: Path, limits: dict[str, float], dead: int, live: int, well: bool
+) -> None:
+    settings = configuration_of(tmp_path / "base", {"alerts": limits}).settings
+    one = next(found for found in rules_of(settings) if found.alert == "PostgresDeadRows")
+    labels = {"server": "main", "database": "app"}
+    figures = {"sutazai_postgres_dead_rows": dead, "sutazai_postgres_live_rows": live}
+    samples = tuple(Sample(family=name, value=value, labels=labels) for name, value in figures.items())
+    record = Record(
+        run_id=1,
+        request=Request(task=one.proof.task, mode=one.proof.mode),
+        outcome=Outcome.OK,
+        started=NOON,
+        finished=NOON,
+        duration_seconds=1,
+        result=Result(status="GOOD", samples=samples),
+    )
+    told = alert(name="PostgresDeadRows", **labels)
+    assert (doubt(one.proof, told, record) == "") is well
 
 
 def test_without_their_jobs_there_are_no_bundled_rules(trial: TrialPackage, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from exporter.bridge.model import Message
+from exporter.bridge.outgoing import breaker
 from exporter.bridge.outgoing.channels import ALERTMANAGER, channel_names
 from exporter.bridge.outgoing.channels.base import Delayed, Receipt, Refused, one_line
 from exporter.bridge.outgoing.channels.build import channel
@@ -151,13 +152,25 @@ class _Delivery:
                         self._resting.add(name)
                         return
             if name == ALERTMANAGER and self._seconds_left() >= _LEAST_SECONDS:
-                refresh_alerts(self._store, self._settings, self._clock.now(), self._seconds_left())
+                self._refresh()
         except StoreError as error:
             self._resting.add(name)
             self._store_error = error
+
+    def _refresh(self) -> None:
+        """Tell Alertmanager anew of what stands. Whether it takes that is known of the channel as well."""
+        try:
+            told = refresh_alerts(self._store, self._settings, self._clock.now(), self._seconds_left())
         except (Refused, Delayed) as error:
-            self._resting.add(name)
-            logger.warning("alerts were not told anew: %s", _reason(str(error), self._redactor))
+            self._resting.add(ALERTMANAGER)
+            reason = _reason(str(error), self._redactor)
+            logger.warning("alerts were not told anew: %s", reason)
+            with self._store.transaction() as db:
+                breaker.note_failure(db, ALERTMANAGER, self._clock.now().timestamp(), reason, closes=False)
+            return
+        if told:
+            with self._store.transaction() as db:
+                breaker.note_recovery(db, ALERTMANAGER)
 
     def _send(self, entry: Entry) -> bool:
         """Try one message; say whether it makes sense to go on with its channel."""

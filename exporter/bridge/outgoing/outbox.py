@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from exporter.bridge.families import NOTIFICATIONS
 from exporter.bridge.model import Message
-from exporter.bridge.outgoing import standing
+from exporter.bridge.outgoing import breaker, standing
 from exporter.bridge.outgoing.channels import ALERTMANAGER, channel_names
 from exporter.settings import Settings
 from exporter.store import Store, add_counters
@@ -22,9 +22,6 @@ from jobs.core.model import Severity, clean_message
 
 BASE_SECONDS, CAP_SECONDS = 10.0, 3600.0
 """The first wait before another attempt is up to the first, and each further one up to twice as long."""
-BREAKER_FAILURES = 3
-"""After so many failures in a row nothing is tried in that channel for a while, and then one message alone."""
-BREAKER_SECONDS, BREAKER_CAP_SECONDS = 10.0, 300.0
 _LEAST_SECONDS = 1.0
 _SELECT = "SELECT id, channel, message, attempts, state, created, due, finished, error FROM outbox"
 
@@ -46,7 +43,7 @@ _DUE = f"""
   AS place FROM outbox o LEFT JOIN channels c ON c.name = o.channel
   WHERE o.state = 'pending' AND o.channel = coalesce(?, o.channel)
   AND {_OPENS} <= ? AND NOT ({_BLOCKED.format(moment="?")})
-) ON id = ready WHERE failures < {BREAKER_FAILURES} OR place = 1 ORDER BY id LIMIT ?
+) ON id = ready WHERE failures < {breaker.FAILURES} OR place = 1 ORDER BY id LIMIT ?
 """  # noqa: S608  # made of constants
 _NEXT_DUE = f"""
 SELECT min({_OPENS}) FROM outbox o LEFT JOIN channels c ON c.name = o.channel
@@ -142,12 +139,7 @@ class Outbox:
                 (stamp, entry.id),
             )
             if cursor.rowcount:
-                db.execute(
-                    "INSERT INTO channels (name, last_attempt, last_success) VALUES (?, ?, ?) ON CONFLICT DO UPDATE"
-                    " SET failures = 0, closed_until = 0, last_attempt = excluded.last_attempt,"
-                    " last_success = excluded.last_success, error = ''",
-                    (entry.channel, stamp, stamp),
-                )
+                breaker.note_success(db, entry.channel, stamp)
                 _count(db, entry.channel, "sent")
 
     def failed(
@@ -181,9 +173,9 @@ class Outbox:
                 ),
             )
             if cursor.rowcount:
-                _note_failure(db, entry.channel, stamp, reason, closes=not permanent)
+                breaker.note_failure(db, entry.channel, stamp, reason, closes=not permanent)
                 if retry_after_seconds:
-                    _close(db, entry.channel, stamp + retry_after_seconds)
+                    breaker.close(db, entry.channel, stamp + retry_after_seconds)
                 _count(db, entry.channel, "dead" if dead else "failed")
         return dead
 
@@ -196,7 +188,7 @@ class Outbox:
         """Try again, from the beginning, what was given up (in one channel); return how many there are."""
         stamp = now.timestamp()
         with self._store.transaction() as db:
-            db.execute("UPDATE channels SET closed_until = 0 WHERE name = coalesce(?, name)", (channel,))
+            breaker.reopen(db, channel)
             return db.execute(
                 "UPDATE outbox SET state = 'pending', attempts = 0, created = ?, due = ?, finished = NULL"
                 " WHERE state = 'dead' AND channel = coalesce(?, channel)",
@@ -216,7 +208,7 @@ class Outbox:
         """Withdraw what waits for channels that there are no more, and what is known of them; return how many."""
         known = json.dumps(list(configured))
         with self._store.transaction() as db:
-            db.execute("DELETE FROM channels WHERE name NOT IN (SELECT value FROM json_each(?))", (known,))
+            breaker.forget_others(db, configured)
             return db.execute(
                 "UPDATE outbox SET state = 'withdrawn', finished = ?, error = 'its channel is not configured any more'"
                 " WHERE state = 'pending' AND channel NOT IN (SELECT value FROM json_each(?))",
@@ -235,22 +227,6 @@ class Outbox:
                 (stamp, entry_id),
             )
             _count(db, channel, "dead")
-
-
-def _note_failure(db: sqlite3.Connection, channel: str, stamp: float, error: str, *, closes: bool) -> None:
-    db.execute(
-        "INSERT INTO channels (name, failures, last_attempt, error) VALUES (?, 1, ?, ?) ON CONFLICT DO UPDATE"
-        " SET failures = failures + 1, last_attempt = excluded.last_attempt, error = excluded.error",
-        (channel, stamp, error),
-    )
-    failures = db.execute("SELECT failures FROM channels WHERE name = ?", (channel,)).fetchone()[0]
-    if closes and failures >= BREAKER_FAILURES:
-        wait = min(BREAKER_CAP_SECONDS, BREAKER_SECONDS * 2.0 ** min(failures - BREAKER_FAILURES, 30))
-        _close(db, channel, stamp + wait)
-
-
-def _close(db: sqlite3.Connection, channel: str, until: float) -> None:
-    db.execute("UPDATE channels SET closed_until = max(closed_until, ?) WHERE name = ?", (until, channel))
 
 
 def _count(db: sqlite3.Connection, channel: str, result: str) -> None:

@@ -28,8 +28,10 @@ def stands_anything(store: Store, settings: Settings) -> bool:
     )
 
 
-def refresh_alerts(store: Store, settings: Settings, now: datetime, limit_seconds: float) -> None:
-    """Tell the configured Alertmanager of every problem that stands; raise Refused, Delayed, StoreError.
+def refresh_alerts(store: Store, settings: Settings, now: datetime, limit_seconds: float) -> bool:
+    """Tell the configured Alertmanager of every problem that stands, and say whether there was anything to tell.
+
+    Raise Refused, Delayed, StoreError.
 
     To be called by who delivers, after what is due: then a problem that is read here as standing is told of before
     the message that it is gone, which cannot have been sent yet.
@@ -42,3 +44,4 @@ def refresh_alerts(store: Store, settings: Settings, now: datetime, limit_second
             problems.append((Problem.model_validate_json(text), bool(was_critical)))
     timeout_seconds = min(settings.alertmanager.timeout_seconds, limit_seconds)
     AlertmanagerChannel(settings.alertmanager, timeout_seconds).refresh(problems, host_name(), now)
+    return bool(problems)

@@ -7,7 +7,7 @@ from exporter.bridge.remediation import remediations, remedies
 from exporter.bridge.remediation.audit import Book, recorded
 from exporter.bridge.remediation.desk import FAILED, Desk
 from exporter.bridge.remediation.remediations import Entry
-from exporter.bridge.settings import Remediation
+from exporter.bridge.remediation.settings import Remediation
 
 _NOT_BEGUN = (RemediationState.WAITING, RemediationState.DUE)
 _BEGUN = (RemediationState.RUNNING, RemediationState.VERIFYING)

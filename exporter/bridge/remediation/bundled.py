@@ -10,65 +10,44 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from exporter.bridge.settings import Remediation
+from exporter.bridge.remediation.settings import Remediation
 from exporter.settings import Settings
 from jobs.core.registry import all_jobs
 
 Document = dict[str, Any]
 
-_DAY_SECONDS = 86400.0
-_DEAD_PER_LIVE = 3 / 7
-"""What PostgresDeadRows asks for, 0.3 of all rows, as dead rows for each live one."""
+_HOUR_SECONDS, _DAY_SECONDS = 3600.0, 86400.0
 
 
 def rules_of(settings: Settings) -> tuple[Remediation, ...]:
     """The configured remediations, in their order; where none are set, the bundled ones of the tasks that there are."""
     if settings.remediation.rules is not None:
         return settings.remediation.rules
-    return tuple(
-        Remediation.model_validate(found) for found in _documents(settings) if _tasks(found) <= set(all_jobs())
-    )
-
-
-def _tasks(document: Document) -> set[str]:
-    return {run["task"] for run in (*document["steps"], document["proof"])}
+    return tuple(map(Remediation.model_validate, _documents(settings)))
 
 
 def _documents(settings: Settings) -> Iterator[Document]:
-    yield _rule(
-        "restart-agent",
-        "AgentDown",
-        {"task": "agent-monitor", "mode": "repair"},
-        {"task": "agent-monitor", "mode": "check", "metric": "sutazai_agent_up", "labels": ["agent"], "at_least": 1},
-        target_label="agent",
-    )
-    yield from _disks(settings)
-    yield _rule(
-        "renew-certificate",
-        "CertificateExpiring",
-        {"task": "certificate-renewal", "mode": "standard"},
-        {
-            **{"task": "certificate-renewal", "mode": "watch", "labels": ["certificate"]},
-            **{"metric": "sutazai_certificate_renewal_due", "at_most": 0},
-        },
-    )
-    yield _backup(settings)
-    yield _rule(
-        "clean-database",
-        "PostgresDeadRows",
-        {"task": "database-maintenance", "mode": "vacuum"},
-        {
-            **{"task": "database-maintenance", "mode": "statistics", "labels": ["server", "database"]},
-            **{"metric": "sutazai_postgres_dead_rows", "per": "sutazai_postgres_live_rows", "at_most": _DEAD_PER_LIVE},
-        },
-    )
+    for tasks, documents in (
+        ({"agent-monitor"}, _agents),
+        ({"log-rotation", "health-check"}, _disks),
+        ({"certificate-renewal"}, _certificates),
+        ({"database-maintenance", "backup-verification"}, _backups),
+        ({"database-maintenance"}, _databases),
+    ):
+        if tasks <= all_jobs().keys():
+            yield from documents(settings)
+
+
+def _agents(settings: Settings) -> Iterator[Document]:
+    proof = {"task": "agent-monitor", "mode": "check", "metric": "sutazai_agent_up", "labels": ["agent"], "at_least": 1}
+    step = {"task": "agent-monitor", "mode": "repair"}
+    yield {**_rule("restart-agent", "AgentDown", step, proof), "target_label": "agent"}
 
 
 def _disks(settings: Settings) -> Iterator[Document]:
     look = {"task": "health-check", "mode": "light", "labels": ["mountpoint"]}
     used, thresholds = "sutazai_filesystem_used_ratio", settings.thresholds
-    hours = getattr(settings.jobs, "health_check", None)
-    slow = {"at_least": hours.min_hours_to_full * 3600.0 if hours else _DAY_SECONDS}
+    slow = {"at_least": settings.jobs.health_check.min_hours_to_full * _HOUR_SECONDS}
     # Where a file system does not fill, there is no such series; that it was looked at is told by another one.
     filling = {**look, "metric": "sutazai_filesystem_full_seconds", **slow, "or_absent": True, "witness": used}
     yield _disk("clean-logs-full-soon", "DiskFullSoon", filling)
@@ -85,21 +64,50 @@ def _disk(name: str, alert: str, proof: Document) -> Document:
     return _rule(name, alert, {"task": "log-rotation", "mode": "force"}, proof)
 
 
-def _backup(settings: Settings) -> Document:
+def _certificates(settings: Settings) -> Iterator[Document]:
+    """What is critical about a certificate keeps its warning from coming in, and so brings about the same."""
+    look = {"task": "certificate-renewal", "mode": "watch", "labels": ["certificate"]}
+    renewed = {**look, "metric": "sutazai_certificate_renewal_due", "at_most": 0}
+    usable = {**look, "metric": "sutazai_certificate_valid", "at_least": 1}
+    for name, alert, proof in (
+        ("renew-certificate", "CertificateExpiring", renewed),
+        ("renew-certificate-imminent", "CertificateExpiryImminent", renewed),
+        ("renew-certificate-invalid", "CertificateInvalid", usable),
+    ):
+        yield _rule(name, alert, {"task": "certificate-renewal", "mode": "standard"}, proof)
+
+
+def _backups(settings: Settings) -> Iterator[Document]:
     """A backup, then its verification: the alert is about the newest one that was found whole."""
-    verification = getattr(settings.jobs, "backup_verification", None)
-    max_age_seconds = verification.max_backup_age_days * _DAY_SECONDS if verification else _DAY_SECONDS
-    return _rule(
-        "make-backup",
-        "BackupTooOld",
-        {"task": "database-maintenance", "mode": "backup"},
-        {
-            **{"task": "backup-verification", "mode": "standard", "labels": ["kind", "source"]},
-            **{"metric": "sutazai_backup_newest_verified_timestamp_seconds", "from_now": True},
-            "at_least": -max_age_seconds,
-        },
-    )
+    max_age_seconds = settings.jobs.backup_verification.max_backup_age_days * _DAY_SECONDS
+    proof = {
+        "task": "backup-verification",
+        "mode": "standard",
+        "labels": ["kind", "source"],
+        "metric": "sutazai_backup_newest_verified_timestamp_seconds",
+        "from_now": True,
+        "at_least": -max_age_seconds,
+    }
+    yield _rule("make-backup", "BackupTooOld", {"task": "database-maintenance", "mode": "backup"}, proof)
 
 
-def _rule(name: str, alert: str, step: Document, proof: Document, target_label: str | None = None) -> Document:
-    return {"name": name, "alert": alert, "target_label": target_label, "steps": [step], "proof": proof}
+def _databases(settings: Settings) -> Iterator[Document]:
+    proof = {
+        "task": "database-maintenance",
+        "mode": "statistics",
+        "labels": ["server", "database"],
+        "metric": "sutazai_postgres_dead_rows",
+        "per": "sutazai_postgres_live_rows",
+        "at_most": _dead_per_live(settings.alerts.postgres_dead_percent),
+        "negligible": settings.alerts.postgres_dead_rows,
+    }
+    yield _rule("clean-database", "PostgresDeadRows", {"task": "database-maintenance", "mode": "vacuum"}, proof)
+
+
+def _dead_per_live(percent: float) -> float:
+    """Dead rows for each live one, where the alert counts them as a share of all."""
+    return percent / (100 - percent) if percent < 100 else math.inf
+
+
+def _rule(name: str, alert: str, step: Document, proof: Document) -> Document:
+    return {"name": name, "alert": alert, "steps": [step], "proof": proof}

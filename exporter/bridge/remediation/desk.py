@@ -12,7 +12,7 @@ from exporter.bridge.remediation import remediations, remedies
 from exporter.bridge.remediation.audit import DAEMON, Book
 from exporter.bridge.remediation.bundled import rules_of
 from exporter.bridge.remediation.remediations import Entry
-from exporter.bridge.settings import Remediation
+from exporter.bridge.remediation.settings import Remediation
 from exporter.settings import Settings
 from exporter.store import Store
 from jobs.core.model import Severity

@@ -18,7 +18,7 @@ from exporter.bridge.remediation.desk import FAILED, TASK, Desk
 from exporter.bridge.remediation.proof import doubt
 from exporter.bridge.remediation.receiving import Place
 from exporter.bridge.remediation.remediations import Entry
-from exporter.bridge.settings import Remediation
+from exporter.bridge.remediation.settings import Remediation
 from exporter.dispatcher import OnEnd
 from exporter.record import Record
 from exporter.settings import Settings

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 
 from exporter.bridge.model import Alert
-from exporter.bridge.settings import Proof
+from exporter.bridge.remediation.settings import Proof
 from exporter.record import Record
 from jobs.core.model import Outcome, Sample
 
@@ -35,7 +35,7 @@ def _values(proof: Proof, samples: tuple[Sample, ...], wanted: Mapping[str, str]
     for sample in _matching(samples, proof.metric, wanted):
         value = sample.value
         if proof.per is not None:
-            value = _quotient(value, divisors.get(_key(sample)))
+            value = _quotient(value, divisors.get(_key(sample)), proof.negligible)
         yield value - now.timestamp() if proof.from_now else value
 
 
@@ -47,13 +47,13 @@ def _key(sample: Sample) -> tuple[tuple[str, str], ...]:
     return tuple(sorted(sample.labels.items()))
 
 
-def _quotient(value: float, divisor: float | None) -> float:
-    """Of nothing there is no share; NaN, which is within no limits, where it is not known what to divide by."""
+def _quotient(value: float, divisor: float | None, negligible: float) -> float:
+    """Of next to nothing there is no share; NaN, within no limits, where it is not known what to divide by."""
     if divisor is None:
         return math.nan
-    if divisor == 0:
-        return 0.0 if value == 0 else math.inf
-    return value / divisor
+    if 0 <= value <= negligible:
+        return 0.0
+    return value / divisor if divisor else math.inf
 
 
 def _within(proof: Proof, value: float) -> bool:

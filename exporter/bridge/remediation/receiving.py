@@ -14,7 +14,7 @@ from exporter.bridge.remediation.audit import Book, recorded
 from exporter.bridge.remediation.bundled import rules_of
 from exporter.bridge.remediation.desk import Desk
 from exporter.bridge.remediation.remediations import Entry
-from exporter.bridge.settings import Remediation
+from exporter.bridge.remediation.settings import Remediation
 
 Place = tuple[str, str]
 """A task and a target (empty: the task as a whole), in which one remediation at a time is open."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from exporter.bridge.model import Alert, RemediationMode
-from exporter.bridge.settings import Remediation, RemediationSettings, Step
+from exporter.bridge.remediation.settings import Remediation, RemediationSettings, Step
 from exporter.settings import Settings
 from jobs.core.model import Request, Trigger
 from jobs.core.registry import all_jobs

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from exporter.alertmanager.settings import AlertmanagerSettings
 from exporter.bridge.model import Message, News, Problem
 from exporter.bridge.outgoing.channels import ALERTMANAGER
 from exporter.bridge.outgoing.channels.base import Receipt
 from exporter.bridge.outgoing.channels.posting import Target, post
-from exporter.bridge.settings import AlertmanagerSettings
 from jobs.core.model import MAX_LABEL, Severity, clean_text
 
 LIFE = timedelta(minutes=15)

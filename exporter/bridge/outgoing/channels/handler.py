@@ -12,7 +12,7 @@ from exporter.bridge.model import Message
 from exporter.bridge.outgoing.channels import HANDLER_PREFIX
 from exporter.bridge.outgoing.channels.base import Delayed, Receipt, Refused, one_line
 from exporter.bridge.outgoing.channels.document import document
-from exporter.bridge.settings import Handler
+from exporter.bridge.outgoing.settings import Handler
 from jobs.clients.commands import Child
 from jobs.clients.errors import Absent, ClientError
 

@@ -17,8 +17,8 @@ from exporter.bridge.model import Message, News
 from exporter.bridge.outgoing.channels import MAIL
 from exporter.bridge.outgoing.channels.base import Receipt, one_line, trusting
 from exporter.bridge.outgoing.channels.smtp import Server, send
+from exporter.bridge.outgoing.settings import MailSettings
 from exporter.bridge.outgoing.wording import domain_of
-from exporter.bridge.settings import MailSettings
 from exporter.settings import Settings
 from jobs.pages.texts import visible
 

@@ -12,7 +12,7 @@ from exporter.bridge.outgoing.channels import WEBHOOK
 from exporter.bridge.outgoing.channels.base import Receipt
 from exporter.bridge.outgoing.channels.document import document
 from exporter.bridge.outgoing.channels.posting import Target, post
-from exporter.bridge.settings import WebhookSettings
+from exporter.bridge.outgoing.settings import WebhookSettings
 
 
 class Webhook:
