@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from jobs.clients import Clients
     from jobs.clients.agents import Roll
 
+_NOT_WELL = (State.UNHEALTHY, State.UNREACHABLE, State.STOPPED, State.MISSING, State.QUARANTINED)
 _STATUS = ("HEALTHY", "DEGRADED", "CRITICAL")
 _ASKED = (Trigger.COMMAND, Trigger.API, Trigger.ALERT)
 """Who asks for a run with a purpose, and looks for its report."""
@@ -259,14 +260,17 @@ JOB = Job(
     # seen to be up at once.
     wakes_on=("die", "oom", "start", "health_status: unhealthy"),
     takes_target=True,
+    needs_target=(RELEASE, REPAIR),
     run=run,
     event="agent",
-    # Without the engine only the listed agents are seen, and beyond the limit nobody knows which are left out.
+    # Without the engine only the listed agents are seen, and beyond the limit nobody knows which are left out. That a
+    # restart failed is over when the agent is well, and not with the next look at it.
     sight=Sight(
         looks_at={ANY_MODE: ALL},
         blind={
             **dict.fromkeys(("busy", "not_locked", "state_not_read"), SAME),
             **dict.fromkeys(("docker_unreachable", "too_many_agents"), ALL),
+            **dict.fromkeys((state.value for state in _NOT_WELL), "restart_failed {subject}"),
         },
     ),
 )

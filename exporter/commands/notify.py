@@ -19,7 +19,17 @@ if TYPE_CHECKING:
 
 _ALL = 1_000_000
 _SECTIONS = {"mail": "notifications.mail", "webhook": "notifications.webhook", "alertmanager": "alertmanager"}
-_channel_option = click.option("--channel", "name", metavar="NAME", help="Only this one. [default: all]")
+
+
+def _only_one(context: click.Context, option: click.Parameter, names: tuple[str, ...]) -> str | None:
+    if len(names) > 1:
+        raise click.UsageError("--channel: name one, or none for all of them", context)
+    return names[0] if names else None
+
+
+_channel_option = click.option(
+    "--channel", "name", metavar="NAME", multiple=True, callback=_only_one, help="Only this one. [default: all]"
+)
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 _dry_run_option = click.option("--dry-run", is_flag=True, help="Print what would be done; change nothing.")
 

@@ -41,7 +41,7 @@ class Job:
     events that ask for a run of their container. `event` is what its problems are called where they are told
     (`health`), and `tells_from` the least severity of a finding that is worth telling. `sight` says what its runs look
     at, and when they could not: nothing else is ever told as over. `takes_target` says whether a run can be narrowed
-    to one thing.
+    to one thing, and `needs_target` names the modes that are always about one.
     """
 
     name: str
@@ -58,6 +58,7 @@ class Job:
     tells_from: Severity = Severity.HIGH
     sight: Sight = field(default_factory=Sight)
     takes_target: bool = False
+    needs_target: tuple[str, ...] = ()
     per_node: bool = True
 
     @property

@@ -9,7 +9,7 @@ import pytest
 
 from exporter.bridge.model import Problem
 from exporter.bridge.outgoing.problems import RUN_FAILED, problems_of
-from exporter.record import Record
+from exporter.record import CUT_OFF, Record
 from jobs.core.model import Finding, Outcome, Request, Result, Severity
 from jobs.core.registry import all_jobs
 from jobs.core.sight import ALL, ANY_MODE, SAME, Sight
@@ -96,6 +96,8 @@ def test_a_run_ends_what_a_run_in_its_mode_looks_at(
         ((AGENTS, "check", "quarantined", "agent/x"), ("busy", "agent/y"), True),
         ((AGENTS, "check", "stopped", "agent/x"), ("docker_unreachable", "docker"), False),
         ((AGENTS, "check", "stopped", "agent/x"), ("unhealthy", "agent/x"), True),
+        ((AGENTS, "repair", "restart_failed", "agent/x"), ("unhealthy", "agent/x"), False),
+        ((AGENTS, "repair", "restart_failed", "agent/x"), ("paused", "agent/x"), True),
         ((DATABASES, "statistics", "wraparound", "postgres/main/app"), ("down", "postgres/main"), False),
         ((DATABASES, "statistics", "wraparound", "postgres/main2/app"), ("down", "postgres/main"), True),
         ((DATABASES, "standard", "backup_failed", "backup/app"), ("failed", "backup"), False),
@@ -219,6 +221,18 @@ def test_a_run_for_one_target_does_not_show_that_the_task_works() -> None:
 def test_who_asked_for_a_target_that_is_not_there_has_the_answer_already() -> None:
     record = a_record(AGENTS, "check", outcome=Outcome.ERROR, target="typo", trigger="api")
     assert problems_of(record, settings_of()).seen == {}
+
+
+@pytest.mark.parametrize(
+    ("task", "mode", "told"),
+    [(AGENTS, "check", False), (DATABASES, "statistics", False), (DATABASES, "standard", True), (BACKUPS, "full", True)],
+)
+def test_what_was_cut_off_is_told_unless_it_comes_again_with_the_daemon(task: str, mode: str, told: bool) -> None:
+    record = a_record(task, mode, outcome=Outcome.ERROR)
+    record = record.model_copy(update={"error": f"{CUT_OFF}its process ended"})
+    assert bool(problems_of(record, settings_of()).seen) is told
+    standing = a_problem(task, mode, "full", "redis")
+    assert not is_over(standing, record)
 
 
 def test_nothing_is_said_of_a_task_that_there_is_no_more() -> None:

@@ -255,6 +255,17 @@ def test_a_mistake_in_a_rule_is_one_line(
     assert "\n" not in line
 
 
+def test_a_repair_of_one_agent_without_a_label_that_names_it_is_refused(tmp_path: Path) -> None:
+    rule = {
+        "name": "restart",
+        "alert": "AgentDown",
+        "steps": [{"task": "agent-monitor", "mode": "repair"}],
+        "proof": {"task": "agent-monitor", "metric": "sutazai_agent_up", "at_least": 1},
+    }
+    with pytest.raises(ConfigError, match="target_label: agent-monitor repair is always about one thing"):
+        configuration_of(tmp_path / "base", document(rules=[rule]))
+
+
 def test_two_rules_of_one_name_are_refused(trial: TrialPackage, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="two of them are called 'mend-thing'"):
         configuration_of(tmp_path / "base", document(rules=[RULE, RULE]))

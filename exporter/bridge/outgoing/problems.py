@@ -8,7 +8,7 @@ from functools import cached_property
 
 from exporter.bridge.model import Problem
 from exporter.plan import schedule_of
-from exporter.record import Record
+from exporter.record import CUT_OFF, Record
 from exporter.settings import Settings
 from jobs.core.job import Job
 from jobs.core.model import Finding, Outcome, Result, Severity, Trigger
@@ -76,11 +76,21 @@ class View:
         request = self.record.request
         if request.target and request.trigger in ASKED_FOR:
             return None  # a name that does not exist, mostly
+        if self._is_made_up_for:
+            return None
         message = f"{request.task} ({request.mode}) did not work: {self.record.error or self.record.outcome}"
         subject = f"task/{request.task}" + (f"/{request.target}" if request.target else "")
         remedy = "see its log; `sutazai-exporter history` has its last runs"
         finding = Finding(kind=RUN_FAILED, subject=subject, severity=Severity.HIGH, message=message, remedy=remedy)
         return self._problem(finding, "task")
+
+    @property
+    def _is_made_up_for(self) -> bool:
+        """Whether the run was cut off and comes again at once: a daemon that starts does all that goes by minutes."""
+        if self.job is None or not self.record.error.startswith(CUT_OFF):
+            return False
+        by_minutes = [one for one in schedule_of(self.settings, self.job.name) if one.minutes is not None]
+        return self.record.request.mode in (cadence.mode or self.job.modes[0] for cadence in by_minutes)
 
     def _problem(self, finding: Finding, event: str) -> Problem:
         return Problem(

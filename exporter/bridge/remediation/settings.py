@@ -97,6 +97,10 @@ class Remediation(SettingsModel):
         without = [step.task for step in self.steps if not all_jobs()[step.task].takes_target]
         if self.target_label and without:
             raise ValueError(f"target_label: {without[0]} takes no target; leave it out")
+        always = [step for step in self.steps if step.mode in all_jobs()[step.task].needs_target]
+        if always and not self.target_label:
+            step = f"{always[0].task} {always[0].mode}"
+            raise ValueError(f"target_label: {step} is always about one thing: name the label that names it")
         return self
 
 
