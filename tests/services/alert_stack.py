@@ -19,9 +19,15 @@ from tests.services.wait import wait_for
 
 
 class Stack:
-    """Everything that an operator has running, tied together by what the commands write."""
+    """Everything that an operator has running, tied together by what the commands write.
 
-    def __init__(self, directory: Path, document: dict[str, Any], base_dir: Path | None = None) -> None:
+    Alerts wait `for_seconds` where their rules say minutes.
+    """
+
+    def __init__(
+        self, directory: Path, document: dict[str, Any], base_dir: Path | None = None, *, for_seconds: int = 1
+    ) -> None:
+        self._for_seconds = for_seconds
         self.directory, self.base_dir = directory, base_dir or directory / "base"
         self.mails, self.webhook = SmtpSink(), HookSink()
         self._opened: list[Any] = [self.mails, self.webhook]
@@ -68,10 +74,10 @@ class Stack:
             self.prometheus.wait_up(job)
 
     def _rules(self) -> list[Path]:
-        """The rules for this configuration, which fire in a second."""
+        """The rules for this configuration, which fire at once or in seconds."""
         directory = self.directory / "rules"
         self._cli("rules", "--output", str(directory))
-        return shortened_rules(directory, directory)
+        return shortened_rules(directory, directory, self._for_seconds)
 
     def _cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         config = getattr(self, "document", {})
@@ -96,9 +102,15 @@ class Stack:
 
         return self.mails.wait(says, f"a mail says {words}")
 
+    def inbox(self, alert: str) -> list[dict[str, Any]]:
+        """The newest alerts of this name that came in, as the API tells of them."""
+        answer = self.daemon.get("/api/v1/alerts?limit=100")
+        assert answer.status_code == 200, answer.text
+        return [one for one in answer.json()["alerts"] if one["labels"]["alertname"] == alert]
+
     def remediations(self) -> list[dict[str, Any]]:
         """Every remediation that there was, as the API tells of it."""
-        answer = self.daemon.get("/api/v1/remediations?all=true")
+        answer = self.daemon.get("/api/v1/remediations")
         assert answer.status_code == 200, answer.text
         found: list[dict[str, Any]] = answer.json()["remediations"]
         return found

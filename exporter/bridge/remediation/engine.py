@@ -110,9 +110,10 @@ class Engine:
         while self._unsettled:
             self._settle(*self._unsettled[0])
             self._unsettled.pop(0)
+        # What an alert brings about begins in the look that takes it in.
+        self._take_in()
         for entry in remediations.standing(self._store):
             self._go_on(entry)
-        self._take_in()
         self._clear_mended()
 
     def _desk(self) -> Desk:
