@@ -398,13 +398,13 @@ def test_a_reader_that_leaves_is_no_error(package: TrialPackage, base: Path) -> 
     assert "Traceback" not in done.stderr
 
 
-def test_a_mode_that_is_about_one_thing_needs_its_name(run_cli: Callable[..., Any]) -> None:
+def test_a_mode_that_is_about_one_thing_needs_its_name(run_cli: Run) -> None:
     refused = run_cli("run", "agent-monitor", "--mode", "repair")
     assert (refused.returncode, refused.stdout) == (64, "")
     assert refused.stderr == "sutazai-exporter: agent-monitor repair is always about one thing: name it as the target\n"
 
 
-def test_two_channels_at_once_are_refused(run_cli: Callable[..., Any]) -> None:
+def test_two_channels_at_once_are_refused(run_cli: Run) -> None:
     refused = run_cli("notify", "--test", "--channel", "mail", "--channel", "webhook")
     assert refused.returncode == 64
     assert "--channel: name one, or none for all of them" in refused.stderr

@@ -225,7 +225,12 @@ def test_who_asked_for_a_target_that_is_not_there_has_the_answer_already() -> No
 
 @pytest.mark.parametrize(
     ("task", "mode", "told"),
-    [(AGENTS, "check", False), (DATABASES, "statistics", False), (DATABASES, "standard", True), (BACKUPS, "full", True)],
+    [
+        (AGENTS, "check", False),
+        (DATABASES, "statistics", False),
+        (DATABASES, "standard", True),
+        (BACKUPS, "full", True),
+    ],
 )
 def test_what_was_cut_off_is_told_unless_it_comes_again_with_the_daemon(task: str, mode: str, told: bool) -> None:
     record = a_record(task, mode, outcome=Outcome.ERROR)
