@@ -37,12 +37,18 @@ def print_history(records: Sequence[Record], missed: Sequence[dict[str, Any]], *
         came_of_it = record.error or (f"{result.status}: {result.summary}" if result else "")
         outcome = f"[{_STYLES[record.outcome]}]{record.outcome}[/]"
         what = f"{request.task} {request.target}".strip()
-        cells = (_when(record.started), what, request.mode, request.trigger, f"{record.duration_seconds:.1f} s")
+        cells = (_when(record.started), what, request.mode, _why(request), f"{record.duration_seconds:.1f} s")
         table.add_row(*map(escape, cells), outcome, escape(came_of_it))
     out.print(table if records else "Nothing has run yet.")
     for gap in missed:
         text = f"{gap['task']} ({gap['cadence']}): {gap['count']} missed"
         out.print(f"missed: {escape(text)} between {gap['after_slot']} and {gap['before_slot']}")
+
+
+def _why(request: Request) -> str:
+    """Who or what asked for a run; of the schedule the trigger says it all."""
+    by_the_clock = (Trigger.SCHEDULE, Trigger.CATCH_UP, Trigger.START, Trigger.FOLLOW_UP)
+    return str(request.trigger) if request.trigger in by_the_clock else request.reason or str(request.trigger)
 
 
 def print_tasks(rows: Iterable[tuple[Job, Sequence[Cadence], Record | None]], *, as_json: bool) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from exporter.clock import SystemClock
-from exporter.commands.base import config_option, user_name
+from exporter.commands.base import config_option
 from exporter.commands.run import run
 from exporter.config import load
 
@@ -41,11 +41,4 @@ def release(context: click.Context, agent: str, config_file: Path | None, dry_ru
     The same as `run agent-monitor --mode release --target AGENT`; a daemon on the same base directory takes
     the result up within a second.
     """
-    from exporter import app
-    from exporter.bridge.remediation.audit import record_request
-    from jobs.core.model import Request
-
-    if not dry_run:
-        asked = Request(task="agent-monitor", mode="release", target=agent)
-        record_request(app.open_store(load(config_file)), SystemClock().now(), f"user:{user_name()}", asked)
     context.invoke(run, task="agent-monitor", mode="release", target=agent, config_file=config_file, dry_run=dry_run)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from exporter.clock import SystemClock
-from exporter.commands.base import EXIT_USAGE, Failure, config_option
+from exporter.commands.base import EXIT_USAGE, Failure, config_option, user_name
 from exporter.config import Configuration, load
 
 if TYPE_CHECKING:
@@ -62,7 +62,8 @@ def run(
         )
     configuration = load(config_file)
     try:
-        request = check(Request(task=task, mode=mode, target=target, dry_run=dry_run))[1]
+        asked = f"asked for by user:{user_name()}"
+        request = check(Request(task=task, mode=mode, target=target, dry_run=dry_run, reason=asked))[1]
         store = app.open_store(configuration, read_only=dry_run)
         runner = app.build_runner(configuration, store)
         run_screen.log_to_screen(configuration, verbose)

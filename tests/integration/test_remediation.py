@@ -304,25 +304,3 @@ def test_a_cool_down_outlives_a_restart(scene: Callable[..., Scene]) -> None:
     wait_for(lambda: ("daemon", "postponed", "due") in it.audited(), 60, "the second one is postponed")
     assert "the cool-down of 3600 s" in it.remediations()[0]["detail"]
     assert runs(it.place) == ["full web", "light web"]
-
-
-# What people start
-
-
-def test_runs_that_people_ask_for_are_audited_with_their_names(scene: Callable[..., Scene]) -> None:
-    it = scene()
-    headers = operator(it.daemon)
-    assert it.daemon.post("/api/v1/tasks/nothing/start", json={}, headers=headers).status_code == 404
-    started = it.daemon.post(f"/api/v1/tasks/{TASK}/start", json={"target": "web"}, headers=headers)
-    assert started.status_code == 202
-    (entry,) = it.daemon.get("/api/v1/audit").json()["entries"]
-    assert re.fullmatch(r"token:test-[0-9a-f]{8}", entry["who"])
-    assert (entry["what"], entry["outcome"], entry["detail"]) == ("run asked for", "accepted", f"{TASK} web")
-
-
-def test_a_release_by_the_command_line_is_audited(run_cli: Cli) -> None:
-    run_cli("agents", "release", "nobody", "--dry-run")
-    assert run_cli("audit", "list").stdout == "Nothing was decided yet.\n"
-    run_cli("agents", "release", "nobody")
-    (entry,) = json.loads(run_cli("audit", "list", "--json").stdout)
-    assert (entry["who"], entry["detail"]) == (f"user:{USER}", "agent-monitor release nobody")

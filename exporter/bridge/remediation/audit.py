@@ -20,7 +20,7 @@ from typing import Any
 
 from exporter.bridge.model import Alert
 from exporter.store import Store
-from jobs.core.model import Request, clean_message
+from jobs.core.model import clean_message
 
 DAEMON = "daemon"
 """Who decided, where no person did; else `token:NAME` or `user:NAME`."""
@@ -77,13 +77,6 @@ def recorded(store: Store) -> Iterator[Book]:
         yield book
     for link in book.links:
         logging.getLogger(__name__).info("audit entry", extra={"sequence": link.sequence, "hash": link.hash})
-
-
-def record_request(store: Store, now: datetime, who: str, request: Request) -> None:
-    """Enter that a person asked for a run, before it is begun; raise StoreError."""
-    asked = " ".join(filter(None, (request.task, request.mode, request.target)))
-    with recorded(store) as book:
-        book.note(now, who, "run asked for", "accepted", detail=asked)
 
 
 def append(db: sqlite3.Connection, entry: Mapping[str, Any]) -> Link:
