@@ -16,6 +16,7 @@ from exporter.plan import task_entry
 from exporter.record import Record
 from jobs.core.cadence import Cadence
 from jobs.core.job import Job
+from jobs.core.model import Request, Trigger
 
 if TYPE_CHECKING:
     from exporter.bridge.outgoing.outbox import Entry
