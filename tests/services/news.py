@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from exporter.bridge.model import Message, News, Problem
@@ -19,12 +18,6 @@ from jobs.core.model import Finding, Outcome, Request, Result, Severity
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 WEBHOOK: Mapping[str, Any] = {"webhook": {"url": "http://127.0.0.1:9/", "completed": "none"}}
 MAIL: Mapping[str, Any] = {"mail": {"host": "127.0.0.1", "recipients": ["a@example.org"]}}
-
-
-def quick_directory() -> TemporaryDirectory[str]:
-    """A directory for many stores that do not have to outlive a power cut: in memory, where there is such a place."""
-    memory = Path("/dev/shm")
-    return TemporaryDirectory(dir=memory if memory.is_dir() else None)
 
 
 def settings_of(notifications: Mapping[str, Any] = WEBHOOK, **sections: Any) -> Settings:

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from exporter.bridge.model import News, Problem
 from exporter.store import StoreError
 from jobs.core.model import Outcome, Severity
-from tests.services.news import MAIL, NOON, WEBHOOK, History, finding, quick_directory, settings_of
+from tests.services.news import MAIL, NOON, WEBHOOK, History, finding, settings_of
+from tests.services.process import quick_directory
 
 HIGH, CRITICAL, MEDIUM = Severity.HIGH, Severity.CRITICAL, Severity.MEDIUM
 OPENED, WORSE, CLEARED, REMINDER, COMPLETED = (

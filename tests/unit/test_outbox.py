@@ -15,7 +15,8 @@ from exporter.bridge.model import Message, News
 from exporter.bridge.outgoing import breaker
 from exporter.bridge.outgoing.outbox import Entry, Outbox, post
 from jobs.core.model import Severity
-from tests.services.news import MAIL, NOON, WEBHOOK, History, finding, quick_directory, settings_of
+from tests.services.news import MAIL, NOON, WEBHOOK, History, finding, settings_of
+from tests.services.process import quick_directory
 
 BOTH = {**WEBHOOK, **MAIL}
 HIGH, CRITICAL = Severity.HIGH, Severity.CRITICAL
