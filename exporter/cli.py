@@ -5,25 +5,37 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import NoReturn
 
 import click
 
 from exporter import __version__
-from exporter.commands.agents import agents
-from exporter.commands.alertmanager_config import alertmanager_config
-from exporter.commands.audit import audit
 from exporter.commands.base import EXIT_CONFIG, EXIT_UNAVAILABLE, EXIT_USAGE, Failure, config_option
-from exporter.commands.notify import notify
-from exporter.commands.remediations import remediations
-from exporter.commands.rules import rules
-from exporter.commands.run import run
-from exporter.commands.token import token
 from exporter.config import ConfigError, Configuration, load
 
+_ELSEWHERE = ("agents", "alertmanager-config", "audit", "notify", "remediations", "rules", "run", "token")
+"""Commands that have a module of their own in `exporter.commands`."""
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=False)
+
+class Commands(click.Group):
+    """Loads a command that has its own module when it is asked for: a daemon keeps for months what it has loaded."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        """Every command's name."""
+        return sorted([*super().list_commands(context), *_ELSEWHERE])
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        """The command of a name."""
+        if name not in _ELSEWHERE:
+            return super().get_command(context, name)
+        module = name.replace("-", "_")
+        command: click.Command = getattr(import_module(f"exporter.commands.{module}"), module)
+        return command
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=False)
 @click.version_option(__version__, prog_name="sutazai-exporter")
 def commands() -> None:
     """Measure, repair and watch over a self-hosted AI stack.
@@ -34,6 +46,8 @@ def commands() -> None:
       sutazai-exporter run health-check            one check now, with its report
       sutazai-exporter run agent-monitor --dry-run what would be restarted
       sutazai-exporter history                     what ran, why, and what came of it
+      sutazai-exporter notify --test               a test message through each channel
+      sutazai-exporter remediations list           what alerts have brought about, or wait for
 
     Exit codes: 0 good; of `run` 1-4 its verdict, 75 somebody else is running it; 64 wrong usage,
     69 something needed cannot be used (the store, the port), 78 wrong configuration.
@@ -137,14 +151,6 @@ def metrics(form: str) -> None:
     print_catalogue(form)
 
 
-commands.add_command(agents)
-commands.add_command(alertmanager_config)
-commands.add_command(audit)
-commands.add_command(notify)
-commands.add_command(remediations)
-commands.add_command(rules)
-commands.add_command(run)
-commands.add_command(token)
 
 
 def main() -> NoReturn:

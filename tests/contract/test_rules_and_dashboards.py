@@ -208,7 +208,9 @@ def test_the_commands_of_a_page_exist(path: Path) -> None:
         words = shlex.split("".join(line), comments=True)
         command: click.Command = commands
         while isinstance(command, click.Group):
-            command = command.commands[words.pop(0)]
+            found = command.get_command(click.Context(command), words.pop(0))
+            assert found is not None, line
+            command = found
         # Parses the rest, and runs nothing.
         command.make_context(command.name, words)
 
