@@ -7,14 +7,15 @@ venv := .venv
 no_python = $(PYTHON) is missing or older than 3.11: apt install python3, or name another: make PYTHON=python3.12
 no_venv = $(PYTHON) cannot make virtual environments: apt install python3-venv
 
-.PHONY: help run check test bench docs clean FORCE
+.PHONY: help run check test bench docs rules clean FORCE
 
 help:
 	@echo 'make run    serve on 127.0.0.1:10042, everything kept in ./var (or in SUTAZAI_BASE_DIR)'
 	@echo 'make check  ruff and mypy'
 	@echo 'make test   install what the tests need (as root or with sudo) and run them all'
 	@echo 'make bench  measure speed and size beside the peers'
-	@echo 'make docs   write the references of settings and metrics anew'
+	@echo 'make docs   write the references of settings, metrics and alerts anew, and the rules'
+	@echo 'make rules  write the bundled alert rules anew'
 	@echo 'make clean  remove what the others have made, except ./var'
 
 run: export SUTAZAI_BASE_DIR ?= $(CURDIR)/var
@@ -33,10 +34,17 @@ bench: $(venv)/.installed-dev
 	tests/services/install bench
 	$(venv)/bin/python -m benchmarks
 
+# Whoever writes them may have settings of their own; what is bundled has the defaults.
+with_defaults = env -i SUTAZAI_BASE_DIR=/nonexistent $(venv)/bin/sutazai-exporter
+
 # The page's own words, then the table that the command prints.
-docs: $(venv)/.installed
-	@for page in 'configuration config reference' 'metrics metrics --format markdown'; do set -- $$page; file=docs/$$1.md; shift; \
-	  { sed '/^| /,$$d' $$file; $(venv)/bin/sutazai-exporter "$$@"; } > $$file.new && mv $$file.new $$file; done
+docs: $(venv)/.installed rules
+	@for page in 'configuration config reference' 'metrics metrics --format markdown' 'alert-rules rules --table'; do \
+	  set -- $$page; file=docs/$$1.md; shift; \
+	  { sed '/^| /,$$d' $$file; $(with_defaults) "$$@"; } > $$file.new && mv $$file.new $$file; done
+
+rules: $(venv)/.installed
+	@$(with_defaults) rules --output alert_rules
 
 clean:
 	rm -rf $(venv) .venv-semgrep dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

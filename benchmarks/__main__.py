@@ -14,7 +14,7 @@ from benchmarks import machine, table
 from benchmarks.harness import Row
 
 ROWS = (
-    *("scrape", "rerender", "probes", "memory", "start", "recovery"),
+    *("scrape", "rerender", "probes", "memory", "start", "recovery", "recovery_by_alert", "alert_intake"),
     *("logs", "backup", "maintenance", "verification", "containers", "security_walk", "security_secrets"),
 )
 EXIT_USAGE = 64
@@ -44,7 +44,7 @@ def command(names: tuple[str, ...], runs: int | None, file: Path | None, list_ro
     rows = [row_named(name) for name in names or ROWS]
     if list_rows:
         for row in rows:
-            click.echo(f"{row.name:10} {row.summary}")
+            click.echo(f"{row.name:17} {row.summary}")
         return
     console, about = Console(highlight=False), machine.describe()
     if not console.is_terminal:

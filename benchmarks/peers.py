@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
+from pathlib import Path
 
 from benchmarks.machine import need
+from tests.services.docker_engine import DockerEngine
+from tests.services.process import Process
 from tests.services.web_service import WebService
+
+AUTOHEAL_SECONDS = 5.0
+"""docker-autoheal's AUTOHEAL_INTERVAL, where nobody sets it."""
 
 _BLACKBOX_MODULE = "modules: {http_2xx: {prober: http, timeout: 30s, http: {preferred_ip_protocol: ip4}}}\n"
 
@@ -80,3 +86,19 @@ class RedisExporter(WebService):
     def arguments(self) -> Mapping[str, object]:
         """Its flags."""
         return {"web.listen-address": self.address}
+
+
+class Autoheal:
+    """The method of docker-autoheal on a private engine: `autoheal.sh` says what it stands for."""
+
+    def __init__(self, engine: DockerEngine) -> None:
+        for program in ("curl", "jq"):
+            need(program, package=program)
+        script = Path(__file__).with_name("autoheal.sh")
+        self._process = Process(
+            ["/bin/sh", str(script), str(engine.socket)], log_file=engine.directory / "autoheal.log"
+        )
+
+    def close(self) -> None:
+        """Stop it."""
+        self._process.stop()

@@ -1,107 +1,114 @@
-"""A killed agent: how long until it serves again and the exporter knows, beside Docker's own restart policy."""
+"""A failed agent: how long until it is well again and the exporter knows, by the engine's events.
+
+Beside it stand Docker's own restart policy, which restarts what has ended and looks at nothing, and the method of
+docker-autoheal, which looks every five seconds for what Docker calls unhealthy.
+"""
 
 from __future__ import annotations
 
-import os
-import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing
-from typing import Any
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
 
-from benchmarks.harness import Figure, Gap, NotMeasured, Row, at_most
-from benchmarks.machine import need
+from benchmarks.agents import HEALTHCHECK, BenchAgent, look_until, need_engine, recovered, wait_watched, watching
+from benchmarks.harness import Figure, Gap, Row, at_most
 from benchmarks.ours import daemon
+from benchmarks.peers import AUTOHEAL_SECONDS, Autoheal
 from tests.services.docker_engine import DockerEngine
-from tests.services.docker_images import AGENT_IMAGE
 from tests.services.exporter_daemon import ExporterDaemon
-from tests.services.local_http import TRANSIENT, ask
-from tests.services.ports import free_port
-from tests.services.wait import wait_for
+
+_POLICY, _AUTOHEAL = "Docker's restart policy", "docker-autoheal's method (a shell loop)"
+_HEALED = {"labels": {"autoheal": "true"}, "healthcheck": HEALTHCHECK}
+_LEFT_POLLS = 3
 
 
 def measure(runs: int) -> Iterator[Figure | Gap]:
-    """Each run kills an agent of its own, so that none has been restarted before."""
-    _need_engine()
+    """Each run makes an agent of its own fail, so that none has been restarted before."""
+    need_engine()
     with closing(DockerEngine()) as engine:
-        agents = [_Agent(engine, f"bench-{i}") for i in range(runs)]
-        alone = [_Agent(engine, f"alone-{i}") for i in range(runs)]
-        restarting = [_Agent(engine, f"policy-{i}", restart_policy={"Name": "always"}) for i in range(runs)]
-        with daemon(_config(engine, agents)) as ours:
-            for agent in agents:
-                ours.wait_metric("sutazai_agent_up", {"agent": agent.name}, lambda up: up == 1)
-            served, verified, by_docker, starts = [], [], [], []
-            for agent, other, plain in zip(agents, restarting, alone, strict=True):
-                seconds = _recovery(ours, agent)
-                served.append(seconds[0])
-                verified.append(seconds[1])
-                by_docker.append(other.seconds_after(other.kill))
-                starts.append(_start(plain))
-    yield Figure("killed to serving again", "s", served, by_docker, "Docker's restart policy")
-    yield Figure("killed to verified healthy", "s", verified, goal=at_most(3, "s"))
+        yield from _killed(engine, runs)
+        yield from _ill(engine, runs)
+
+
+@dataclass(frozen=True)
+class _Sides:
+    """Agents that one run each makes fail: ours by a crash and by `docker kill`, the policy's, and one left alone."""
+
+    crashing: list[BenchAgent]
+    killed: list[BenchAgent]
+    by_policy: list[BenchAgent]
+    alone: list[BenchAgent]
+
+
+def _killed(engine: DockerEngine, runs: int) -> Iterator[Figure]:
+    sides = _Sides(
+        [BenchAgent(engine, f"crash-{i}") for i in range(runs)],
+        [BenchAgent(engine, f"kill-{i}") for i in range(runs)],
+        [BenchAgent(engine, f"policy-{i}", restart_policy={"Name": "always"}) for i in range(runs)],
+        [BenchAgent(engine, f"alone-{i}") for i in range(runs)],
+    )
+    watched = [*sides.crashing, *sides.killed]
+    with daemon(watching(engine, watched)) as ours:
+        wait_watched(ours, watched)
+        served, verified, killed, by_policy, starts = [], [], [], [], []
+        for run in range(runs):
+            served.append(_seconds(ours, sides.crashing[run], verified))
+            by_policy.append(sides.by_policy[run].seconds_after(sides.by_policy[run].kill))
+            killed.append(_docker_killed(ours, sides.killed[run]))
+            starts.append(_start(sides.alone[run]))
+    yield Figure("crashed to serving again", "s", served, by_policy, _POLICY)
+    yield Figure("crashed to verified healthy", "s", verified, goal=at_most(3, "s"))
+    yield Figure("docker kill to verified healthy", "s", killed, goal=at_most(3, "s"))
     yield Figure("of it the agent's own start", "s", starts)
 
 
-class _Agent:
-    """A container that serves /health."""
-
-    def __init__(self, engine: DockerEngine, name: str, **options: Any) -> None:
-        self.name, self.port = name, free_port()
-        self.container = engine.run(AGENT_IMAGE, name, port=self.port, **options)
-
-    def kill(self) -> None:
-        """Have its process die as if it had crashed: the engine has not been asked to end it."""
-        self.container.reload()
-        os.kill(self.container.attrs["State"]["Pid"], signal.SIGKILL)
-        wait_for(lambda: not self.serves(), 10, f"{self.name} is dead")
-
-    def serves(self) -> bool:
-        """Whether /health answers 200."""
-        try:
-            return ask("GET", f"http://127.0.0.1:{self.port}/health", timeout=1).ok
-        except TRANSIENT:
-            return False
-
-    def seconds_after(self, act: Callable[[], object]) -> float:
-        """How long after an act (which ends its serving) it serves again."""
-        began = time.perf_counter()
-        act()
-        wait_for(self.serves, 60, f"{self.name} serves again")
-        return time.perf_counter() - began
-
-
-def _recovery(ours: ExporterDaemon, agent: _Agent) -> tuple[float, float]:
-    """Seconds from the kill until the agent serves, and until the exporter counts it as recovered."""
+def _seconds(ours: ExporterDaemon, agent: BenchAgent, verified: list[float]) -> float:
+    """Seconds from the crash until the agent serves; those until the exporter has verified it go to `verified`."""
     began = time.perf_counter()
     served = agent.seconds_after(agent.kill)
-    counted = f'sutazai_agent_restarts_total{{agent="{agent.name}",result="recovered"}} 1\n'
-    wait_for(lambda: counted in ours.get("/metrics").text, 60, f"{agent.name} is counted as recovered")
-    return served, time.perf_counter() - began
+    look_until(lambda: recovered(ours, agent), f"{agent.name} is counted as recovered")
+    verified.append(time.perf_counter() - began)
+    return served
 
 
-def _start(agent: _Agent) -> float:
+def _docker_killed(ours: ExporterDaemon, agent: BenchAgent) -> float:
+    began = time.perf_counter()
+    agent.docker_kill()
+    look_until(lambda: recovered(ours, agent), f"{agent.name} is counted as recovered")
+    return time.perf_counter() - began
+
+
+def _start(agent: BenchAgent) -> float:
     agent.kill()
-    wait_for(lambda: _status(agent) == "exited", 10, f"{agent.name} has exited")
+    look_until(lambda: agent.status == "exited", f"{agent.name} has exited")
     return agent.seconds_after(agent.container.start)
 
 
-def _status(agent: _Agent) -> str:
-    agent.container.reload()
-    return str(agent.container.status)
+def _ill(engine: DockerEngine, runs: int) -> Iterator[Figure | Gap]:
+    """Agents that run on and that Docker calls unhealthy, which is all that docker-autoheal looks at."""
+    ours_ill = [BenchAgent(engine, f"ill-{i}", healthcheck=HEALTHCHECK) for i in range(runs)]
+    theirs = [BenchAgent(engine, f"healed-{i}", **_HEALED) for i in range(runs)]
+    dead = BenchAgent(engine, "dead", **_HEALED)
+    with ExitStack() as stack:
+        ours = stack.enter_context(daemon(watching(engine, ours_ill)))
+        stack.enter_context(closing(Autoheal(engine)))
+        polling_since = time.monotonic()
+        wait_watched(ours, ours_ill)
+        dead.kill()
+        dead_since = time.monotonic()
+        verified, healed = [], []
+        for run, (agent, other) in enumerate(zip(ours_ill, theirs, strict=True)):
+            verified.append(agent.seconds_ill(lambda agent=agent: recovered(ours, agent)))
+            # Spread evenly over the time between two polls, as failures are.
+            time.sleep((AUTOHEAL_SECONDS * run / runs + polling_since - time.monotonic()) % AUTOHEAL_SECONDS)
+            healed.append(other.seconds_ill(other.serves))
+        time.sleep(max(0.0, dead_since + _LEFT_POLLS * AUTOHEAL_SECONDS - time.monotonic()))
+        left = dead.status
+    peer, goal = f"{_AUTOHEAL}, not verified", at_most(3, "s")
+    yield Figure("called unhealthy to verified healthy", "s", verified, healed, peer, goal)
+    why = ": it sees only containers that run" if left == "exited" else ""
+    yield Gap(f"crashed, by {_AUTOHEAL}", f"{left} after {_LEFT_POLLS} polls{why}")
 
 
-def _config(engine: DockerEngine, agents: list[_Agent]) -> dict[str, Any]:
-    listed = [{"name": agent.name, "port": agent.port} for agent in agents]
-    return {"docker": {"url": engine.url}, "agents": {"listed": listed, "discover": False}}
-
-
-def _need_engine() -> None:
-    if os.geteuid() != 0:
-        raise NotMeasured("a private Docker engine needs root: run it as root")
-    need("dockerd", package="docker.io")
-    need("containerd", package="containerd")
-    need("docker", package="docker-cli (docker.io before Debian 13)")
-    need("busybox", package="busybox-static")
-
-
-ROW = Row("recovery", "an agent's container killed while the daemon watches", measure, runs=5)
+ROW = Row("recovery", "an agent that fails while the daemon watches: crashed, killed, unhealthy", measure, runs=7)

@@ -6,15 +6,18 @@ import logging
 import os
 import signal
 import socket
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from exporter import __version__
+from exporter.bridge.outgoing import announcing
 from exporter.clock import SystemClock
 from exporter.config import Configuration
-from exporter.locks import Busy, FileLock
+from exporter.locks import Busy, FileLock, is_held
 from exporter.logs import set_up
 from exporter.redaction import Redactor
 from exporter.runner import Runner
@@ -28,6 +31,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 _BACKLOG = 1024
+DAEMON_LOCK = Path("data/daemon.lock")
+"""Below the base directory; held by the daemon that serves it."""
+_SECOND_LOOK_SECONDS = 0.1
 
 
 class Unavailable(Exception):
@@ -54,6 +60,12 @@ def build_runner(configuration: Configuration, store: Store) -> Runner:
     return Runner(configuration, store, SystemClock(), fork=True)
 
 
+def remind(configuration: Configuration, store: Store) -> None:
+    """Tell again of problems that stand for long, where no daemon does; raise StoreError."""
+    with store.transaction() as db:
+        announcing.remind(db, configuration.settings, SystemClock().now())
+
+
 def set_up_logs(configuration: Configuration) -> None:
     """Log as the configuration says."""
     log = configuration.settings.log
@@ -76,7 +88,7 @@ def serve(configuration: Configuration, reload_configuration: Callable[[], Confi
             host, port = listener.getsockname()[:2]
             about = {"version": __version__, "address": f"{host}:{port}", "base_dir": str(base_dir)}
             logger.info("serving", extra=about)
-            with _docker_events(daemon):
+            with _docker_events(daemon), _engine(daemon, store), _postman(daemon, store):
                 _run_loop(daemon, store, listener)
         finally:
             daemon.stop()
@@ -87,7 +99,7 @@ def serve(configuration: Configuration, reload_configuration: Callable[[], Confi
 @contextmanager
 def _only_daemon(base_dir: Path) -> Iterator[None]:
     try:
-        lock = FileLock(base_dir / "data" / "daemon.lock", f"pid {os.getpid()}")
+        lock = _daemon_lock(base_dir)
     except Busy as busy:
         raise Unavailable(
             f"{base_dir}: another daemon ({busy.holder}) already serves this base directory; "
@@ -102,6 +114,28 @@ def _only_daemon(base_dir: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def _daemon_lock(base_dir: Path) -> FileLock:
+    file, holder = base_dir / DAEMON_LOCK, f"pid {os.getpid()}"
+    try:
+        return FileLock(file, holder)
+    except Busy:
+        time.sleep(_SECOND_LOOK_SECONDS)  # a command that looks whether there is a daemon is gone by then
+        return FileLock(file, holder)
+
+
+def is_served(configuration: Configuration) -> bool:
+    """Whether a daemon serves this base directory."""
+    return is_held(configuration.settings.base_dir / DAEMON_LOCK)
+
+
+def send_notifications(configuration: Configuration, store: Store, stop: threading.Event) -> None:
+    """Send what is due, briefly, where no daemon does."""
+    from exporter.bridge.outgoing.postman import send_due
+
+    if not is_served(configuration):
+        send_due(configuration, store, SystemClock(), stop)
 
 
 @contextmanager
@@ -128,6 +162,39 @@ def _docker_events(daemon: Daemon) -> Iterator[None]:
         yield
     finally:
         watch.stop()
+
+
+@contextmanager
+def _engine(daemon: Daemon, store: Store) -> Iterator[None]:
+    from exporter.bridge import families
+    from exporter.bridge.remediation.engine import Engine, Surroundings
+
+    around = Surroundings(
+        settings=lambda: daemon.configuration.settings,
+        known_agents=daemon.known_agents,
+        submit=daemon.submit,
+        stopping=daemon.runner.stop.is_set,
+        audit_checked=lambda whole: daemon.metrics.set(families.AUDIT_INTACT, float(whole)),
+        came=daemon.alerts_came,
+    )
+    engine = Engine(store, SystemClock(), around)
+    engine.start()
+    try:
+        yield
+    finally:
+        engine.stop()
+
+
+@contextmanager
+def _postman(daemon: Daemon, store: Store) -> Iterator[None]:
+    from exporter.bridge.outgoing.postman import Postman
+
+    postman = Postman(lambda: daemon.configuration, store, SystemClock())
+    postman.start()
+    try:
+        yield
+    finally:
+        postman.stop()
 
 
 def _run_loop(daemon: Daemon, store: Store, listener: socket.socket) -> None:

@@ -9,40 +9,23 @@ from __future__ import annotations
 
 import json
 import os
-import resource
-import signal
 import sys
-import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
 from exporter.clock import SystemClock
+from exporter.inside import Answers, limit_self, read_order
 from jobs.clients import Clients
 from jobs.core.job import Job, JobError
-from jobs.core.model import MAX_RENDERING, Request, Result, clean_document
+from jobs.core.model import Request, Result
 from jobs.core.ports import Budgets, History
 from jobs.core.registry import load_job
 from jobs.core.settings import World
 
-NICENESS = 5
-"""Runs give way to the services that they look after, and to scrapes."""
 
-
-class Channel:
-    """The way back to the parent; lines of several threads do not mix. It is the run's Reporter."""
-
-    def __init__(self, descriptor: int) -> None:
-        os.set_inheritable(descriptor, False)
-        self._stream = os.fdopen(descriptor, "w", encoding="ascii")
-        self._lock = threading.Lock()
-
-    def send(self, kind: str, content: Any) -> None:
-        """Send one line; a lone surrogate or other doubtful text is made clean first."""
-        line = json.dumps({kind: clean_document(content, MAX_RENDERING)}, allow_nan=False)
-        with self._lock:
-            self._stream.write(line + "\n")
-            self._stream.flush()
+class Channel(Answers):
+    """The way back to the parent, as the run's Reporter."""
 
     def progress(self, done: int, total: int, message: str) -> None:
         """Say how far the run is."""
@@ -56,13 +39,11 @@ class Channel:
 def main(answer_descriptor: int) -> NoReturn:
     """Run one job and exit: 0 after an answer was sent, whatever it says."""
     channel = Channel(answer_descriptor)
-    with open(0, "rb", closefd=False) as orders:
-        order = json.loads(orders.readline())
-    _follow_parent(_take_standard_input())
+    order = read_order()
     try:
         job = load_job(order["request"]["task"])
         settings = job.settings.model_validate_json(json.dumps(order["settings"]["job"]), strict=True)
-        _limit_self(settings.max_memory_mb)
+        limit_self(settings.max_memory_mb)
         world = World.model_validate_json(json.dumps(order["settings"]["world"]), strict=True)
         request = Request.model_validate(order["request"])
         clients = _clients(world, request, order, channel)
@@ -105,32 +86,6 @@ def _clients(world: World, request: Request, order: Mapping[str, Any], channel: 
         open_history=shared,
         config_file=Path(file) if file else None,
     )
-
-
-def _take_standard_input() -> int:
-    """Keep the line to the parent for ourselves: the job's own children read nothing."""
-    descriptor = os.dup(0)
-    empty = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(empty, 0)
-    os.close(empty)
-    return descriptor
-
-
-def _follow_parent(descriptor: int) -> None:
-    """End the whole process group once the parent is gone, however it went."""
-
-    def watch() -> None:
-        while os.read(descriptor, 4096):
-            pass
-        os.killpg(0, signal.SIGKILL)
-
-    threading.Thread(target=watch, daemon=True, name="parent-watch").start()
-
-
-def _limit_self(max_memory_mb: int) -> None:
-    os.nice(NICENESS)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_DATA, (max_memory_mb << 20, max_memory_mb << 20))
 
 
 def _check_samples(job: Job, result: Result) -> None:

@@ -1,41 +1,41 @@
-"""Every command; each reads its arguments, asks the part that does it, and prints."""
+"""The command line: each command reads its arguments, asks the part that does it, and prints."""
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
-from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import click
 
 from exporter import __version__
-from exporter.clock import SystemClock
+from exporter.commands.base import EXIT_CONFIG, EXIT_UNAVAILABLE, EXIT_USAGE, Failure, config_option
 from exporter.config import ConfigError, Configuration, load
 
-EXIT_USAGE = 64
-EXIT_CONFIG = 78
-EXIT_UNAVAILABLE = 69
+_ELSEWHERE = ("agents", "alertmanager-config", "audit", "notify", "remediations", "rules", "run", "token")
+"""Commands that have a module of their own in `exporter.commands`."""
 
 
-class Failure(Exception):
-    """A command cannot do what was asked: one line and an exit code."""
+class Commands(click.Group):
+    """Loads a command that has its own module when it is asked for: a daemon keeps for months what it has loaded."""
 
-    def __init__(self, message: str, code: int) -> None:
-        super().__init__(message)
-        self.code = code
+    def list_commands(self, context: click.Context) -> list[str]:
+        """Every command's name."""
+        return sorted([*super().list_commands(context), *_ELSEWHERE])
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        """The command of a name."""
+        if name not in _ELSEWHERE:
+            return super().get_command(context, name)
+        module = name.replace("-", "_")
+        command: click.Command = getattr(import_module(f"exporter.commands.{module}"), module)
+        return command
 
 
-def _config_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    return click.option(
-        "--config.file",
-        "config_file",
-        type=click.Path(path_type=Path, dir_okay=False),
-        help="Configuration file (YAML). [default: config/exporter.yml in the base directory, if it exists]",
-    )(command)
-
-
-@click.group(context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=False)
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=False)
 @click.version_option(__version__, prog_name="sutazai-exporter")
 def commands() -> None:
     """Measure, repair and watch over a self-hosted AI stack.
@@ -46,6 +46,8 @@ def commands() -> None:
       sutazai-exporter run health-check            one check now, with its report
       sutazai-exporter run agent-monitor --dry-run what would be restarted
       sutazai-exporter history                     what ran, why, and what came of it
+      sutazai-exporter notify --test               a test message through each channel
+      sutazai-exporter remediations list           what alerts have brought about, or wait for
 
     Exit codes: 0 good; of `run` 1-4 its verdict, 75 somebody else is running it; 64 wrong usage,
     69 something needed cannot be used (the store, the port), 78 wrong configuration.
@@ -53,7 +55,7 @@ def commands() -> None:
 
 
 @commands.command()
-@_config_option
+@config_option
 @click.option("--web.listen-address", "listen_address", metavar="HOST:PORT", help="Address to serve on.")
 @click.option("--web.telemetry-path", "telemetry_path", metavar="PATH", help="Path of the metrics.")
 @click.option("--log.level", "log_level", type=click.Choice(["debug", "info", "warning", "error"]))
@@ -83,97 +85,7 @@ def serve(config_file: Path | None, **given: str | None) -> None:
 
 
 @commands.command()
-@click.argument("task")
-@_config_option
-@click.option("--mode", default="", help="One of the task's modes. [default: its first]")
-@click.option("--target", default="", help="Only this one (an agent's name).")
-@click.option("--dry-run", is_flag=True, help="Print what would be done; change and write nothing.")
-@click.option("--scheduled", is_flag=True, help="Only if a slot of its schedule is due and unclaimed (for cron).")
-@click.option(
-    "--wait",
-    "wait_seconds",
-    type=click.FloatRange(0, 86400),
-    default=30,
-    show_default=True,
-    help="Seconds to wait for another run of the task to end.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print the whole record as JSON.")
-@click.option("--verbose", "-v", is_flag=True, help="Print the run's log and every finding.")
-def run(
-    task: str,
-    config_file: Path | None,
-    mode: str = "",
-    target: str = "",
-    dry_run: bool = False,
-    scheduled: bool = False,
-    wait_seconds: float = 30,
-    as_json: bool = False,
-    verbose: bool = False,
-) -> None:
-    """Run TASK once, now, and exit with its verdict.
-
-    \b
-    Examples:
-      sutazai-exporter run health-check
-      sutazai-exporter run agent-monitor --target sutazai-agent-orchestrator --dry-run
-    """
-    from exporter import app, run_screen
-    from exporter.runner import UnknownRequest, check
-    from jobs.core.model import Request
-
-    if scheduled and (dry_run or mode or target):
-        raise Failure(
-            "--scheduled claims a slot, which says what to run: leave out --dry-run, --mode, --target", EXIT_USAGE
-        )
-    configuration = load(config_file)
-    try:
-        request = check(Request(task=task, mode=mode, target=target, dry_run=dry_run))[1]
-        store = app.open_store(configuration, read_only=dry_run)
-        runner = app.build_runner(configuration, store)
-        run_screen.log_to_screen(configuration, verbose)
-        if not dry_run:
-            runner.close_cut_off()
-        if scheduled:
-            request = _due(request, configuration, store)
-        with run_screen.run_screen(quiet=as_json) as watcher, run_screen.stopped_by_signals(runner):
-            record = runner.run(request, watcher, wait_seconds=wait_seconds)
-    except UnknownRequest as error:
-        raise Failure(str(error), EXIT_USAGE) from None
-    run_screen.print_record(record, as_json=as_json, verbose=verbose)
-    if not dry_run:
-        _update_textfile(configuration, store)
-    sys.exit(record.exit_code)
-
-
-def _due(request: Any, configuration: Configuration, store: Any) -> Any:
-    from exporter.plan import cadences_of
-    from exporter.record import EXIT_SKIPPED
-    from exporter.runner import check
-    from exporter.scheduler import claim_due
-
-    now = SystemClock().now()
-    for cadence in cadences_of(configuration, request.task):
-        due = claim_due(store, request.task, cadence, now)
-        if due:
-            return check(due)[1]
-    raise Failure(f"{request.task}: no slot is due that was not claimed already; nothing was run", EXIT_SKIPPED)
-
-
-def _update_textfile(configuration: Configuration, store: Any) -> None:
-    directory = configuration.settings.textfile.directory
-    if directory:
-        from exporter.record import EXIT_NOT_OK
-        from exporter.replay import replayed_metrics
-        from exporter.textfile import write_textfile
-
-        try:
-            write_textfile(directory, replayed_metrics(configuration, store, SystemClock().now()).exposition)
-        except OSError as error:
-            raise Failure(f"{error.filename}: the textfile cannot be written: {error.strerror}", EXIT_NOT_OK) from None
-
-
-@commands.command()
-@_config_option
+@config_option
 @click.option("--task", help="Only this task.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many.")
 @click.option("--json", "as_json", is_flag=True, help="Print the records as JSON.")
@@ -194,7 +106,7 @@ def history(config_file: Path | None, task: str | None, limit: int, as_json: boo
 
 
 @commands.command()
-@_config_option
+@config_option
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def tasks(config_file: Path | None, as_json: bool) -> None:
     """Every task: what it does, when it runs, how its last run ended."""
@@ -208,40 +120,8 @@ def tasks(config_file: Path | None, as_json: bool) -> None:
     console.print_tasks(rows, as_json=as_json)
 
 
-@commands.group(no_args_is_help=False)
-def agents() -> None:
-    """The agents: how they are, and release from quarantine."""
-
-
-@agents.command("list")
-@_config_option
-@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
-def list_agents(config_file: Path | None, as_json: bool) -> None:
-    """How each agent was when it was last looked at."""
-    from exporter import app, console
-    from exporter.replay import replayed_metrics
-
-    configuration = load(config_file)
-    metrics = replayed_metrics(configuration, app.open_store(configuration, read_only=True), SystemClock().now())
-    console.print_agents(metrics, as_json=as_json)
-
-
-@agents.command()
-@click.argument("agent")
-@_config_option
-@click.option("--dry-run", is_flag=True, help="Print what would be done; change and write nothing.")
-@click.pass_context
-def release(context: click.Context, agent: str, config_file: Path | None, dry_run: bool) -> None:
-    """Release AGENT from quarantine, give it its restarts back, and look at it at once.
-
-    The same as `run agent-monitor --mode release --target AGENT`; a daemon on the same base directory takes
-    the result up within a second.
-    """
-    context.invoke(run, task="agent-monitor", mode="release", target=agent, config_file=config_file, dry_run=dry_run)
-
-
 @commands.command("check-config")
-@_config_option
+@config_option
 def check_config(config_file: Path | None) -> None:
     """Check the configuration: every error at once, exit code 78 if there is one."""
     configuration = load(config_file)
@@ -271,28 +151,6 @@ def metrics(form: str) -> None:
     print_catalogue(form)
 
 
-@commands.group(no_args_is_help=False)
-def token() -> None:
-    """Tokens for the API."""
-
-
-@token.command()
-@_config_option
-@click.option("--name", required=True, help="What the token is called.")
-@click.option("--scope", "scopes", type=click.Choice(["read", "operate"]), multiple=True, required=True)
-def create(config_file: Path | None, name: str, scopes: tuple[str, ...]) -> None:
-    """Make a token and print it: this is the only time that it can be seen."""
-    from exporter import app
-    from exporter.web.tokens import TokenError, TokenFileError
-
-    tokens = app.open_tokens(load(config_file))
-    try:
-        click.echo(tokens.create(name, scopes, SystemClock().now()))
-    except TokenError as error:
-        code = EXIT_UNAVAILABLE if isinstance(error, TokenFileError) else EXIT_USAGE
-        raise Failure(str(error), code) from None
-    except OSError as error:
-        raise Failure(f"{tokens.file}: cannot be written: {error.strerror}", EXIT_UNAVAILABLE) from None
 
 
 def main() -> NoReturn:
@@ -319,6 +177,13 @@ def main() -> NoReturn:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT) or error.filename is not None:
+            raise
+        click.echo(f"sutazai-exporter: standard output cannot be written: {error.strerror}; make room", err=True)
+        # What is still in its buffer would be written, and fail, once more at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(EXIT_UNAVAILABLE)
 
 
 if __name__ == "__main__":

@@ -152,7 +152,10 @@ def _read_environment(layers: _Layers, environment: Mapping[str, str]) -> None:
 
 
 def _read_secrets(layers: _Layers, environment: Mapping[str, str]) -> None:
-    """Take secrets from files named after them (`redis__password`), where only the YAML file gave them if anybody."""
+    """Take secrets from files named after them (`redis__password`), where only the YAML file gave them if anybody.
+
+    An empty file is as none: a shell makes one for `token create > FILE` before that command reads the configuration.
+    """
     base_dir = layers.document.get("base_dir", World.model_fields["base_dir"].default)
     directories = [Path(str(base_dir)) / "secrets_secure"]
     if environment.get("CREDENTIALS_DIRECTORY"):
@@ -161,12 +164,10 @@ def _read_secrets(layers: _Layers, environment: Mapping[str, str]) -> None:
         given = _at(layers.document, path) is not None and layers.origins.get(".".join(path))
         if not is_secret(info) or (given and given != layers.file):
             continue
-        for directory in directories:
-            file = directory / "__".join(path)
-            if file.is_file():
-                text = _read_text(layers, file, ".".join(path))
-                if text is not None:
-                    layers.put(path, text.removesuffix("\n"), str(file))
+        for file in (directory / "__".join(path) for directory in directories):
+            text = _read_text(layers, file, ".".join(path)) if file.is_file() else None
+            if secret := (text or "").removesuffix("\n"):
+                layers.put(path, secret, str(file))
                 break
 
 

@@ -32,6 +32,7 @@ _LIMITS = {
     "string_too_short": ("min_length", "is shorter than {} characters"),
     "string_pattern_mismatch": ("pattern", "does not look like {}"),
     "literal_error": ("expected", "is not one of {}"),
+    "enum": ("expected", "is not one of {}"),
 }
 
 

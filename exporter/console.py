@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -16,6 +16,10 @@ from exporter.plan import task_entry
 from exporter.record import Record
 from jobs.core.cadence import Cadence
 from jobs.core.job import Job
+from jobs.core.model import Request, Trigger
+
+if TYPE_CHECKING:
+    from exporter.bridge.outgoing.outbox import Entry
 
 out = Console(highlight=False, soft_wrap=True)
 if not out.is_terminal:
@@ -34,12 +38,18 @@ def print_history(records: Sequence[Record], missed: Sequence[dict[str, Any]], *
         came_of_it = record.error or (f"{result.status}: {result.summary}" if result else "")
         outcome = f"[{_STYLES[record.outcome]}]{record.outcome}[/]"
         what = f"{request.task} {request.target}".strip()
-        cells = (_when(record.started), what, request.mode, request.trigger, f"{record.duration_seconds:.1f} s")
+        cells = (_when(record.started), what, request.mode, _why(request), f"{record.duration_seconds:.1f} s")
         table.add_row(*map(escape, cells), outcome, escape(came_of_it))
     out.print(table if records else "Nothing has run yet.")
     for gap in missed:
         text = f"{gap['task']} ({gap['cadence']}): {gap['count']} missed"
         out.print(f"missed: {escape(text)} between {gap['after_slot']} and {gap['before_slot']}")
+
+
+def _why(request: Request) -> str:
+    """Who or what asked for a run; of the schedule the trigger says it all."""
+    by_the_clock = (Trigger.SCHEDULE, Trigger.CATCH_UP, Trigger.START, Trigger.FOLLOW_UP)
+    return str(request.trigger) if request.trigger in by_the_clock else request.reason or str(request.trigger)
 
 
 def print_tasks(rows: Iterable[tuple[Job, Sequence[Cadence], Record | None]], *, as_json: bool) -> None:
@@ -77,6 +87,16 @@ def print_agents(metrics: Metrics, *, as_json: bool) -> None:
         cells = ("" if uptime is None else f"{uptime:.1%}", f"{row['consecutive_failures'] or 0:g}")
         table.add_row(escape(str(row["agent"])), str(row["state"]), *cells)
     out.print(table if rows else "No agents are known yet; `sutazai-exporter run agent-monitor` looks for them.")
+
+
+def print_messages(entries: Sequence[Entry], nothing: str) -> None:
+    """Messages of the outbox, the newest first; `nothing` is said where there are none."""
+    table = table_of("written", "channel", "what", "attempts", "tried again", "why it was not taken")
+    for entry in entries:
+        again = _when(datetime.fromtimestamp(entry.due).astimezone()) if entry.state == "pending" else "no"
+        cells = (_when(entry.message.at), entry.channel, entry.message.summary, str(entry.attempts), again, entry.error)
+        table.add_row(*map(escape, cells))
+    out.print(table if entries else nothing)
 
 
 def print_json(content: Any) -> None:

@@ -8,8 +8,12 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from exporter import metrics
+from exporter.bridge.families import INTAKE_REFUSED
+from exporter.bridge.incoming.reception import Reception
+from exporter.bridge.outgoing.upkeep import Upkeep
+from exporter.bridge.remediation import remediations
 from exporter.config import ConfigError, Configuration
-from exporter.dispatcher import Dispatcher, Progress
+from exporter.dispatcher import Dispatcher, OnEnd, Progress
 from exporter.plan import cadences_of, max_run_seconds, stale_after_seconds
 from exporter.record import Record
 from exporter.replay import replayed_metrics
@@ -18,6 +22,7 @@ from exporter.runner import Runner
 from exporter.scheduler import Scheduler
 from exporter.store import Store, StoreError
 from exporter.textfile import write_textfile
+from jobs.core.agents.report import UP
 from jobs.core.files import remove_leftovers
 from jobs.core.model import Request
 from jobs.core.ports import Clock
@@ -65,6 +70,11 @@ class Daemon:
             on_store_failure=lambda: self._note_store(False),
         )
         self._scheduler = Scheduler(store, clock, self.submit, self._note_store)
+        self._bridge = Upkeep(store, self.metrics.exposition, clock)
+        self.reception = Reception(store, clock, self._note_store)
+        self.alerts_came = self.reception.came
+        """Set when alerts came in that nobody has dealt with."""
+        self._show_refusals()
         self._follow_lock = threading.Lock()
         self._reload_lock = threading.Lock()
         self._next_upkeep = clock.monotonic() + UPKEEP_SECONDS
@@ -118,12 +128,15 @@ class Daemon:
 
     def _look(self) -> None:
         """What is due each second."""
+        self._show_refusals()
         if self._replan.is_set():
             self._replan.clear()
             self._plan()
         self._scheduler.run_pending()
         self._plan_metrics()
         self.follow()
+        if self._bridge.look(self.configuration.settings):
+            self._write_textfile()
         for task in self.metrics.expire(self._clock.now()):
             logger.warning("no result for too long: its gauges are taken back", extra={"task": task})
         if self._clock.monotonic() >= self._next_upkeep:
@@ -139,7 +152,11 @@ class Daemon:
             logger.warning("the ledger is not pruned", extra={"file": error.filename, "reason": error.strerror})
             return
         if may:
-            self._store.prune(now, timedelta(days=settings.runs.ledger_retention_days))
+            retention = timedelta(days=settings.runs.ledger_retention_days)
+            self._store.prune(now, retention)
+            self._bridge.prune(retention)
+            remediations.prune(self._store, now - retention)
+            self.reception.prune(retention)
 
     def _tidy(self) -> None:
         """Account for runs and files that a kill has cut off."""
@@ -196,13 +213,19 @@ class Daemon:
 
     # Runs
 
-    def submit(self, request: Request) -> None:
-        """Enqueue a request; raise UnknownRequest."""
-        self._dispatcher.submit(request)
+    def submit(self, request: Request, on_end: OnEnd | None = None) -> None:
+        """Enqueue a request; raise UnknownRequest. `on_end` gets the record of the run that does it."""
+        self._dispatcher.submit(request, on_end)
 
     def progress(self, task: str) -> Progress | None:
         """How far a task's run is, or None if none is under way."""
         return self._dispatcher.progress(task)
+
+    def known_agents(self) -> frozenset[str]:
+        """The agents that are listed, and those that the agent monitor last reported."""
+        listed = self.configuration.settings.agents.listed or ()
+        seen = self.metrics.exposition.series(UP.name) if "agent-monitor" in all_jobs() else []
+        return frozenset(agent.name for agent in listed) | {labels["agent"] for labels, _ in seen}
 
     def _show_progress(self, task: str, progress: Progress | None) -> None:
         if progress:
@@ -237,6 +260,9 @@ class Daemon:
                         self.metrics.record(record, stale_after_seconds(self.configuration, record.request.task))
             self._note_store(True)
             self._write_textfile()
+
+    def _show_refusals(self) -> None:
+        self.metrics.exposition.replace(INTAKE_REFUSED.name, self.reception.refusals.series())
 
     def _write_textfile(self) -> None:
         directory = self.configuration.settings.textfile.directory

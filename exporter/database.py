@@ -29,6 +29,41 @@ CREATE TABLE IF NOT EXISTS counters (
 CREATE TABLE IF NOT EXISTS budgets (key TEXT NOT NULL, spent REAL NOT NULL);
 CREATE INDEX IF NOT EXISTS budgets_by_key ON budgets (key, spent);
 """
+_BRIDGE = """
+CREATE TABLE IF NOT EXISTS problems (
+  id INTEGER PRIMARY KEY, task TEXT NOT NULL, kind TEXT NOT NULL, subject TEXT NOT NULL, mode TEXT NOT NULL,
+  severity TEXT NOT NULL, problem TEXT NOT NULL, opened REAL NOT NULL, told REAL NOT NULL,
+  thread TEXT NOT NULL, cleared REAL);
+CREATE UNIQUE INDEX IF NOT EXISTS open_problems ON problems (task, kind, subject) WHERE cleared IS NULL;
+CREATE TABLE IF NOT EXISTS outbox (
+  id INTEGER PRIMARY KEY, message_id TEXT NOT NULL, channel TEXT NOT NULL, message TEXT NOT NULL,
+  thread TEXT NOT NULL, created REAL NOT NULL, due REAL NOT NULL, attempts INTEGER NOT NULL DEFAULT 0,
+  state TEXT NOT NULL DEFAULT 'pending', finished REAL, error TEXT NOT NULL DEFAULT '',
+  UNIQUE (message_id, channel));
+CREATE INDEX IF NOT EXISTS pending_messages ON outbox (channel, id) WHERE state = 'pending';
+CREATE INDEX IF NOT EXISTS pending_threads ON outbox (channel, thread, id) WHERE state = 'pending';
+CREATE TABLE IF NOT EXISTS told (
+  problem INTEGER NOT NULL REFERENCES problems, entry INTEGER NOT NULL REFERENCES outbox, news TEXT NOT NULL,
+  severity TEXT NOT NULL, PRIMARY KEY (problem, entry)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS told_by_entry ON told (entry);
+CREATE TABLE IF NOT EXISTS channels (
+  name TEXT PRIMARY KEY, failures INTEGER NOT NULL DEFAULT 0, closed_until REAL NOT NULL DEFAULT 0,
+  last_attempt REAL, last_success REAL, error TEXT NOT NULL DEFAULT '') WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS alerts (
+  id INTEGER PRIMARY KEY, fingerprint TEXT NOT NULL, starts_at REAL NOT NULL, status TEXT NOT NULL,
+  alert TEXT NOT NULL, received REAL NOT NULL, ended REAL, handled REAL, UNIQUE (fingerprint, starts_at, status));
+CREATE INDEX IF NOT EXISTS firing_alerts ON alerts (fingerprint) WHERE status = 'firing' AND ended IS NULL;
+CREATE INDEX IF NOT EXISTS alert_ends ON alerts (fingerprint, ended) WHERE status = 'resolved';
+CREATE INDEX IF NOT EXISTS unhandled_alerts ON alerts (id) WHERE handled IS NULL;
+CREATE TABLE IF NOT EXISTS remediations (
+  id INTEGER PRIMARY KEY, alert INTEGER NOT NULL REFERENCES alerts, rule TEXT NOT NULL, task TEXT NOT NULL,
+  target TEXT NOT NULL, state TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 0, due REAL, created REAL NOT NULL,
+  changed REAL NOT NULL, who TEXT NOT NULL DEFAULT '', detail TEXT NOT NULL DEFAULT '');
+CREATE INDEX IF NOT EXISTS open_remediations ON remediations (task, target)
+  WHERE state IN ('waiting', 'due', 'running', 'verifying');
+CREATE TABLE IF NOT EXISTS audit (
+  sequence INTEGER PRIMARY KEY AUTOINCREMENT, entry TEXT NOT NULL, previous TEXT NOT NULL, hash TEXT NOT NULL);
+"""
 _HISTORY = """
 CREATE TABLE series (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
 CREATE TABLE observations (
@@ -47,7 +82,7 @@ INSERT INTO spans (series, start, seconds, weighted) SELECT id, hour, seconds, w
 DROP TABLE old_observations;
 DROP TABLE hours;
 """
-_VERSION = 2
+_VERSION = 3
 
 
 def open_to_write(file: Path) -> sqlite3.Connection:
@@ -90,7 +125,7 @@ def _bring_up_to_date(connection: sqlite3.Connection) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
         found = _format(connection)
-        steps = _SCHEMA
+        steps = _SCHEMA + _BRIDGE
         if found == 1:
             steps += f"ALTER TABLE observations RENAME TO old_observations;{_HISTORY}{_FROM_FORMAT_1}"
         elif found == 0:

@@ -21,6 +21,9 @@ logger = logging.getLogger(__name__)
 
 PROGRESS_SECONDS = 0.5
 
+OnEnd = Callable[[Record | None], None]
+"""Hears, on the thread of the run, how it ended; None if it came to no record."""
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -61,20 +64,26 @@ class Dispatcher:
         self._on_store_failure = on_store_failure
         self._pool = ThreadPoolExecutor(max_parallel, thread_name_prefix="run")
         self._lock = threading.Lock()
-        self._waiting: set[tuple[str, str, str]] = set()
+        self._waiting: dict[tuple[str, str, str], list[OnEnd]] = {}
         self._running: Counter[str] = Counter()
         self._progress: dict[str, Progress] = {}
         self._progress_told: dict[str, float] = {}
         self._timers: set[threading.Timer] = set()
 
-    def submit(self, request: Request) -> None:
-        """Enqueue a request; raise UnknownRequest. One that adds nothing is entered as skipped."""
+    def submit(self, request: Request, on_end: OnEnd | None = None) -> None:
+        """Enqueue a request; raise UnknownRequest. One that adds nothing is entered as skipped.
+
+        `on_end` gets the record of the run that does what is asked: of one that adds nothing, that of the equal one
+        that waits. When everything is stopped before that run begins, it hears nothing.
+        """
         _, request = check(request)
         if self._runner.stop.is_set():
             return
         with self._lock:
             adds_nothing = _key(request) in self._waiting
-            self._waiting.add(_key(request))
+            listeners = self._waiting.setdefault(_key(request), [])
+            if on_end:
+                listeners.append(on_end)
         # Of a burst of events the first is told; a slot of the schedule is always accounted for.
         if not adds_nothing:
             self._pool.submit(self._guarded, self._run, request)
@@ -114,35 +123,46 @@ class Dispatcher:
             logger.exception("a run could not be dealt with", extra=about(request))
 
     def _run(self, request: Request) -> None:
-        begun = False
+        begun: list[OnEnd] | None = None
+        listeners: list[OnEnd] = []
+        record: Record | None = None
 
         def started(request: Request, since: datetime) -> None:
             nonlocal begun
-            begun = True
-            self._begin(request, since)
+            begun = self._begin(request, since)
 
+        try:
+            try:
+                record, entered = self._record(request, started)
+            finally:
+                listeners = self._end(request, begun)
+            self._told(record, entered)
+        finally:
+            for listener in listeners:
+                listener(record)
+
+    def _record(self, request: Request, started: Callable[[Request, datetime], None]) -> tuple[Record, bool]:
+        """The record of a run, and whether it is in the ledger."""
         limit_seconds = max_run_seconds(self._runner.configuration, request.task)
         try:
-            record = self._runner.run(request, Watcher(started, self._advance), wait_seconds=limit_seconds)
-            entered = True
+            return self._runner.run(request, Watcher(started, self._advance), wait_seconds=limit_seconds), True
         except LedgerError as error:
             logger.error(str(error), extra=about(request))
-            record, entered = error.record, False
-        finally:
-            self._end(request, begun)
-        self._told(record, entered)
+            return error.record, False
 
     def _skip(self, request: Request) -> None:
         reason = "the same run is waiting already"
         self._told(self._runner.enter(request, Outcome.SKIPPED, reason, self._clock.now()), True)
 
-    def _begin(self, request: Request, since: datetime) -> None:
+    def _begin(self, request: Request, since: datetime) -> list[OnEnd]:
+        """Show a run as begun; return who wants to hear of its end."""
         logger.info("run started", extra=about(request))
         with self._lock:
-            self._waiting.discard(_key(request))
+            listeners = self._waiting.pop(_key(request), [])
             self._running[request.task] += 1
             self._progress[request.task] = Progress(since)
         self._on_running(request.task, self._progress[request.task])
+        return listeners
 
     def _advance(self, request: Request, done: int, total: int, message: str) -> None:
         task, now = request.task, self._clock.monotonic()
@@ -156,17 +176,18 @@ class Dispatcher:
         if due:
             self._on_running(task, progress)
 
-    def _end(self, request: Request, begun: bool) -> None:
+    def _end(self, request: Request, begun: list[OnEnd] | None) -> list[OnEnd]:
+        """Show a run as ended, if it had begun (what `_begin` returned); return who wants to hear of it."""
         with self._lock:
-            if not begun:
-                self._waiting.discard(_key(request))
-                return
+            if begun is None:
+                return self._waiting.pop(_key(request), [])
             self._running[request.task] -= 1
             idle = self._running[request.task] == 0
             if idle:
                 del self._progress[request.task]
         if idle:
             self._on_running(request.task, None)
+        return begun
 
     def _told(self, record: Record, entered: bool) -> None:
         level = logging.INFO if record.outcome in (Outcome.OK, Outcome.SKIPPED) else logging.ERROR

@@ -9,7 +9,7 @@ _M_ARENA_MAX = -8
 """Of glibc's malloc.h."""
 
 
-def share_heaps(count: int = 2) -> None:
+def share_heaps(count: int = 1) -> None:
     """Let all threads allocate from `count` heaps.
 
     glibc would give nearly every thread one of its own, and each keeps the size that it once grew to

@@ -8,6 +8,7 @@ from datetime import datetime
 from functools import cache
 
 from exporter import __version__
+from exporter.bridge import families as bridge
 from exporter.exposition import Exposition
 from exporter.record import Record
 from exporter.store import CounterKey
@@ -53,6 +54,7 @@ DROPPED = Family(
 OWN_FAMILIES = (
     BUILD_INFO, RELOAD_OK, RELOAD_TIME, STORE_UP, EVENTS_CONNECTED, DROPPED,
     LAST_RUN, LAST_SUCCESS, NEXT_RUN, RUNNING, STARTED, PROGRESS, INTERVAL, MAX_RUN, RUNS, MISSED, DURATION,
+    *bridge.FAMILIES,
 )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from exporter.config import Configuration
 from exporter.record import Record
+from exporter.settings import Settings
 from jobs.core.cadence import Cadence
 from jobs.core.job import Job
 from jobs.core.registry import all_jobs
@@ -15,11 +16,16 @@ from jobs.core.registry import all_jobs
 
 def cadences_of(configuration: Configuration, task: str) -> tuple[Cadence, ...]:
     """When a task runs; never, if it is disabled."""
+    return schedule_of(configuration.settings, task)
+
+
+def schedule_of(settings: Settings, task: str) -> tuple[Cadence, ...]:
+    """When a task runs; never, if it is disabled."""
     job = all_jobs()[task]
-    settings = getattr(configuration.settings.jobs, job.key)
-    if not settings.enabled:
+    own = getattr(settings.jobs, job.key)
+    if not own.enabled:
         return ()
-    return job.cadences if settings.schedule is None else tuple(settings.schedule)
+    return job.cadences if own.schedule is None else tuple(own.schedule)
 
 
 def max_run_seconds(configuration: Configuration, task: str) -> float:

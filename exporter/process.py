@@ -1,4 +1,4 @@
-"""A run's process from the outside: started in a group of its own, listened to, and ended with all its children."""
+"""A process of ours from the outside: started in a group of its own, listened to, and ended with all its children."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Self
 
+from exporter.marks import RUN_ID_VARIABLE, kill_marked
 from exporter.starting import Fork, spawn
 
 MAX_ANSWER_BYTES = 64 << 20
@@ -23,9 +24,6 @@ MAX_ANSWER_BYTES = 64 << 20
 OUTPUT_TAIL_BYTES = 16 << 10
 """Of what a run prints outside its answer, so much is kept."""
 KILL_WAIT_SECONDS = 5.0
-MAX_KILL_ROUNDS = 20
-RUN_ID_VARIABLE = "SUTAZAI_RUN_ID"
-"""In the environment of a run and of all its descendants: they are found by it even in another process group."""
 
 
 class End(Enum):
@@ -49,26 +47,31 @@ class Exit:
 
 
 class RunProcess:
-    """One started run."""
+    """One started run, or another process of ours."""
 
     def __init__(
-        self, order: Mapping[str, Any], run_id: int, keep_open: tuple[int, ...] = (), *, fork: bool = False
+        self,
+        order: Mapping[str, Any],
+        run_id: int | str,
+        keep_open: tuple[int, ...] = (),
+        *,
+        fork: bool = False,
+        module: str = "exporter.child",
     ) -> None:
-        """Start `exporter.child` and hand it `order`; the descriptors `keep_open` live as long as it does.
+        """Start `module` and hand it `order`; the descriptors `keep_open` live as long as it does.
 
-        With `fork` it is a copy of this process, which saves loading what is loaded already. No connection to a
-        database may be open, and where there are other threads a process is started all the same: a copy of a
-        lock that one of them holds would never be released.
+        With `fork` it is a copy of this process, a run's always, which saves loading what is loaded already. No
+        connection to a database may be open, and where there are other threads a process is started all the same: a
+        copy of a lock that one of them holds would never be released.
         """
         self._marker = f"{RUN_ID_VARIABLE}={os.getpid()}-{run_id}"
         self._oom_kills = _oom_kills()
         with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
             self._answers, answer_end = _pipe(ours, theirs)
             self._output, output_end = _pipe(ours, theirs)
-            start = Fork if fork and threading.active_count() == 1 else spawn
-            self._process: subprocess.Popen[bytes] | Fork = start(
-                answer_end, output_end, keep_open, _environment(self._marker)
-            )
+            ends = answer_end, output_end, keep_open, _environment(self._marker)
+            alone = fork and threading.active_count() == 1
+            self._process: subprocess.Popen[bytes] | Fork = Fork(*ends) if alone else spawn(*ends, module)
             ours.pop_all()
         self.pid = self._process.pid
         self._hand_over(order)
@@ -141,25 +144,7 @@ class RunProcess:
         """Kill what is left of the group and whatever else carries the run's mark."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
-        for _ in range(MAX_KILL_ROUNDS):  # one of them may have a child while we look
-            marked = self._marked()
-            for pid in marked:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            if not marked:
-                return
-
-    def _marked(self) -> list[int]:
-        """Processes other than the run's own that carry its mark and live."""
-        wanted, marked = self._marker.encode(), []
-        with os.scandir("/proc") as entries:
-            for entry in entries:
-                if entry.name.isdigit() and int(entry.name) != self.pid:
-                    # A Path would keep the number of every process there ever was: pathlib interns names.
-                    with contextlib.suppress(OSError), open(f"{entry.path}/environ", "rb") as variables:  # noqa: PTH123
-                        if wanted in variables.read().split(b"\0"):
-                            marked.append(int(entry.name))
-        return marked
+        kill_marked(self._marker, self.pid)
 
     def _close(self) -> None:
         if self._process.stdin:

@@ -7,6 +7,8 @@ from datetime import datetime
 from jobs.core.model import FiniteFloat, Outcome, Request, Result, Text, Value
 
 EXIT_NOT_OK = 4
+CUT_OFF = "cut off: "
+"""How the error of a run begins whose process ended before it did."""
 EXIT_SKIPPED = 75
 """EX_TEMPFAIL of sysexits.h: another process had the slot or the task; nothing was done here."""
 

@@ -30,7 +30,7 @@ def print_catalogue(form: str) -> None:
         print_json([family.model_dump(mode="json") for family in families])
         return
     if form == "markdown":
-        _print_markdown(
+        print_markdown(
             ("name", "type", "labels", "meaning"),
             ((f"`{f.name}`", f.type, ", ".join(f"`{label}`" for label in f.labels), f.help) for f in families),
         )
@@ -43,7 +43,7 @@ def print_catalogue(form: str) -> None:
 
 def print_settings() -> None:
     """Every setting as Markdown, with its limits, default and variables."""
-    _print_markdown(("setting", "default", "variable", "meaning"), _setting_rows())
+    print_markdown(("setting", "default", "variable", "meaning"), _setting_rows())
 
 
 def _setting_rows() -> Iterator[tuple[str, ...]]:
@@ -65,6 +65,7 @@ def _limit(metadata: Any) -> str:
     return describe(metadata) if describe else ""
 
 
-def _print_markdown(columns: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> None:
+def print_markdown(columns: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> None:
+    """Print a table in Markdown."""
     for cells in (columns, ("---",) * len(columns), *rows):
         out.print("| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |", markup=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from exporter.bridge import figures
 from exporter.config import Configuration
 from exporter.metrics import Metrics
 from exporter.plan import cadences_of, max_run_seconds, stale_after_seconds
@@ -27,4 +28,5 @@ def replayed_metrics(configuration: Configuration, store: Store, now: datetime) 
             for record in [success, *recent] if success and success not in recent else recent:
                 metrics.record(record, stale_after_seconds(configuration, task))
         metrics.expire(now)
+        figures.show(metrics.exposition, store, configuration.settings, now)
     return metrics

@@ -15,11 +15,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from exporter.bridge.outgoing.announcing import news_of
 from exporter.config import Configuration
 from exporter.locks import Busy, FileLock
 from exporter.metrics import counters_of
 from exporter.process import MAX_ANSWER_BYTES, End, Exit, RunProcess
-from exporter.record import Record
+from exporter.record import CUT_OFF, Record
 from exporter.redaction import Redactor
 from exporter.reports import prune_reports, write_report
 from exporter.retention import may_remove
@@ -100,6 +101,8 @@ def check(request: Request) -> tuple[Job, Request]:
     mode = request.mode or job.modes[0]
     if mode not in job.modes:
         raise UnknownRequest(f"{job.name} has no mode {mode!r}; it has {', '.join(job.modes)}")
+    if mode in job.needs_target and not request.target:
+        raise UnknownRequest(f"{job.name} {mode} is always about one thing: name it as the target")
     if request.target and not AGENT_NAME.fullmatch(request.target):
         raise UnknownRequest(f"{request.target!r} cannot be a target: letters, digits, '_', '.' and '-' only")
     return job, request.model_copy(update={"mode": mode})
@@ -143,7 +146,7 @@ class Runner:
             record, log_lines = self._process(job, request, watcher, run_id, started, (lock.descriptor,))
             record = self._report(record, job, log_lines)
             try:
-                self._store.finish_run(record, counters_of(record), record.finished)
+                self._finish(record)
             except StoreError as error:
                 raise LedgerError(str(error), record) from error
             return record
@@ -184,8 +187,13 @@ class Runner:
             duration_seconds=0,
             error=reason,
         )
-        self._store.finish_run(record, counters_of(record), record.finished)
+        self._finish(record)
         return record
+
+    def _finish(self, record: Record) -> None:
+        """Enter the record and what is news of it: both, or neither."""
+        news = news_of(record, self.configuration.settings)
+        self._store.finish_run(record, counters_of(record), record.finished, also=news)
 
     def close_cut_off(self) -> None:
         """Complete in the ledger, as failed, the runs whose process ended before they did."""
@@ -195,7 +203,7 @@ class Runner:
             except (Busy, OSError):
                 continue  # somebody is at it, or nobody can be
             try:
-                reason = f"cut off: the process that ran it (pid {pid}) ended before it did"
+                reason = f"{CUT_OFF}the process that ran it (pid {pid}) ended before it did"
                 self.close(run_id, request, Outcome.ERROR, reason, started)
                 logger.warning("a run was cut off", extra={"task": request.task, "run": run_id})
             finally:

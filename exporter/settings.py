@@ -7,11 +7,16 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin
 
-from pydantic import AfterValidator, Field, SecretStr, create_model
+from pydantic import AfterValidator, Field, SecretStr, create_model, model_validator
 from pydantic.fields import FieldInfo
 
+from exporter.alertmanager.settings import AlertmanagerSettings
+from exporter.bridge.outgoing.settings import NotificationSettings
+from exporter.bridge.remediation.settings import RemediationSettings
+from exporter.rules.settings import AlertSettings
+from exporter.setting_types import MailAddress
 from jobs.core.registry import all_jobs
 from jobs.core.settings import HttpPath, Seconds, SettingsModel, World
 
@@ -85,15 +90,27 @@ class ReportsSettings(SettingsModel):
 class Settings(World):
     """Every setting there is. `jobs` has one section for each job, named as its file."""
 
-    admin_email: str | None = Field(
-        None, pattern=r"^[^@\s,;<>\"]{1,64}@[A-Za-z0-9.-]{1,253}$", description="The person in charge."
-    )
+    admin_email: MailAddress | None = Field(None, description="The person in charge.")
     web: WebSettings = WebSettings()
     log: LogSettings = LogSettings()
     textfile: TextfileSettings = TextfileSettings()
     runs: RunsSettings = RunsSettings()
     reports: ReportsSettings = ReportsSettings()
+    notifications: NotificationSettings = NotificationSettings()
+    alertmanager: AlertmanagerSettings = AlertmanagerSettings()
+    remediation: RemediationSettings = RemediationSettings()
+    alerts: AlertSettings = AlertSettings()
     jobs: Any = None
+
+    @model_validator(mode="after")
+    def _mail_reaches_somebody(self) -> Self:
+        mail = self.notifications.mail
+        if mail.host and not (mail.recipients or self.admin_email):
+            raise ValueError(
+                "notifications.mail.host is set and nobody to send to; "
+                "set notifications.mail.recipients or admin_email"
+            )
+        return self
 
 
 @cache

@@ -1,4 +1,4 @@
-"""The two ways in which a run's process begins: a new interpreter, or a copy of this one.
+"""The two ways in which a process of ours begins: a new interpreter, or, for a run, a copy of this one.
 
 Both get the descriptor to answer on, the one that their output goes to, those to keep open, and an environment.
 """
@@ -16,11 +16,15 @@ from typing import NoReturn
 
 
 def spawn(
-    answer_end: int, output_end: int, keep_open: tuple[int, ...], environment: Mapping[str, str]
+    answer_end: int,
+    output_end: int,
+    keep_open: tuple[int, ...],
+    environment: Mapping[str, str],
+    module: str = "exporter.child",
 ) -> subprocess.Popen[bytes]:
-    """A new interpreter that runs `exporter.child`."""
+    """A new interpreter that runs `module`."""
     return subprocess.Popen(
-        [sys.executable, "-P", "-m", "exporter.child", str(answer_end)],
+        [sys.executable, "-P", "-m", module, str(answer_end)],
         stdin=subprocess.PIPE,
         stdout=output_end,
         stderr=output_end,

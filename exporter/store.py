@@ -12,7 +12,7 @@ import json
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -72,19 +72,25 @@ class Store:
 
     def begin_run(self, request: Request, started: datetime, pid: int) -> int:
         """Enter a run that is starting and return its number."""
-        with self._write() as db:
+        with self.transaction() as db:
             cursor = db.execute(
                 "INSERT INTO runs (task, mode, target, requested, pid, started) VALUES (?, ?, ?, ?, ?, ?)",
                 (request.task, request.mode, request.target, request.model_dump_json(), pid, started.timestamp()),
             )
             return int(cursor.lastrowid or 0)
 
-    def finish_run(self, record: Record, counters: Mapping[CounterKey, float], at: datetime) -> None:
-        """Complete a run: its record, what it adds to the counters, and what it observed at `at`.
+    def finish_run(
+        self,
+        record: Record,
+        counters: Mapping[CounterKey, float],
+        at: datetime,
+        also: Callable[[sqlite3.Connection], None] = lambda db: None,
+    ) -> None:
+        """Complete a run: its record, what it adds to the counters, what it observed at `at`, and what `also` writes.
 
         A run that is complete already stays as it is.
         """
-        with self._write() as db:
+        with self.transaction() as db:
             cursor = db.execute(
                 "UPDATE runs SET outcome = ?, record = ?,"
                 " finish_order = (SELECT coalesce(max(finish_order), 0) + 1 FROM runs)"
@@ -93,13 +99,14 @@ class Store:
             )
             if cursor.rowcount == 0:
                 return
-            _add_counters(db, counters)
+            add_counters(db, counters)
             if record.result:
                 observations.observe(db, record.result.observations, at.timestamp(), self._max_series)
+            also(db)
 
     def unfinished_runs(self) -> list[tuple[int, Request, int, datetime]]:
         """Runs that were entered and never completed, as (number, request, pid, start)."""
-        rows = self._read("SELECT id, requested, pid, started FROM runs WHERE finish_order IS NULL ORDER BY id")
+        rows = self.rows("SELECT id, requested, pid, started FROM runs WHERE finish_order IS NULL ORDER BY id")
         return [
             (run_id, Request.model_validate_json(requested), pid, datetime.fromtimestamp(started).astimezone())
             for run_id, requested, pid, started in rows
@@ -111,7 +118,7 @@ class Store:
 
     def last_finish_order(self) -> int:
         """The finish order of the newest complete run; 0 before the first."""
-        return int(self._read("SELECT coalesce(max(finish_order), 0) FROM runs")[0][0])
+        return int(self.rows("SELECT coalesce(max(finish_order), 0) FROM runs")[0][0])
 
     def last_record(self, task: str, outcome: Outcome | None = None) -> Record | None:
         """The newest complete run of a task that was not skipped (with that outcome, if one is given)."""
@@ -139,7 +146,7 @@ class Store:
 
     def claim_slot(self, task: str, cadence: str, slot: str, now: datetime) -> bool:
         """Claim a slot; exactly one caller ever gets True."""
-        with self._write() as db:
+        with self.transaction() as db:
             cursor = db.execute(
                 "INSERT OR IGNORE INTO slots VALUES (?, ?, ?, ?)", (task, cadence, slot, now.timestamp())
             )
@@ -147,19 +154,19 @@ class Store:
 
     def slot_before(self, task: str, cadence: str, slot: str) -> str | None:
         """The newest claimed slot that is older than `slot`."""
-        rows = self._read(
+        rows = self.rows(
             "SELECT max(slot) FROM slots WHERE task = ? AND cadence = ? AND slot < ?", task, cadence, slot
         )
         return str(rows[0][0]) if rows[0][0] is not None else None
 
     def newest_slot(self, task: str, cadence: str) -> str | None:
         """The newest slot of this cadence that was ever claimed."""
-        rows = self._read("SELECT max(slot) FROM slots WHERE task = ? AND cadence = ?", task, cadence)
+        rows = self.rows("SELECT max(slot) FROM slots WHERE task = ? AND cadence = ?", task, cadence)
         return str(rows[0][0]) if rows[0][0] is not None else None
 
     def release_slots_after(self, task: str, cadence: str, slot: str) -> int:
         """Forget claims on slots newer than `slot`; return how many there were."""
-        with self._write() as db:
+        with self.transaction() as db:
             cursor = db.execute("DELETE FROM slots WHERE task = ? AND cadence = ? AND slot > ?", (task, cadence, slot))
             return cursor.rowcount
 
@@ -173,16 +180,16 @@ class Store:
         counters: Mapping[CounterKey, float],
     ) -> None:
         """Enter slots that passed unclaimed, and count them."""
-        with self._write() as db:
+        with self.transaction() as db:
             db.execute(
                 "INSERT INTO missed (task, cadence, after_slot, before_slot, count, noticed) VALUES (?, ?, ?, ?, ?, ?)",
                 (task, cadence, *between, count, now.timestamp()),
             )
-            _add_counters(db, counters)
+            add_counters(db, counters)
 
     def missed(self, task: str | None = None, limit: int = 50) -> list[dict[str, Any]]:
         """What was missed, newest first: task, cadence, after_slot, before_slot, count, noticed (Unix time)."""
-        rows = self._read(
+        rows = self.rows(
             "SELECT task, cadence, after_slot, before_slot, count, noticed FROM missed"
             " WHERE task = coalesce(?, task) ORDER BY id DESC LIMIT ?",
             task,
@@ -195,14 +202,14 @@ class Store:
 
     def counters(self) -> dict[CounterKey, float]:
         """Every counter's value."""
-        rows = self._read("SELECT family, labels, value FROM counters")
+        rows = self.rows("SELECT family, labels, value FROM counters")
         return {(family, tuple(sorted(json.loads(labels).items()))): value for family, labels, value in rows}
 
     # Budgets (jobs.core.ports.Budgets)
 
     def spent(self, key: str, since: datetime) -> Sequence[datetime]:
         """When the allowance was spent since then, oldest first."""
-        rows = self._read("SELECT spent FROM budgets WHERE key = ? AND spent >= ? ORDER BY 1", key, since.timestamp())
+        rows = self.rows("SELECT spent FROM budgets WHERE key = ? AND spent >= ? ORDER BY 1", key, since.timestamp())
         return [datetime.fromtimestamp(row[0], since.tzinfo) for row in rows]
 
     def spend(self, key: str, now: datetime, *, limit: int, window_seconds: float) -> bool:
@@ -210,7 +217,7 @@ class Store:
 
         An entry from the future (the clock was set back) counts as well: an allowance is never widened by a clock.
         """
-        with self._write() as db:
+        with self.transaction() as db:
             cursor = db.execute(
                 "INSERT INTO budgets SELECT ?, ? WHERE (SELECT count(*) FROM budgets WHERE key = ? AND spent > ?) < ?",
                 (key, now.timestamp(), key, now.timestamp() - window_seconds, limit),
@@ -219,7 +226,7 @@ class Store:
 
     def reset(self, key: str) -> None:
         """Give the whole allowance back."""
-        with self._write() as db:
+        with self.transaction() as db:
             db.execute("DELETE FROM budgets WHERE key = ?", (key,))
 
     # Observations (jobs.core.ports.History)
@@ -258,7 +265,7 @@ class Store:
         for them but whoever tells the newest again.
         """
         stamp, oldest = now.timestamp(), (now - ledger_retention).timestamp()
-        with self._write() as db:
+        with self.transaction() as db:
             observations.prune(db, stamp, oldest)
             db.execute("DELETE FROM budgets WHERE spent < ?", (stamp - 7 * 86400,))
             db.execute("DELETE FROM missed WHERE noticed < ?", (oldest,))
@@ -296,7 +303,11 @@ class Store:
             self._began = None
 
     @contextlib.contextmanager
-    def _write(self) -> Iterator[sqlite3.Connection]:
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """One transaction, for the tables that other modules keep in this file; raise StoreError.
+
+        It is committed, durably, when the block ends, and leaves nothing behind when the block raises.
+        """
         with self._lock, self._errors():
             connection = self._connected()
             connection.execute("BEGIN IMMEDIATE")
@@ -308,20 +319,29 @@ class Store:
                     connection.execute("ROLLBACK")
                 raise
 
-    def _read(self, sql: str, *values: Any) -> list[Any]:
+    def change_mark(self) -> tuple[int, int]:
+        """Something that is different after every change, by this process or another one; raise StoreError."""
+        with self._lock, self._errors():
+            connection = self._connected()
+            # https://www.sqlite.org/pragma.html#pragma_data_version: of others; of our own there is a count.
+            return int(connection.execute("PRAGMA data_version").fetchone()[0]), connection.total_changes
+
+    def rows(self, sql: str, *values: Any) -> list[Any]:
+        """What a query finds, for the tables that other modules keep in this file; raise StoreError."""
         with self._lock, self._errors():
             return self._connected().execute(sql, values).fetchall()
 
     def _records(self, sql: str, *values: Any) -> list[tuple[int, Record]]:
         records = []
-        for order, text in self._read(sql, *values):
+        for order, text in self.rows(sql, *values):
             # A record of an older version that no longer fits is history that cannot be told, not a reason to fail.
             with contextlib.suppress(ValidationError):
                 records.append((int(order), Record.model_validate_json(text)))
         return records
 
 
-def _add_counters(db: sqlite3.Connection, counters: Mapping[CounterKey, float]) -> None:
+def add_counters(db: sqlite3.Connection, counters: Mapping[CounterKey, float]) -> None:
+    """Add to counters, within a transaction."""
     db.executemany(
         "INSERT INTO counters VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET value = value + excluded.value",
         [(family, json.dumps(dict(labels), sort_keys=True), value) for (family, labels), value in counters.items()],

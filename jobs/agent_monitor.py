@@ -20,18 +20,21 @@ from jobs.agents.visitor import Visitor
 from jobs.core.agents.discovery import Watched
 from jobs.core.agents.report import FAMILIES, SERIES, Round, Uptimes
 from jobs.core.agents.state import Rules, State, Verb, backoff_left
-from jobs.core.agents.visit import FAILED, Visit, finding
+from jobs.core.agents.visit import CHECK, FAILED, PARTICIPLES, RELEASE, REPAIR, Visit, finding
 from jobs.core.cadence import Cadence
 from jobs.core.job import Job, JobError, ReportFiles
 from jobs.core.model import Finding, Request, Result, Severity, Trigger
 from jobs.core.settings import JobSettings, Seconds
+from jobs.core.sight import ALL, ANY_MODE, SAME, Sight
 
 if TYPE_CHECKING:
     from jobs.clients import Clients
     from jobs.clients.agents import Roll
 
-RELEASE = "release"
+_NOT_WELL = (State.UNHEALTHY, State.UNREACHABLE, State.STOPPED, State.MISSING, State.QUARANTINED)
 _STATUS = ("HEALTHY", "DEGRADED", "CRITICAL")
+_ASKED = (Trigger.COMMAND, Trigger.API, Trigger.ALERT)
+"""Who asks for a run with a purpose, and looks for its report."""
 _DAY, _WEEK = timedelta(days=1), timedelta(days=7)
 
 
@@ -57,13 +60,18 @@ class Settings(JobSettings):
 
 
 def run(settings: Settings, clients: Clients, request: Request) -> Result:
-    """Look at all agents, or at the one that `request.target` names, and restart what needs it."""
+    """Look at all agents, or at the one that `request.target` names, and restart what needs it.
+
+    `release` ends the quarantine of one agent, `repair` restarts one that is not healthy without waiting for more
+    failures; both need a target, and raise JobError without.
+    """
     return _Run(settings, clients, request).result()
 
 
 class _Run:
     def __init__(self, settings: Settings, clients: Clients, request: Request) -> None:
         self.settings, self.clients, self.request = settings, clients, request
+        self.mode = request.mode or CHECK
         self.now, self.began = clients.clock.now(), clients.clock.monotonic()
         self.files = AgentFiles(clients.base_dir)
         rules = Rules(
@@ -89,13 +97,13 @@ class _Run:
             now=self.now,
             young_seconds=settings.recovery_timeout_seconds,
             dry_run=request.dry_run,
-            releases=request.mode == RELEASE,
+            mode=self.mode,
         )
 
     def result(self) -> Result:
         """Visit the agents and say what was found and done."""
-        if self.request.mode == RELEASE and not self.request.target:
-            raise JobError("release: name the agent that is to be released")
+        if self.mode in PARTICIPLES and not self.request.target:
+            raise JobError(f"{self.mode}: name the agent that is to be {PARTICIPLES[self.mode]}")
         roll = self.clients.agents.roll(self.files.names())
         targets = self._targets(roll)
         if not targets:
@@ -150,11 +158,11 @@ class _Run:
         whole = Round(visits, self._states(roll, visits), self._uptimes())
         findings = [*roll.findings, *_engine_finding(roll), *(f for v in visits for f in _findings(v))]
         again = [visit.again_seconds for visit in visits if visit.again_seconds is not None]
-        wanted = self.request.trigger in (Trigger.COMMAND, Trigger.API) or any(visit.changed for visit in visits)
+        wanted = self.request.trigger in _ASKED or any(visit.changed for visit in visits)
         return Result(
             status=_STATUS[whole.verdict()],
             verdict=whole.verdict(),
-            summary=whole.summary(),
+            summary=whole.summary() + self._left_alone(visits),
             findings=tuple(findings),
             actions=tuple(action for visit in visits for action in visit.actions),
             samples=tuple(whole.samples()),
@@ -163,6 +171,13 @@ class _Run:
             report=self._report(whole) if wanted and not self.request.dry_run else None,
             run_again_seconds=min(again) if again and not self.request.dry_run else None,
         )
+
+    def _left_alone(self, visits: Sequence[Visit]) -> str:
+        """Why nothing was done where a repair was asked for."""
+        if self.mode != REPAIR:
+            return ""
+        decisions = (visit.decision for visit in visits)
+        return "".join(f"; left alone: {d.reason}" for d in decisions if d.verb is Verb.NOTHING and d.reason)
 
     def _states(self, roll: Roll, visits: Sequence[Visit]) -> dict[str, State]:
         """The state of every agent: of those that were not visited, the one that is remembered."""
@@ -195,7 +210,7 @@ class _Run:
         }
         cadences = settings.schedule or JOB.cadences
         next_check = min(cadence.next_time(self.now) for cadence in cadences)
-        return whole.report(self.now, self.request.mode if self.request.mode == RELEASE else mode, config, next_check)
+        return whole.report(self.now, self.mode if self.mode in PARTICIPLES else mode, config, next_check)
 
 
 def _findings(visit: Visit) -> list[Finding]:
@@ -239,10 +254,23 @@ JOB = Job(
     cadences=(Cadence(minutes=5),),
     settings=Settings,
     metrics=FAMILIES,
-    modes=("check", RELEASE),
+    modes=(CHECK, RELEASE, REPAIR),
     report=ReportFiles(directory="logs", stem="agent_monitoring_report", link="logs/latest_agent_report.json"),
     # `stop` needs no run of its own, it follows `die`. `start` does: what a person stopped and started again is
     # seen to be up at once.
     wakes_on=("die", "oom", "start", "health_status: unhealthy"),
+    takes_target=True,
+    needs_target=(RELEASE, REPAIR),
     run=run,
+    event="agent",
+    # Without the engine only the listed agents are seen, and beyond the limit nobody knows which are left out. That a
+    # restart failed is over when the agent is well, and not with the next look at it.
+    sight=Sight(
+        looks_at={ANY_MODE: ALL},
+        blind={
+            **dict.fromkeys(("busy", "not_locked", "state_not_read"), SAME),
+            **dict.fromkeys(("docker_unreachable", "too_many_agents"), ALL),
+            **dict.fromkeys((state.value for state in _NOT_WELL), "restart_failed {subject}"),
+        },
+    ),
 )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from jobs.core.cadence import Cadence
 from jobs.core.job import Job, JobError, ReportFiles
 from jobs.core.model import Request, Result
+from jobs.core.sight import ALL, SAME, Sight
 from jobs.verification.families import FAMILIES
 from jobs.verification.settings import Settings
 
@@ -41,4 +42,14 @@ JOB = Job(
         log_stem="backup_verification",
     ),
     per_node=False,
+    event="backup",
+    # A standard run makes no drills.
+    sight=Sight(
+        looks_at={"full": ALL, "standard": "(?!drill_).*"},
+        blind={
+            "backup_unknown": SAME,
+            "drill_unknown": "drill_failed {subject}",
+            "sources_unknown": "backup_missing .*",
+        },
+    ),
 )

@@ -9,14 +9,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jobs.certificates.metrics import FAMILIES
-from jobs.certificates.settings import MODES, WATCH, Settings
+from jobs.certificates.metrics import FAMILIES, Problem
+from jobs.certificates.settings import FORCE, MODES, STANDARD, WATCH, Settings
 from jobs.core.cadence import Cadence
 from jobs.core.job import Job, JobError, ReportFiles
-from jobs.core.model import Request, Result
+from jobs.core.model import Request, Result, Severity
+from jobs.core.sight import ALL, SAME, Sight
 
 if TYPE_CHECKING:
     from jobs.clients import Clients
+
+_WATCHED = "|".join((*Problem, "due", "unknown", "endpoint_down", "not_served", "not_looked_at", "state_unreadable"))
+"""What a run that only looks can find as well."""
 
 
 def run(settings: Settings, clients: Clients, request: Request) -> Result:
@@ -43,4 +47,17 @@ JOB = Job(
     modes=MODES,
     report=ReportFiles(directory="logs", stem="certificate_renewal_report", link="logs/latest_certificate_report.json"),
     run=run,
+    event="certificate",
+    tells_from=Severity.MEDIUM,
+    sight=Sight(
+        looks_at={STANDARD: ALL, FORCE: ALL, WATCH: f"({_WATCHED}) .*"},
+        blind={
+            "endpoint_down": ".* (endpoint|certificate)/{name}",
+            "not_looked_at": ".* certificate/.*",
+            "key_unusable": "key_.* {subject}",
+            "postponed": "renewal_failed {subject}",
+            "clock_set": "(renewal_failed|not_removed) .*",
+            **dict.fromkeys((Problem.UNREADABLE, Problem.MISSING), SAME),
+        },
+    ),
 )

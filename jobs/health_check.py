@@ -21,6 +21,7 @@ from jobs.core.model import Deduction, Family, Finding, Observation, Request, Re
 from jobs.core.scoring import DEDUCTION_FAMILY, deduction_samples, score
 from jobs.core.settings import AgentName, JobSettings, Percent, Seconds
 from jobs.core.side_by_side import Finished, side_by_side
+from jobs.core.sight import ALL, ANY_MODE, SAME, Sight
 
 HEALTH_SCORE = Family(name="sutazai_health_score", help="100 minus the deductions of the last health check.")
 _REMEMBERED = timedelta(hours=48)
@@ -232,4 +233,6 @@ JOB = Job(
         log_stem="daily_health_check",
     ),
     score_name="health",
+    event="health",
+    sight=Sight(looks_at={ANY_MODE: ALL}, blind={"vanished": SAME}),
 )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from jobs.core.cadence import Cadence
 from jobs.core.job import Job, JobError, ReportFiles
 from jobs.core.model import Request, Result
+from jobs.core.sight import ALL, Sight
 from jobs.logs.figures import FAMILIES
 from jobs.logs.settings import Settings
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from jobs.clients import Clients
 
 STANDARD, FORCE, WATCH = "standard", "force", "watch"
+_WATCHED = "disk_full_soon|log_growth|over_cap|deleted_held_open|no_log_limit|docker_unreachable"
+"""What a run that only looks can find as well."""
 
 
 def run(settings: Settings, clients: Clients, request: Request) -> Result:
@@ -48,4 +51,11 @@ JOB = Job(
     modes=(STANDARD, FORCE, WATCH),
     report=ReportFiles(directory="logs", stem="log_cleanup_report", link="logs/latest_cleanup_report.json"),
     run=run,
+    sight=Sight(
+        looks_at={STANDARD: ALL, FORCE: ALL, WATCH: f"({_WATCHED}) .*"},
+        blind={
+            "docker_unreachable": ".* (container|log)/.*",
+            **dict.fromkeys(("no_permission", "missing", "too_many", "out_of_time", "error"), ".* logs?/{name}(/.*)?"),
+        },
+    ),
 )

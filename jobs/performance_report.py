@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from jobs.core.cadence import Cadence
 from jobs.core.job import Job, JobError, ReportFiles
 from jobs.core.model import Request, Result
+from jobs.core.sight import ANY_MODE, Sight
 from jobs.performance.families import FAMILIES
 from jobs.performance.settings import Settings
 
@@ -47,4 +48,13 @@ JOB = Job(
         renderings=(".html",),
     ),
     score_name="performance",
+    # What got worse within a day is not better because the week is no worse than the one before.
+    sight=Sight(
+        looks_at={ANY_MODE: "(?!worse ).*"},
+        blind={
+            **{f"{area}_unknown": f"{area}_.*" for area in ("agents", "containers", "postgres", "redis")},
+            "host_unknown": "(memory|disk|load)_.*",
+            **dict.fromkeys(("ollama_down", "model_silent"), "model_.* model/.*"),
+        },
+    ),
 )

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from jobs.core.cadence import Cadence
 from jobs.core.job import Job, JobError, ReportFiles
 from jobs.core.model import Request, Result
+from jobs.core.sight import ALL, Sight
 from jobs.security.families import FAMILIES
-from jobs.security.settings import MODES, Settings
+from jobs.security.settings import FULL, MODES, STANDARD, Settings
 
 if TYPE_CHECKING:
     from jobs.clients import Clients
@@ -42,4 +43,12 @@ JOB = Job(
         renderings=(".html", ".sarif"),
     ),
     score_name="security",
+    event="security",
+    # A scan goes on telling of what it found before and could not look at now, as long as it remembers it. Of the
+    # scanners themselves a standard scan leaves out some.
+    sight=Sight(
+        looks_at={FULL: ALL, STANDARD: "(?!scanner_).*"},
+        blind={"scan_problem": ALL, "nothing_scanned": ALL},
+        cut="more_findings",
+    ),
 )

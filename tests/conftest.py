@@ -21,6 +21,8 @@ from tests.services.postgres import PostgresServer
 from tests.services.prometheus import Prometheus
 from tests.services.redis import RedisServer
 from tests.services.semgrep import semgrep_program
+from tests.services.smtp_sink import SmtpSink
+from tests.services.webhook_sink import WebhookSink
 
 # Settings of whoever runs the tests are not theirs: a base directory of theirs least of all.
 for _name in [name for name in os.environ if name.startswith(("SUTAZAI_", "DOCKER_"))]:
@@ -159,6 +161,22 @@ def ollama_stub() -> Iterator[OllamaStub]:
 def http_agent() -> Iterator[Callable[..., HttpAgent]]:
     """HTTP endpoints: `http_agent(status=500)`, to be switched by its attributes."""
     yield from _closing(HttpAgent)
+
+
+@pytest.fixture
+def hook() -> Iterator[WebhookSink]:
+    """A webhook's other side, which takes everything until it is told otherwise."""
+    sink = WebhookSink()
+    yield sink
+    sink.close()
+
+
+@pytest.fixture
+def post_office() -> Iterator[SmtpSink]:
+    """A mail server that takes everything, without encryption."""
+    sink = SmtpSink()
+    yield sink
+    sink.close()
 
 
 @pytest.fixture

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import html
-import ipaddress
 import json
-import re
-from http import HTTPStatus
 from typing import Any
 
 from starlette.applications import Starlette
@@ -14,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
-from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from exporter import __version__
@@ -22,23 +19,14 @@ from exporter.daemon import Daemon
 from exporter.plan import cadences_of, task_entry
 from exporter.runner import UnknownRequest
 from exporter.store import Store, StoreError
+from exporter.web.access import Access
+from exporter.web.alerts import AlertIntake
+from exporter.web.answers import HEADERS, Problem, answer, limit_of, media_type, problem, unavailable
+from exporter.web.lockout import Lockout
+from exporter.web.remediations import Remediations
 from exporter.web.tokens import TokenError, Tokens
 from jobs.core.model import Request, Trigger
 from jobs.core.registry import all_jobs
-
-_HEADERS = {
-    "content-security-policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-    "cache-control": "no-store",
-}
-
-
-_HOST = re.compile(r"(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+)(:[0-9]+)?")
-
-
-class Problem(HTTPException):
-    """A refusal as RFC 9457 problem details."""
 
 
 class Api:
@@ -47,7 +35,10 @@ class Api:
     def __init__(self, daemon: Daemon, store: Store, tokens: Tokens) -> None:
         self._daemon = daemon
         self._store = store
-        self._tokens = tokens
+        access = Access(tokens, Lockout())
+        self._demand = access.demand
+        self._intake = AlertIntake(daemon.reception, access, daemon.configuration.settings.web.max_body_bytes)
+        self._remediations = Remediations(store, lambda: daemon.configuration.settings, access.demand)
 
     def application(self) -> Starlette:
         """The ASGI application."""
@@ -60,9 +51,11 @@ class Api:
                 Route("/api/v1/tasks", self.tasks),
                 Route("/api/v1/tasks/{task}/start", self.start, methods=["POST"]),
                 Route("/api/v1/runs", self.runs),
+                Route("/api/v1/alerts", self._intake.alerts, methods=["GET", "POST"]),
                 Route("/api/v1/agents/{agent}/release", self.release, methods=["POST"]),
+                *self._remediations.routes(),
             ],
-            exception_handlers={HTTPException: _problem, StoreError: _store_problem, TokenError: _store_problem},
+            exception_handlers={HTTPException: problem, StoreError: unavailable, TokenError: unavailable},
         )
 
     # Open to everybody
@@ -75,24 +68,24 @@ class Api:
             "<!doctype html><html lang=en><meta charset=utf-8><title>SutazAI Exporter</title>"
             f"<h1>SutazAI Exporter</h1><p>Version {__version__}</p><ul>{links}</ul></html>"
         )
-        return HTMLResponse(page, headers=_HEADERS)
+        return HTMLResponse(page, headers=HEADERS)
 
     async def healthy(self, request: HttpRequest) -> Response:
         """200 as long as the process answers at all."""
-        return PlainTextResponse("SutazAI Exporter is healthy.\n", headers=_HEADERS)
+        return PlainTextResponse("SutazAI Exporter is healthy.\n", headers=HEADERS)
 
     async def ready(self, request: HttpRequest) -> Response:
         """200 while the schedule is being watched, else 503."""
         if self._daemon.ready.is_set() and not self._daemon.runner.stop.is_set():
-            return PlainTextResponse("SutazAI Exporter is ready.\n", headers=_HEADERS)
-        return PlainTextResponse("SutazAI Exporter is starting or stopping.\n", status_code=503, headers=_HEADERS)
+            return PlainTextResponse("SutazAI Exporter is ready.\n", headers=HEADERS)
+        return PlainTextResponse("SutazAI Exporter is starting or stopping.\n", status_code=503, headers=HEADERS)
 
     # For those who may read
 
     def tasks(self, request: HttpRequest) -> Response:
         """Every task with its cadences and its last run."""
         self._demand(request, "read")
-        return _answer([self._task(name) for name in all_jobs()])
+        return answer([self._task(name) for name in all_jobs()])
 
     def _task(self, name: str) -> dict[str, Any]:
         job = all_jobs()[name]
@@ -105,15 +98,13 @@ class Api:
         """The ledger, newest first: `?task=NAME&limit=N` (1 to 1000)."""
         self._demand(request, "read")
         task = request.query_params.get("task")
-        text = request.query_params.get("limit", "50")
-        if not (text.isascii() and text.isdigit() and 1 <= int(text[:5]) <= 1000):
-            raise Problem(400, "limit must be a whole number from 1 to 1000")
+        limit = limit_of(request, 1000)
         if task is not None and task not in all_jobs():
             raise Problem(404, f"no task is called {task[:100]!r}; there are {', '.join(all_jobs())}")
-        return _answer(
+        return answer(
             {
-                "runs": [json.loads(record.model_dump_json()) for record in self._store.ledger(task, int(text))],
-                "missed": self._store.missed(task, int(text)),
+                "runs": [json.loads(record.model_dump_json()) for record in self._store.ledger(task, limit)],
+                "missed": self._store.missed(task, limit),
             }
         )
 
@@ -125,42 +116,33 @@ class Api:
         problems = self._daemon.reload()
         if problems:
             raise Problem(422, "the configuration was not reloaded: " + "; ".join(problems))
-        return PlainTextResponse("The configuration was reloaded.\n", headers=_HEADERS)
+        return PlainTextResponse("The configuration was reloaded.\n", headers=HEADERS)
 
     async def start(self, request: HttpRequest) -> Response:
         """Start a task: a JSON object with `mode` and `target`, both optional."""
-        await run_in_threadpool(self._demand, request, "operate")
+        who = await run_in_threadpool(self._demand, request, "operate")
         wanted = await _json_object(request, {"mode", "target"})
-        return self._submit(Request(task=request.path_params["task"], trigger=Trigger.API, **wanted))
+        task = request.path_params["task"]
+        return await run_in_threadpool(self._submit, who, Request(task=task, trigger=Trigger.API, **wanted))
 
     def release(self, request: HttpRequest) -> Response:
         """Release an agent from quarantine and give it its restarts back."""
-        self._demand(request, "operate")
-        agent = request.path_params["agent"]
-        return self._submit(Request(task="agent-monitor", mode="release", target=agent, trigger=Trigger.API))
+        who, agent = self._demand(request, "operate"), request.path_params["agent"]
+        return self._submit(who, Request(task="agent-monitor", mode="release", target=agent, trigger=Trigger.API))
 
-    def _submit(self, wanted: Request) -> Response:
+    def _submit(self, who: str, wanted: Request) -> Response:
         if self._daemon.runner.stop.is_set():
             raise Problem(503, "the exporter is stopping: nothing was started")
+        wanted = wanted.model_copy(update={"reason": f"asked for by token:{who}"})
         try:
             self._daemon.submit(wanted)
         except UnknownRequest as error:
             raise Problem(404, str(error)) from None
-        return _answer({"accepted": wanted.model_dump(mode="json")}, status=202)
-
-    def _demand(self, request: HttpRequest, scope: str) -> None:
-        """Let pass who has a token with the scope; without one, reading from this machine is allowed."""
-        authorization = request.headers.get("authorization", "").encode("latin-1", "replace")
-        if scope in self._tokens.scopes(authorization):
-            return
-        if scope == "read" and not authorization and _is_local(request):
-            return
-        remedy = f"send 'Authorization: Bearer TOKEN'; make one with 'sutazai-exporter token create --scope {scope}'"
-        raise Problem(401, f"this needs a token with the scope {scope!r}: {remedy}", {"www-authenticate": "Bearer"})
+        return answer({"accepted": wanted.model_dump(mode="json")}, status=202)
 
 
 async def _json_object(request: HttpRequest, keys: set[str]) -> dict[str, str]:
-    if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
+    if media_type(request) != "application/json":
         raise Problem(415, "the body must be JSON, with the content type application/json")
     try:
         body = json.loads(await request.body() or b"{}")
@@ -171,36 +153,3 @@ async def _json_object(request: HttpRequest, keys: set[str]) -> dict[str, str]:
     if not isinstance(body, dict) or not set(body) <= keys or not all(isinstance(v, str) for v in body.values()):
         raise Problem(400, f"the body must be an object with no other keys than {', '.join(sorted(keys))}, all text")
     return body
-
-
-def _is_local(request: HttpRequest) -> bool:
-    """Whether the request comes from this machine and by one of its own names: a page that had its name
-
-    pointed at 127.0.0.1 (DNS rebinding) sends another Host.
-    """
-    named = _HOST.fullmatch(request.headers.get("host", ""))
-    peer = request.client.host if request.client else ""
-    return named is not None and _is_loopback(peer) and (named[1].lower() == "localhost" or _is_loopback(named[1]))
-
-
-def _is_loopback(address: str) -> bool:
-    try:
-        return ipaddress.ip_address(address.strip("[]")).is_loopback
-    except ValueError:
-        return False
-
-
-def _answer(content: Any, status: int = 200) -> Response:
-    return JSONResponse(content, status_code=status, headers=_HEADERS)
-
-
-def _problem(request: HttpRequest, error: Exception) -> Response:
-    status = error.status_code if isinstance(error, HTTPException) else 500
-    detail = error.detail if isinstance(error, HTTPException) else str(error)
-    headers = dict(getattr(error, "headers", None) or {}) | _HEADERS
-    body = {"type": "about:blank", "status": status, "title": HTTPStatus(status).phrase, "detail": detail}
-    return JSONResponse(body, status, headers, media_type="application/problem+json")
-
-
-def _store_problem(request: HttpRequest, error: Exception) -> Response:
-    return _problem(request, HTTPException(503, str(error)))

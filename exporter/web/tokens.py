@@ -16,7 +16,8 @@ from pydantic import Field, TypeAdapter, ValidationError
 from jobs.core.files import atomic_write
 from jobs.core.model import Value
 
-SCOPES = ("read", "operate")
+SCOPES = ("read", "operate", "alert")
+"""`alert` opens the intake of alerts and nothing else; `operate` opens it as well."""
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,63}")
 
 
@@ -33,7 +34,7 @@ class Token(Value):
 
     name: str
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-    scopes: tuple[Literal["read", "operate"], ...]
+    scopes: tuple[Literal["read", "operate", "alert"], ...]
     created: str
 
 
@@ -76,15 +77,19 @@ class Tokens:
 
     def scopes(self, authorization: bytes) -> frozenset[str]:
         """What an Authorization header opens: nothing, unless it is `Bearer` with a known token."""
+        return self.opened(authorization)[1]
+
+    def opened(self, authorization: bytes) -> tuple[str, frozenset[str]]:
+        """The name of the token in an Authorization header, and what it opens."""
         kind, _, secret = authorization.partition(b" ")
         if kind.lower() != b"bearer":
-            return frozenset()
+            return "", frozenset()
         presented = _hash(secret.strip())
-        opened: frozenset[str] = frozenset()
+        name, opened = "", frozenset[str]()
         for token in self.load():  # every one is compared, so that the time tells nothing
             if hmac.compare_digest(token.sha256, presented):
-                opened = frozenset(token.scopes)
-        return opened | {"read"} if "operate" in opened else opened
+                name, opened = token.name, frozenset(token.scopes)
+        return name, opened | {"read", "alert"} if "operate" in opened else opened
 
 
 def _hash(secret: bytes) -> str:

@@ -13,8 +13,18 @@ from jobs.agents.files import AgentFiles, CorruptState
 from jobs.agents.repair import Repair, quarantine
 from jobs.core.agents.discovery import Watched
 from jobs.core.agents.record import AgentRecord
-from jobs.core.agents.state import WINDOW_SECONDS, Decision, Facts, Rules, State, Verb, decide, decide_release
-from jobs.core.agents.visit import Visit, remembered
+from jobs.core.agents.state import (
+    WINDOW_SECONDS,
+    Decision,
+    Facts,
+    Rules,
+    State,
+    Verb,
+    decide,
+    decide_release,
+    decide_repair,
+)
+from jobs.core.agents.visit import PARTICIPLES, RELEASE, REPAIR, Visit, remembered
 from jobs.core.job import JobError
 from jobs.core.model import Severity
 
@@ -23,11 +33,11 @@ if TYPE_CHECKING:
     from jobs.clients.agents import AgentReading
 
 _AGAIN_SECONDS = 5.0
-_RELEASE_WAIT_SECONDS = 60.0
+_ASKED_WAIT_SECONDS = 60.0
 
 
 class Visitor:
-    """Visits agents at `now`. With `dry_run` it only says what it would do; `releases` ends quarantines."""
+    """Visits agents at `now`. With `dry_run` it only says what it would do; `mode` is the job's."""
 
     def __init__(
         self,
@@ -39,11 +49,11 @@ class Visitor:
         now: datetime,
         young_seconds: float,
         dry_run: bool,
-        releases: bool,
+        mode: str,
     ) -> None:
         self._clients, self._files, self._repair, self._rules = clients, files, repair, rules
         self._finder = FactFinder(clients.docker, young_seconds)
-        self._now, self._dry_run, self._releases = now, dry_run, releases
+        self._now, self._dry_run, self._mode = now, dry_run, mode
 
     def visit(self, reading: AgentReading, locks: ExitStack) -> Visit:
         """Look at one agent and decide; what is to be restarted stays locked until the run is over."""
@@ -80,8 +90,8 @@ class Visitor:
         try:
             mine = self._lock(visit.name, lock)
         except OSError as error:
-            if self._releases:
-                raise JobError(f"{visit.name} cannot be released: {error}") from error
+            if self._mode in PARTICIPLES:
+                raise JobError(f"{visit.name} cannot be {PARTICIPLES[self._mode]}: {error}") from error
             visit.note("not_locked", Severity.HIGH, f"nothing is done about {visit.name}: {error}")
             return False
         if not mine:
@@ -89,13 +99,15 @@ class Visitor:
         return mine
 
     def _lock(self, name: str, lock: ExitStack) -> bool:
-        """Take the agent's lock. A release waits for it: an operator asked, and is not to ask again."""
-        deadline = time.monotonic() + (_RELEASE_WAIT_SECONDS if self._releases else 0)
+        """Take the agent's lock. A run for this agent alone waits for it: whoever asked is not to ask again."""
+        asked = self._mode in PARTICIPLES
+        deadline = time.monotonic() + (_ASKED_WAIT_SECONDS if asked else 0)
         while not lock.enter_context(self._files.lock(name)):
             lock.close()
             if time.monotonic() >= deadline:
-                if self._releases:
-                    raise JobError(f"{name} cannot be released while another run is at work on it; try again")
+                if asked:
+                    done = PARTICIPLES[self._mode]
+                    raise JobError(f"{name} cannot be {done} while another run is at work on it; try again")
                 return False
             time.sleep(0.1)
         return True
@@ -135,7 +147,7 @@ class Visitor:
         visit.record = remembered(visit, self._now)
         if known.verdict:
             visit.record = visit.record.updated(verdict=known.verdict)
-        if self._releases:
+        if self._mode == RELEASE:
             self._release(visit)
             visit.decision = decide_release(visit.facts)
         else:
@@ -149,6 +161,8 @@ class Visitor:
             spent = self._spent(visit.name)
             visit.record = visit.record.with_restarts(spent, self._now)
         failures, quarantined = visit.record.consecutive_failures, visit.record.quarantined_since is not None
+        if self._mode == REPAIR:
+            return decide_repair(visit.facts, quarantined, spent, self._rules)
         return decide(visit.facts, failures, quarantined, spent, self._now, self._rules)
 
     def _release(self, visit: Visit) -> None:

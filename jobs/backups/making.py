@@ -42,7 +42,8 @@ def backup_part(settings: BackupMaking, clients: Clients, request: Request) -> P
         return Part(NAME, report={"enabled": False}, absent=True)
     files = BackupFiles(clients.base_dir)
     if request.mode == STATISTICS:
-        return Part(NAME, samples=tuple(telling.statistics(files)))
+        # Nothing was made or removed: a counter that is not told of is not exported until the next night.
+        return Part(NAME, samples=(*telling.statistics(files), *telling.counters((), ())))
     making = _Making(settings, clients, files)
     plan = make_plan(settings, clients, {(backup.kind, backup.source) for backup in making.existing})
     if not plan.targets and not plan.unplanned:

@@ -84,7 +84,8 @@ class Child:
     """A program that is running: read its output with `chunks` or give it its input with `feed`, then `wait`.
 
     To be used in a `with`: leaving it by an exception ends the program with its whole process group, as its
-    time limit does. `user` is whom it runs as (only root may choose), `pass_fds` what it keeps open of ours.
+    time limit does. `user` is whom it runs as (only root may choose), `pass_fds` what it keeps open of ours. With
+    `ends_whole` what it leaves behind in its process group is ended once it has ended itself.
     """
 
     def __init__(
@@ -97,8 +98,10 @@ class Child:
         user: str | int | None = None,
         fed: bool = False,
         pass_fds: Sequence[int] = (),
+        ends_whole: bool = False,
     ) -> None:
         self.name = Path(argv[0]).name
+        self._ends_whole = ends_whole
         self._timeout_seconds = timeout_seconds
         self._deadline = time.monotonic() + timeout_seconds
         self._errors = bytearray()
@@ -184,6 +187,8 @@ class Child:
         except subprocess.TimeoutExpired:
             self._kill()
             code = None
+        if self._ends_whole:
+            self._kill()
         for helper in self._helpers:
             helper.join(_KILL_WAIT_SECONDS)
         if code is None or self._timed_out.is_set():

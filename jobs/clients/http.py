@@ -63,7 +63,8 @@ class Ask:
 class Reply:
     """What came of an Ask: a status with a body, or else the error in one line.
 
-    `seconds` is the time of this exchange alone. `truncated` says that the body went on beyond its limit.
+    `seconds` is the time of this exchange alone. `truncated` says that the body went on beyond its limit. The names of
+    `headers` are in lower case.
     """
 
     status: int | None
@@ -71,10 +72,17 @@ class Reply:
     seconds: float
     error: str = ""
     truncated: bool = False
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 class HttpClient:
-    """Asks, and waits for all replies. Safe to use from several threads; not from inside an event loop."""
+    """Asks, and waits for all replies. Safe to use from several threads; not from inside an event loop.
+
+    `tls` is how servers are verified; unset: by the system's certificate authorities. By name in any case.
+    """
+
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
 
     def fetch(self, ask: Ask) -> Reply:
         """The reply to one request."""
@@ -95,8 +103,8 @@ class HttpClient:
 
     @cached_property
     def tls(self) -> ssl.SSLContext:
-        """How servers are verified: by the system's certificate authorities and by name."""
-        return ssl.create_default_context()
+        """How servers are verified."""
+        return self._tls or ssl.create_default_context()
 
 
 class _Round:
@@ -134,7 +142,8 @@ class _Round:
             if error.errno in _NO_DESCRIPTORS:
                 raise
             return _failed(_reason(error), started)
-        return Reply(got.status, got.body, time.perf_counter() - started, truncated=got.truncated)
+        seconds = time.perf_counter() - started
+        return Reply(got.status, got.body, seconds, truncated=got.truncated, headers=got.headers)
 
     async def _exchange(self, ask: Ask, parts: SplitResult) -> Received:
         host = parts.hostname or ""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import httptools
 
@@ -24,6 +24,7 @@ class Received:
     status: int
     body: bytes
     truncated: bool
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 class Exchange(asyncio.Protocol):
@@ -47,6 +48,7 @@ class Exchange(asyncio.Protocol):
         self.body: list[bytes] = []
         self.body_bytes = self.head_bytes = self.wire_bytes = 0
         self.in_body = self.has_length = self.truncated = False
+        self.headers: dict[str, str] = {}
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Send the request."""
@@ -83,7 +85,8 @@ class Exchange(asyncio.Protocol):
             self._fail("connection closed in mid-answer" if self.wire_bytes else "connection closed without an answer")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Note whether the response says where it ends."""
+        """Keep it, and note whether the response says where it ends. Of several with one name the last counts."""
+        self.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
         if name.lower() in (b"content-length", b"transfer-encoding"):
             self.has_length = True
 
@@ -111,11 +114,12 @@ class Exchange(asyncio.Protocol):
         if self.in_body:
             self._finish()
         self.has_length = False
+        self.headers = {}
 
     def _finish(self) -> None:
         if not self.done.done():
             status = self.parser.get_status_code()
-            self.done.set_result(Received(status, b"".join(self.body), self.truncated))
+            self.done.set_result(Received(status, b"".join(self.body), self.truncated, self.headers))
             self._drop()
 
     def _fail(self, message: str) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from jobs.core.cadence import Cadence
-from jobs.core.model import Family, Request, Result
+from jobs.core.model import Family, Request, Result, Severity
 from jobs.core.settings import JobSettings
+from jobs.core.sight import Sight
 
 if TYPE_CHECKING:
     from jobs.clients import Clients
@@ -37,7 +38,10 @@ class Job:
     `run` gets the job's settings, the clients of the world and the request, and returns a Result; it may
     raise `JobError` for what it can explain. `modes` are its scopes, the first is the default of a run
     that nobody narrowed. `score_name` is the score it gives, if it gives one. `wakes_on` names the Docker
-    events that ask for a run of their container.
+    events that ask for a run of their container. `event` is what its problems are called where they are told
+    (`health`), and `tells_from` the least severity of a finding that is worth telling. `sight` says what its runs look
+    at, and when they could not: nothing else is ever told as over. `takes_target` says whether a run can be narrowed
+    to one thing, and `needs_target` names the modes that are always about one.
     """
 
     name: str
@@ -50,6 +54,11 @@ class Job:
     report: ReportFiles | None = None
     score_name: str = ""
     wakes_on: tuple[str, ...] = ()
+    event: str = "task"
+    tells_from: Severity = Severity.HIGH
+    sight: Sight = field(default_factory=Sight)
+    takes_target: bool = False
+    needs_target: tuple[str, ...] = ()
     per_node: bool = True
 
     @property

@@ -22,6 +22,12 @@ MAIN_SERVER = "main"
 """What the PostgreSQL server is called that `postgres.dsn` names, or that was found."""
 
 
+def _absolute(path: Path) -> Path:
+    if not path.is_absolute():
+        raise ValueError(f"{str(path)!r}: an absolute path is needed")
+    return path
+
+
 def _agent_name(text: str) -> str:
     if not AGENT_NAME.fullmatch(text):
         raise ValueError(
@@ -91,6 +97,7 @@ def _distinct(cadences: tuple[Cadence, ...]) -> tuple[Cadence, ...]:
 
 
 Schedule = Annotated[tuple[Cadence, ...], AfterValidator(_distinct)]
+AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
 AgentName = Annotated[str, AfterValidator(_agent_name)]
 Address = Annotated[str, AfterValidator(_address)]
 HttpPath = Annotated[str, AfterValidator(_http_path)]

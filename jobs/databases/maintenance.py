@@ -17,7 +17,19 @@ from jobs.core.model import Finding, Request, Result, Sample, Severity
 from jobs.databases import postgres
 from jobs.databases.families import FAMILIES, LAST, SECONDS, SUCCESS
 from jobs.databases.lasting import Lasting
-from jobs.databases.part import FULL, STANDARD, STATISTICS, Part, Share, overall
+from jobs.databases.part import (
+    BACKUP,
+    BACKUPS,
+    FULL,
+    POSTGRES,
+    REDIS,
+    STANDARD,
+    STATISTICS,
+    Part,
+    Share,
+    mode_of,
+    overall,
+)
 from jobs.databases.redis import redis_part
 
 if TYPE_CHECKING:
@@ -30,18 +42,29 @@ _WORKING_SHARE = 0.9
 
 @dataclass(frozen=True)
 class _Step:
-    """A part that is to be done: where it stands in the report, and who does it."""
+    """A part that is to be done: where it stands in the report, in which mode, and who does it."""
 
     name: str
     section: str
-    do: Callable[[Clients], Part]
+    request: Request
+    do: Callable[[Clients, Request], Part]
+
+    @property
+    def only_looks(self) -> bool:
+        """Whether it leaves everything as it is: of what it would have changed its last figures stand."""
+        return self.request.mode == STATISTICS or self.request.dry_run
 
 
 def maintain(settings: Settings, clients: Clients, request: Request, cadences: Sequence[Cadence]) -> Result:
-    """Do every part, one after the other, and say what they came to; `cadences` tell when the next run is."""
+    """Do every part, one after the other, and say what they came to; `cadences` tell when the next run is.
+
+    Raise JobError where backups alone are asked for and switched off.
+    """
+    if request.mode == BACKUP and not settings.backup_enabled:
+        raise JobError("backup: backups are switched off (jobs.database_maintenance.backup_enabled)")
     lasting = Lasting(clients.base_dir, FAMILIES)
     steps = _steps(settings, clients, request)
-    parts = [_done(step, place, len(steps), clients, request) for place, step in enumerate(steps)]
+    parts = [_done(step, place, len(steps), clients) for place, step in enumerate(steps)]
     figures = lasting.merged(parts)
     findings = [*([lasting.finding] if lasting.finding else []), *(f for part in parts for f in part.findings)]
     if request.mode != STATISTICS and not request.dry_run:
@@ -67,46 +90,46 @@ def maintain(settings: Settings, clients: Clients, request: Request, cadences: S
 def _steps(settings: Settings, clients: Clients, request: Request) -> list[_Step]:
     """The parts in their order: backups come before anything is changed."""
     deadline = clients.clock.monotonic() + _WORKING_SHARE * settings.max_run_seconds
+
+    def step(name: str, section: str, do: Callable[[Clients, Request], Part]) -> _Step:
+        return _Step(name, section, request.model_copy(update={"mode": mode_of(section, request.mode)}), do)
+
     return [
-        _Step(making.NAME, "backup", lambda lent: making.backup_part(settings, lent, request)),
+        step(making.NAME, BACKUPS, partial(making.backup_part, settings)),
         *(
-            _Step(f"postgres/{server.name}", "postgresql", partial(_postgres, place, settings, request, deadline))
+            step(f"postgres/{server.name}", POSTGRES, partial(_postgres, place, settings, deadline))
             for place, server in enumerate(clients.postgres_servers)
         ),
-        _Step("redis", "redis", partial(_redis, settings, request)),
+        step("redis", REDIS, partial(redis_part, settings)),
     ]
 
 
-def _postgres(place: int, settings: Settings, request: Request, deadline: float, clients: Clients) -> Part:
+def _postgres(place: int, settings: Settings, deadline: float, clients: Clients, request: Request) -> Part:
     return postgres.postgres_part(clients.postgres_servers[place], settings, clients, request, deadline)
 
 
-def _redis(settings: Settings, request: Request, clients: Clients) -> Part:
-    return redis_part(settings, clients, request)
-
-
-def _done(step: _Step, place: int, of: int, clients: Clients, request: Request) -> Part:
+def _done(step: _Step, place: int, of: int, clients: Clients) -> Part:
     """Do one part; whatever stops it stops no other."""
     share = Share(clients.report, place, of)
     share.progress(0, 1, step.name)
     began = clients.clock.monotonic()
     try:
-        part = step.do(replace(clients, report=share))
+        part = step.do(replace(clients, report=share), step.request)
     except (ClientError, JobError, OSError) as error:
-        part = _failed(step.name, str(error))
+        part = _failed(step, str(error))
     except Exception as error:  # noqa: BLE001  # a fault in one part must leave the others standing, and be told
-        part = _failed(
-            step.name, f"{type(error).__name__}: {error} (a fault in the maintenance itself: please report it)"
-        )
+        part = _failed(step, f"{type(error).__name__}: {error} (a fault in the maintenance itself: please report it)")
     share.progress(1, 1, step.name)
-    if request.mode == STATISTICS or request.dry_run or part.absent:
+    if step.only_looks or part.absent:
         return replace(part, lasting=())
     return replace(part, lasting=(*part.lasting, *_lasting(part, clients, began)))
 
 
-def _failed(name: str, reason: str) -> Part:
-    message = f"{name} failed: {' '.join(reason.split())}"
-    return Part(name, report={"error": message}, findings=(_finding("failed", name, message),), failed=True)
+def _failed(step: _Step, reason: str) -> Part:
+    message = f"{step.name} failed: {' '.join(reason.split())}"
+    # Above what its findings are about: `backup/SOURCE`, `postgres/SERVER/DATABASE`, `redis`.
+    subject = BACKUPS if step.section == BACKUPS else step.name
+    return Part(step.name, report={"error": message}, findings=(_finding("failed", subject, message),), failed=True)
 
 
 def _lasting(part: Part, clients: Clients, began: float) -> list[Sample]:
@@ -139,11 +162,11 @@ def _report(
 ) -> dict[str, Any]:
     """The report, with the keys of the script that this job replaces."""
     now = clients.clock.now()
-    sections: dict[str, Any] = {"postgresql": {"servers": {}}, "redis": {}, "backup": {}}
+    sections: dict[str, Any] = {POSTGRES: {"servers": {}}, REDIS: {}, BACKUPS: {}}
     for step, part in zip(steps, parts, strict=True):
-        told = {"success": None if part.absent else not part.failed, **part.report}
-        if step.section == "postgresql":
-            sections["postgresql"]["servers"][part.name.removeprefix("postgres/")] = told
+        told = {"success": _success(step, part), **part.report}
+        if step.section == POSTGRES:
+            sections[POSTGRES]["servers"][part.name.removeprefix("postgres/")] = told
         else:
             sections[step.section] = told
     return {
@@ -154,6 +177,13 @@ def _report(
         "next_maintenance": _next(cadences, now, (STANDARD, FULL, "")),
         "next_full_maintenance": _next(cadences, now, (FULL,)),
     }
+
+
+def _success(step: _Step, part: Part) -> bool | None:
+    """Whether a part's work succeeded; None where it had none to do."""
+    if part.failed:
+        return False
+    return None if part.absent or step.only_looks else True
 
 
 def _next(cadences: Sequence[Cadence], now: datetime, modes: Sequence[str]) -> str | None:

@@ -10,7 +10,14 @@ from jobs.core.model import Action, Finding, Observation, Sample, Severity
 from jobs.core.ports import Reporter
 
 STANDARD, FULL, STATISTICS = "standard", "full", "statistics"
-"""The job's modes: what is due is done, everything is done, nothing is changed."""
+"""What a part may do: what is due is done, everything is done, nothing is changed."""
+BACKUP, VACUUM = "backup", "vacuum"
+"""Modes of the job in which one sort of part does what is due, and the others only take their statistics."""
+MODES = (STANDARD, FULL, STATISTICS, BACKUP, VACUUM)
+
+BACKUPS, POSTGRES, REDIS = "backup", "postgresql", "redis"
+"""The sorts of parts, as their sections of the report are called."""
+_ALONE = {BACKUP: BACKUPS, VACUUM: POSTGRES}
 
 _SHARES = 1000
 
@@ -51,6 +58,13 @@ class Share:
     def log(self, level: str, message: str) -> None:
         """One line for the run's log."""
         self.whole.log(level, message)
+
+
+def mode_of(section: str, mode: str) -> str:
+    """Given a sort of part and a mode of the job, return what such a part does: standard, full or statistics."""
+    if mode not in _ALONE:
+        return mode
+    return STANDARD if section == _ALONE[mode] else STATISTICS
 
 
 def overall(parts: Sequence[Part], findings: Sequence[Finding]) -> tuple[str, int]:

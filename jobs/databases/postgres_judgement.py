@@ -13,7 +13,7 @@ from jobs.databases.postgres_settings import PostgresMaintenance
 
 WRAPAROUND_RATIO = 0.5
 FREEZE_RATIO = 1.5
-_PREPARED_SECONDS = 3600.0
+PREPARED_SECONDS = 3600.0
 _SLOT_BYTES = 1 << 30
 
 
@@ -150,7 +150,7 @@ def _transaction_findings(name: str, server: Server, settings: PostgresMaintenan
         message = f"open transactions keep dead rows from being cleaned up: {listed(told)}"
         remedy = "end them in the application, or with pg_terminate_backend; set idle_in_transaction_session_timeout"
         found.append(_finding("long_transaction", subject, Severity.MEDIUM, message, remedy))
-    forgotten = [f"{one.name!r} in {one.database}" for one in server.prepared if one.seconds > _PREPARED_SECONDS]
+    forgotten = [f"{one.name!r} in {one.database}" for one in server.prepared if one.seconds > PREPARED_SECONDS]
     if forgotten:
         message = f"prepared transactions were never ended, and keep locks and dead rows: {listed(forgotten)}"
         remedy = "COMMIT PREPARED or ROLLBACK PREPARED them"

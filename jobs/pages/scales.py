@@ -72,7 +72,8 @@ def round_marks(values: Sequence[float], unit: str, *, from_zero: bool = False) 
     if low == high:
         high = low + 1
     candidates = (_multiples(low, high, step) for step in _steps((high - low) / _MOST_INTERVALS, unit))
-    return next(marks for marks in candidates if len({figures.text(mark, unit) for mark in marks}) == len(marks))
+    # Of values that differ by a rounding alone a step may see one multiple, and an axis has two ends.
+    return next(marks for marks in candidates if len({figures.text(mark, unit) for mark in marks}) == len(marks) > 1)
 
 
 def _multiples(low: float, high: float, step: float) -> list[float]:

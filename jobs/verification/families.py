@@ -13,6 +13,11 @@ CHECKED = Family(
     help="Backups by what the last verification found: verified, failed, or unknown as it could not be checked.",
     labels=("kind", "result"),
 )
+DAMAGED = Family(
+    name="sutazai_backup_damaged",
+    help="1 for each file that the last verification found to be no good backup (the newest twenty of them).",
+    labels=("kind", "file"),
+)
 MISSING = Family(
     name="sutazai_backup_missing",
     help="1 if there is no backup at all of something that should have one, else 0.",
@@ -58,6 +63,6 @@ LEFTOVERS = Family(
     help="Scratch databases and clusters of killed runs that the last verification found and removed.",
 )
 FAMILIES = (
-    *(SUCCESS, CHECKED, MISSING, NEWEST, MAX_AGE, STORAGE, STORAGE_LIMIT),
+    *(SUCCESS, CHECKED, DAMAGED, MISSING, NEWEST, MAX_AGE, STORAGE, STORAGE_LIMIT),
     *(DRILL_STATE, DRILL_TIME, RESTORE_SECONDS, RESTORE_LIMIT, RECOVERY_POINT, LEFTOVERS),
 )

@@ -11,6 +11,7 @@ from jobs.core.drills import Drill, DrillState
 from jobs.core.model import Sample
 from jobs.verification.families import (
     CHECKED,
+    DAMAGED,
     DRILL_STATE,
     DRILL_TIME,
     MISSING,
@@ -25,6 +26,8 @@ from jobs.verification.state import Memory
 
 MAX_SOURCES = 1000
 """Sources beyond these get no series of their own; reports and findings name them all."""
+MAX_DAMAGED = 20
+"""Damaged files beyond these, the newest, are counted and told in the report, but not named on /metrics."""
 _RESULTS = (State.VERIFIED, State.FAILED, State.UNKNOWN)
 
 
@@ -34,6 +37,9 @@ def of_files(checked: Sequence[Checked]) -> Iterator[Sample]:
     for kind in KINDS:
         for result in _RESULTS:
             yield sample(CHECKED, counts[kind, result], kind=kind, result=result)
+    damaged = sorted((one.item for one in checked if one.state is State.FAILED), key=lambda item: item.created)
+    for item in damaged[-MAX_DAMAGED:]:
+        yield sample(DAMAGED, 1, kind=item.kind, file=item.name)
     newest: dict[tuple[str, str], datetime] = {}
     for one in checked:
         if one.state is State.VERIFIED:

@@ -18,6 +18,7 @@ TARGET_LABELS = frozenset({"job", "instance"})
 """What Prometheus itself puts on every series that it scrapes."""
 FOREIGN: Known = {
     "up": frozenset(),
+    "node_textfile_scrape_error": frozenset(),
     "ALERTS": frozenset({"alertname", "alertstate", "severity"}),
     "process_start_time_seconds": frozenset(),
     "process_cpu_seconds_total": frozenset(),
@@ -26,7 +27,7 @@ FOREIGN: Known = {
     "process_open_fds": frozenset(),
     "process_max_fds": frozenset(),
 }
-"""Metrics outside the catalogue: Prometheus's own, and those of every process."""
+"""Metrics outside the catalogue: Prometheus's own, node_exporter's, and those of every process."""
 
 _GRAFANA_TIME = re.compile(r"\$__(rate_interval|interval|range)|\$\{__(rate_interval|interval|range)\}")
 
@@ -44,15 +45,25 @@ def known_metrics(families: Iterable[Family]) -> dict[str, Labels]:
     return known
 
 
+def in_words_of_prometheus(expression: str) -> str:
+    """A query of a dashboard with a time of Prometheus's for each of Grafana's."""
+    return _GRAFANA_TIME.sub("5m", expression)
+
+
 def problems(expression: str, known: Known) -> list[str]:
     """Everything in the expression that nobody exports, and its error where it does not parse."""
     try:
-        tree = promql.parse(_GRAFANA_TIME.sub("5m", expression))
+        tree = promql.parse(in_words_of_prometheus(expression))
     except ValueError as error:
         return [f"does not parse: {error}"]
     found: list[str] = []
     _labels_of(tree, known, found)
     return found
+
+
+def result_labels(expression: str, known: Known) -> Labels:
+    """The labels that the result of an expression may have."""
+    return _labels_of(promql.parse(expression), known, [])
 
 
 @dataclass(frozen=True)
@@ -77,7 +88,7 @@ def selectors(expression: str) -> list[Selector]:
             found.append(Selector(node.name or "", matched, ranged))
         ranged = isinstance(node, promql.MatrixSelector)
 
-    promql.walk(promql.parse(_GRAFANA_TIME.sub("5m", expression)), visit)
+    promql.walk(promql.parse(in_words_of_prometheus(expression)), visit)
     return found
 
 
@@ -140,8 +151,10 @@ def _aggregate(node: promql.AggregateExpr, known: Known, found: list[str]) -> La
 
 def _call(node: promql.Call, known: Known, found: list[str]) -> Labels:
     labels = frozenset[str]().union(*(_labels_of(argument, known, found) for argument in node.args))
-    if node.func.name == "histogram_quantile" and "le" not in labels:
-        found.append("histogram_quantile of something without le")
+    if node.func.name == "histogram_quantile":
+        if "le" not in labels:
+            found.append("histogram_quantile of something without le")
+        labels -= {"le"}
     if node.func.name == "label_replace":
         labels |= {str(node.args[1].val)}
     return labels

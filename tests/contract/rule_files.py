@@ -11,10 +11,16 @@ from typing import Any
 
 import yaml
 
+from exporter.metrics import catalogue
+from tests.contract.promql import Known, known_metrics, result_labels
+
 ROOT = Path(__file__).resolve().parents[2]
 RULE_FILES = sorted((ROOT / "alert_rules").glob("*.rules.yml"))
 RULE_TESTS = sorted((ROOT / "alert_rules" / "tests").glob("*.test.yml"))
 DASHBOARD_FILES = sorted((ROOT / "grafana" / "dashboards").glob("*.json"))
+WATCHDOG = "Watchdog"
+"""The alert that always fires, and is about no instance."""
+EXPORTED = known_metrics(catalogue())
 RUNBOOKS = ROOT / "docs" / "runbooks"
 RUNBOOK_BASE_URL = "https://github.com/sutazai/sutazai-exporter/blob/main/docs/runbooks/"
 """Where the pages of docs/runbooks are read; the rules spell it out, as Prometheus has no variables for it."""
@@ -54,10 +60,23 @@ def recorded() -> list[tuple[str, str]]:
 
 
 @cache
+def known() -> Known:
+    """The labels of every metric that may be asked for: what is exported, and what the rules record of it."""
+    return EXPORTED | {name: result_labels(expr, EXPORTED) for name, expr in recorded()}
+
+
+@cache
+def expected_records() -> frozenset[str]:
+    """The recorded series that the unit tests of the rules look at."""
+    cases = [case for path in RULE_TESTS for case in yaml.safe_load(path.read_text())["tests"]]
+    return frozenset(one["expr"] for case in cases for one in case.get("promql_expr_test", []) if one["exp_samples"])
+
+
+@cache
 def expectations() -> list[tuple[str, bool]]:
     """What the unit tests of the rules expect: (alert, whether it fires)."""
     cases = [case for path in RULE_TESTS for case in yaml.safe_load(path.read_text())["tests"]]
-    expected = [one for case in cases for one in case["alert_rule_test"]]
+    expected = [one for case in cases for one in case.get("alert_rule_test", [])]
     return [(one["alertname"], bool(one.get("exp_alerts"))) for one in expected]
 
 
@@ -67,6 +86,11 @@ def dashboard(path: Path) -> dict[str, Any]:
     return loaded
 
 
+def short_name(path: Path) -> str:
+    """`agents` of sutazai-agents.json."""
+    return path.stem.removeprefix("sutazai-")
+
+
 def panels(board: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Every panel that shows something: rows are opened, and not panels themselves."""
     for panel in board["panels"]:
@@ -74,3 +98,17 @@ def panels(board: dict[str, Any]) -> Iterator[dict[str, Any]]:
             yield from panel.get("panels", [])
         else:
             yield panel
+
+
+def annotations(board: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Every annotation that is a query, which is all but Grafana's own."""
+    return (one for one in board["annotations"]["list"] if not one.get("builtIn"))
+
+
+def queries(board: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Every query of a dashboard with the title of the panel, or the name of the annotation, that it is of."""
+    for panel in panels(board):
+        for target in panel["targets"]:
+            yield panel["title"], target["expr"]
+    for annotation in annotations(board):
+        yield annotation["name"], annotation["expr"]

@@ -12,7 +12,11 @@ from tests.services.exporter_daemon import REPOSITORY
 
 @pytest.mark.parametrize(
     ("page", "command"),
-    [("configuration.md", ("config", "reference")), ("metrics.md", ("metrics", "--format", "markdown"))],
+    [
+        ("configuration.md", ("config", "reference")),
+        ("metrics.md", ("metrics", "--format", "markdown")),
+        ("alert-rules.md", ("rules", "--table")),
+    ],
 )
 def test_the_reference_is_what_its_command_prints(run_cli: Callable[..., Any], page: str, command: Any) -> None:
     printed = run_cli(*command).stdout

@@ -126,3 +126,17 @@ def f():
         import deep
 """
     assert list(imports(ast.parse(source))) == ["a.b", "c", "jobs.core.model", "exporter.store", "deep"]
+
+
+def test_the_daemon_loads_nothing_that_sends() -> None:
+    # email.message and http.client come with the web server; what makes and sends mail is loaded by the courier alone.
+    script = (
+        "import sys, exporter.app, exporter.daemon, exporter.bridge.outgoing.postman\n"
+        "senders = {'smtplib', 'jinja2', 'email.policy', 'email.headerregistry'}\n"
+        "print(*sorted(senders & sys.modules.keys()))\n"
+        "print(*sorted(name for name in sys.modules if name.startswith('exporter.bridge.outgoing.channels.')))"
+    )
+    loaded = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (loaded.returncode, loaded.stdout, loaded.stderr) == (0, "\n\n", "")

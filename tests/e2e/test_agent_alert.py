@@ -7,29 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from tests.services.docker_engine import DockerEngine
 from tests.services.docker_images import AGENT_IMAGE
-from tests.services.exporter_daemon import REPOSITORY, ExporterDaemon
+from tests.services.exporter_daemon import ExporterDaemon
 from tests.services.ports import free_port
 from tests.services.prometheus import Prometheus, scraping
+from tests.services.short_rules import shortened_rules
 
 AGENT = "e2e-orchestrator"
 RECOVERED = ("sutazai_agent_restarts_total", {"agent": AGENT, "result": "recovered"})
-
-
-def shortened_rules(directory: Path) -> list[Path]:
-    """The bundled rules with `for` of one second, so that a test sees in seconds what takes minutes."""
-    files = []
-    for source in sorted((REPOSITORY / "alert_rules").glob("*.rules.yml")):
-        document = yaml.safe_load(source.read_text())
-        for rule in (rule for group in document["groups"] for rule in group["rules"]):
-            if "for" in rule:
-                rule["for"] = "1s"
-        files.append(directory / source.name)
-        files[-1].write_text(yaml.safe_dump(document))
-    return files
 
 
 @pytest.fixture

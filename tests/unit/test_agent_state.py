@@ -18,6 +18,7 @@ from jobs.core.agents.state import (
     counts_as_failure,
     decide,
     decide_release,
+    decide_repair,
     observe,
 )
 from jobs.core.containers import Container
@@ -107,6 +108,36 @@ def test_each_restart_within_the_hour_waits_twice_as_long_as_the_one_before() ->
 )
 def test_a_release_restarts_whatever_is_down_and_may_be_touched(facts: Facts, verb: Verb) -> None:
     assert decide_release(facts).verb is verb
+
+
+YOUNG = replace(ILL, young=True)
+
+
+@pytest.mark.parametrize(
+    ("facts", "quarantined", "spent", "verb", "said"),
+    [
+        (ILL, False, [], Verb.RESTART, ILL.detail),
+        (CRASHED, False, [], Verb.RESTART, CRASHED.detail),
+        (ILL, False, ago(900, 1), Verb.RESTART, ILL.detail),
+        (ILL, False, ago(900, 600, 300), Verb.QUARANTINE, "used up"),
+        (ILL, True, [], Verb.NOTHING, "quarantined"),
+        (Facts(State.HEALTHY, "", touchable=True), True, [], Verb.NOTHING, "quarantined"),
+        (Facts(State.HEALTHY, "", touchable=True), False, [], Verb.NOTHING, "healthy"),
+        (Facts(State.PAUSED, "its container is paused"), False, [], Verb.NOTHING, "paused"),
+        (Facts(State.MISSING, "it has no container"), False, [], Verb.NOTHING, "no container"),
+        (replace(CRASHED, stop=Stop.OPERATOR), False, [], Verb.NOTHING, "on purpose"),
+        (replace(CRASHED, stop=Stop.UNKNOWN), False, [], Verb.NOTHING, "nothing tells"),
+        (replace(CRASHED, stop=Stop.MONITOR), False, [], Verb.RESTART, CRASHED.detail),
+        (YOUNG, False, [], Verb.NOTHING, "only just started"),
+        (replace(YOUNG, failing_streak=3), False, [], Verb.RESTART, "3 times in a row"),
+    ],
+)
+def test_a_repair_restarts_at_the_first_failure_what_no_person_took_down(
+    facts: Facts, quarantined: bool, spent: list[datetime], verb: Verb, said: str
+) -> None:
+    decision = decide_repair(facts, quarantined, spent, replace(RULES, auto_restart=False))
+    assert decision.verb is verb
+    assert said in decision.reason
 
 
 def container(state: str = "running", health: str = "") -> Container:

@@ -62,6 +62,8 @@ BAD_USAGE = [
     (["history", "--limit", "0"], "0 is not in the range"),
     (["history", "--limit", "many"], "'many' is not a valid integer"),
     (["token", "create"], "--name"),
+    (["audit", "verify", "--anchor", "12:zz"], "'12:zz' is not SEQ:HASH"),
+    (["remediations", "approve", "0"], "0 is not in the range"),
     (["token", "create", "--name", "x", "--scope", "root"], "'root' is not one of"),
     (["token", "create", "--name", "a b", "--scope", "read"], "'a b' cannot name a token: letters, digits"),
     (["metrics", "--format", "xml"], "'xml' is not one of"),
@@ -328,6 +330,16 @@ def test_a_token_is_printed_once_and_kept_as_a_hash(cli: Run, base: Path) -> Non
     assert "'grafana' exists already; choose another name" in again.stderr
 
 
+def test_a_token_can_be_made_into_the_file_of_the_setting_that_it_is_for(cli: Run, base: Path) -> None:
+    file = base / "secrets_secure" / "alertmanager__bridge_token"
+    file.parent.mkdir(parents=True)
+    file.touch()  # as a shell does for `> FILE`
+    made = cli("token", "create", "--name", "alertmanager", "--scope", "alert")
+    assert made.returncode == 0, made
+    file.write_text(made.stdout)
+    assert str(file) in cli("check-config").stdout
+
+
 def test_check_config_says_where_the_configuration_comes_from(cli: Run, tmp_path: Path) -> None:
     done = cli("check-config", config=work("pass"), env={"SUTAZAI_MAX_DISK_USAGE": "70"})
     assert done.returncode == 0
@@ -350,6 +362,25 @@ def test_help_is_no_mistake(cli: Run, arguments: list[str]) -> None:
     assert done.stderr == ""
 
 
+@pytest.mark.parametrize("arguments", [["metrics"], ["rules"], ["alertmanager-config"]], ids=lambda value: value[0])
+def test_a_full_disk_behind_standard_output_is_one_line_and_69(base: Path, arguments: list[str]) -> None:
+    from tests.services.exporter_daemon import command_line, environment_of
+
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            command_line(*arguments),
+            env=environment_of(base),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=base.parent,
+        )
+    assert done.returncode == 69
+    assert done.stderr.endswith("standard output cannot be written: No space left on device; make room\n")
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
+
+
 def test_a_reader_that_leaves_is_no_error(package: TrialPackage, base: Path) -> None:
     from tests.services.exporter_daemon import command_line, environment_of
 
@@ -365,3 +396,15 @@ def test_a_reader_that_leaves_is_no_error(package: TrialPackage, base: Path) -> 
     )
     os.close(writing)
     assert "Traceback" not in done.stderr
+
+
+def test_a_mode_that_is_about_one_thing_needs_its_name(run_cli: Run) -> None:
+    refused = run_cli("run", "agent-monitor", "--mode", "repair")
+    assert (refused.returncode, refused.stdout) == (64, "")
+    assert refused.stderr == "sutazai-exporter: agent-monitor repair is always about one thing: name it as the target\n"
+
+
+def test_two_channels_at_once_are_refused(run_cli: Run) -> None:
+    refused = run_cli("notify", "--test", "--channel", "mail", "--channel", "webhook")
+    assert refused.returncode == 64
+    assert "--channel: name one, or none for all of them" in refused.stderr

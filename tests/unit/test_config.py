@@ -198,6 +198,28 @@ def test_credentials_of_systemd_win_over_the_base_directory(base: Path, tmp_path
     assert configuration.origins["redis.password"] == str(credentials / "redis__password")
 
 
+@pytest.mark.parametrize("content", ["", "\n"])
+def test_an_empty_file_of_a_secret_is_as_none(base: Path, tmp_path: Path, content: str) -> None:
+    credentials = tmp_path / "credentials"
+    credentials.mkdir()
+    environment = {"CREDENTIALS_DIRECTORY": str(credentials)}
+    (credentials / "redis__password").write_text(content)
+    in_file = {"redis": {"password": "from-yaml"}}
+    assert password(of(base, in_file, environment)) == "from-yaml"
+    assert of(base, environment=environment).settings.redis.password is None
+    (base / "secrets_secure" / "redis__password").write_text("from-directory")
+    assert password(of(base, environment=environment)) == "from-directory"
+
+
+def test_a_file_of_a_secret_that_cannot_be_read_is_an_error_and_not_passed_over(base: Path, tmp_path: Path) -> None:
+    credentials = tmp_path / "credentials"
+    credentials.mkdir()
+    (credentials / "redis__password").write_bytes(b"\xff")
+    (base / "secrets_secure" / "redis__password").write_text("from-directory")
+    with pytest.raises(ConfigError, match="not UTF-8 text"):
+        of(base, environment={"CREDENTIALS_DIRECTORY": str(credentials)})
+
+
 def test_a_job_may_have_a_secret_of_its_own(base: Path) -> None:
     (base / "secrets_secure" / "jobs__trial_work__password").write_text(CANARY)
     assert of(base).for_run("trial_work")["job"] == {"password": CANARY}
@@ -335,6 +357,10 @@ def test_a_mistake_in_the_file_is_one_line_that_names_it(base: Path, document: A
         ({"SUTAZAI_MAX_DISK_USAGE": "lots"}, "'lots' is not a number (from SUTAZAI_MAX_DISK_USAGE)"),
         ({"SUTAZAI_MAX_DISK_USAGE": ""}, "thresholds.max_disk_percent: None is not a number"),
         ({"SUTAZAI_LOG__LEVEL": "loud"}, "log.level: 'loud' is not one of"),
+        (
+            {"SUTAZAI_REMEDIATION__MODE": "maybe"},
+            "remediation.mode: 'maybe' is not one of 'off', 'shadow', 'approve' or 'auto'",
+        ),
         ({"SUTAZAI_AGENTS__LISTED": "[" * 99}, "SUTAZAI_AGENTS__LISTED: line 1: nested deeper than 32"),
         ({"SUTAZAI_AGENTS__LISTED": "[a"}, "SUTAZAI_AGENTS__LISTED: line 1"),
         ({"SUTAZAI_REDIS__PASSWORD_FILE": "/nonexistent/x"}, "/nonexistent/x: cannot be read for SUTAZAI_RED"),

@@ -8,12 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from jobs.backups.files import BackupFiles
 from jobs.core.checks import sample
-from jobs.core.model import Family, Finding, MetricType, Severity
+from jobs.core.model import Family, Finding, MetricType, Request, Severity
 from jobs.databases.lasting import Lasting
+from jobs.databases.maintenance import maintain
 from jobs.databases.part import Part, Share, overall
 from jobs.databases.postgres_memory import Rebuilt
+from jobs.databases.settings import Settings
 from jobs.databases.state import MAX_BYTES, Corrupt, Memory
+from tests.services.backup_runs import config_runs
 
 NOW = datetime(2026, 3, 2, 3, 0, tzinfo=UTC)
 GAUGE = Family(name="sutazai_x_bytes", help="X.", labels=("part",))
@@ -64,6 +68,22 @@ def test_the_progress_of_parts_never_goes_back() -> None:
     nested = Share(Share(heard, 1, 2), 1, 2)
     nested.progress(1, 2, "")
     assert heard.steps[-1] == pytest.approx(0.875)
+
+
+def test_backups_that_not_even_can_be_listed_fail_above_their_sources(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: object) -> None:
+        raise OSError(5, "Input/output error", str(tmp_path / "backups"))
+
+    # Stands for a disk that gives nothing back.
+    monkeypatch.setattr(BackupFiles, "list", refuse)
+    result = maintain(Settings(), config_runs(tmp_path).clients(), Request(task="t", mode="backup"), ())
+    failed = [finding for finding in result.findings if "backups failed" in finding.message]
+    # What is said of a source has the subject backup/SOURCE, and is not over because nobody could look.
+    assert [(found.kind, found.subject, found.severity) for found in failed] == [("failed", "backup", Severity.HIGH)]
+    assert "Input/output error" in failed[0].message
+    assert result.report is not None and result.report["backup"]["success"] is False
 
 
 def test_figures_are_kept_by_part_until_there_are_new_ones(tmp_path: Path) -> None:

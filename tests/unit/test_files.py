@@ -12,7 +12,7 @@ import signal
 import stat
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from jobs.core.files import (
     set_aside,
     timestamped,
 )
+from tests.services.process import quick_directory
 
 ROOT = Path(__file__).resolve().parents[2]
 OLD, NEW = b"old\n" * 10, b"new\n" * 75_000
@@ -86,6 +87,13 @@ def kill_at_every_step(prepare: Callable[[], None], work: Callable[[], object], 
     raise AssertionError("the work never came to its end")
 
 
+@pytest.fixture
+def memory() -> Iterator[Path]:
+    """A directory of the test's own, for the many writes of one that is killed at every step."""
+    with quick_directory() as directory:
+        yield Path(directory)
+
+
 def entries(directory: Path) -> list[str]:
     """Everything that a directory holds."""
     return sorted(path.name for path in directory.iterdir())
@@ -116,12 +124,12 @@ def test_a_write_makes_the_directories_and_the_file_with_its_mode_whatever_the_u
     assert entries(path.parent) == ["report.json"]
 
 
-def test_a_secret_is_never_readable_by_others_on_its_way(tmp_path: Path) -> None:
-    path = tmp_path / "key.pem"
+def test_a_secret_is_never_readable_by_others_on_its_way(memory: Path) -> None:
+    path = memory / "key.pem"
     seen: list[int] = []
 
     def look() -> None:
-        seen.extend(mode_of(entry) for entry in tmp_path.iterdir())
+        seen.extend(mode_of(entry) for entry in memory.iterdir())
 
     kill_at_every_step(lambda: None, lambda: atomic_write(path, NEW, mode=0o600), look)
     assert set(seen) == {0o600}
@@ -207,12 +215,12 @@ def test_a_link_over_a_directory_is_refused_and_leaves_nothing_behind(tmp_path: 
 # --- SIGKILL at every step ---
 
 
-def test_a_write_killed_at_any_step_leaves_the_old_file_or_the_new(tmp_path: Path) -> None:
-    path, met = tmp_path / "state.json", set()
+def test_a_write_killed_at_any_step_leaves_the_old_file_or_the_new(memory: Path) -> None:
+    path, met = memory / "state.json", set()
 
     def check() -> None:
         met.add(path.read_bytes())
-        assert visible(tmp_path) == ["state.json"]
+        assert visible(memory) == ["state.json"]
         assert mode_of(path) == 0o640
 
     steps = kill_at_every_step(lambda: atomic_write(path, OLD), lambda: atomic_write(path, NEW), check)
@@ -220,8 +228,8 @@ def test_a_write_killed_at_any_step_leaves_the_old_file_or_the_new(tmp_path: Pat
     assert steps > 10
 
 
-def test_a_report_killed_at_any_step_is_whole_or_absent(tmp_path: Path) -> None:
-    directory, met = tmp_path / "reports", set()
+def test_a_report_killed_at_any_step_is_whole_or_absent(memory: Path) -> None:
+    directory, met = memory / "reports", set()
 
     def check() -> None:
         found = {name: (directory / name).read_bytes() for name in visible(directory)} if directory.exists() else {}
@@ -235,12 +243,12 @@ def test_a_report_killed_at_any_step_is_whole_or_absent(tmp_path: Path) -> None:
     assert met == {(), ("r0",)}
 
 
-def test_a_link_killed_at_any_step_points_at_the_old_or_the_new(tmp_path: Path) -> None:
-    link, met = tmp_path / "latest", set()
+def test_a_link_killed_at_any_step_points_at_the_old_or_the_new(memory: Path) -> None:
+    link, met = memory / "latest", set()
 
     def check() -> None:
         met.add(str(link.readlink()))
-        assert visible(tmp_path) == ["latest"]
+        assert visible(memory) == ["latest"]
 
     kill_at_every_step(lambda: atomic_symlink(link, "old"), lambda: atomic_symlink(link, "new"), check)
     assert met == {"old", "new"}
@@ -409,13 +417,13 @@ def stream(path: Path, *, mode: int = 0o600) -> None:
         file.write(NEW[100_000:])
 
 
-def test_a_stream_killed_at_any_step_leaves_the_old_content_or_the_new(tmp_path: Path) -> None:
-    path = tmp_path / "backup.dump"
+def test_a_stream_killed_at_any_step_leaves_the_old_content_or_the_new(memory: Path) -> None:
+    path = memory / "backup.dump"
     found: set[bytes] = set()
 
     def look() -> None:
         found.add(path.read_bytes())
-        assert visible(tmp_path) == ["backup.dump"]
+        assert visible(memory) == ["backup.dump"]
 
     assert kill_at_every_step(lambda: atomic_write(path, OLD), lambda: stream(path), look) > 10
     assert found == {OLD, NEW}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import tempfile
@@ -50,7 +51,7 @@ CREATE TABLE hours (
   PRIMARY KEY (series, hour)) WITHOUT ROWID;
 PRAGMA user_version = 1;
 """
-"""The tables of the format before this one, as it made them."""
+"""The tables of the first format, as it made them."""
 
 
 @pytest.fixture
@@ -82,13 +83,13 @@ def observe(store: Store, at: datetime, figures: Mapping[str, float]) -> None:
 
 def enter(store: Store, series: str, points: Sequence[tuple[float, float]]) -> None:
     """Observe (seconds after noon, value), all in one transaction."""
-    with store._write() as db:
+    with store.transaction() as db:
         for seconds, value in points:
             observations.observe(db, [Observation(series=series, value=value)], NOON.timestamp() + seconds)
 
 
 def seconds_of_hours(store: Store) -> list[float]:
-    with store._write() as db:
+    with store.transaction() as db:
         return [row[0] for row in db.execute("SELECT seconds FROM spans WHERE hours = 1")]
 
 
@@ -233,7 +234,7 @@ def test_a_clock_that_was_years_ahead_stops_nothing(store: Store) -> None:
 def test_an_hour_never_has_more_than_its_seconds(store: Store) -> None:
     for days_back in (0, 3, 6):  # each time so far that no raw point of the time before is left
         observe(store, NOON + timedelta(days=30 - days_back), {"other": 1})
-        with store._write() as db:
+        with store.transaction() as db:
             db.execute("DELETE FROM observations")
         enter(store, "s", [(minutes * 60, 2.0) for minutes in range(0, 65, 5)])
     found = store.summaries("s", NOON, NOON + timedelta(hours=1))["s"]
@@ -275,7 +276,7 @@ def test_hours_become_days_and_raw_points_go_without_any_upkeep(store: Store) ->
     # Where no daemon runs, nothing but the runs themselves keeps the file small.
     for hours in range(0, 24 * (HOURLY_DAYS + 4)):
         enter(store, "s", [(hours * 3600.0, 1.0)])
-    with store._write() as db:
+    with store.transaction() as db:
         (raw,) = db.execute("SELECT count(*) FROM observations").fetchone()
         spans = dict(db.execute("SELECT hours, count(*) FROM spans GROUP BY hours"))
     assert raw <= 24 * 3 + 1
@@ -319,16 +320,19 @@ def assert_is_all_there(store: Store) -> None:
     assert store.counters() == {("c", ()): 7}
 
 
+def tables_of(file: Path) -> set[str]:
+    with contextlib.closing(sqlite3.connect(file)) as db:
+        return {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+
+
 def test_a_file_of_the_format_before_keeps_what_it_has(file: Path) -> None:
     old_file(file)
     store = Store(file)
     assert_is_all_there(store)
     store.close()
     assert_is_all_there(Store(file, read_only=True))
-    with sqlite3.connect(file) as db:
-        tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    db.close()
-    assert tables == {"runs", "slots", "missed", "counters", "budgets", "series", "observations", "spans", "refused"}
+    Store(file.with_name("new.db")).close()
+    assert tables_of(file) == tables_of(file.with_name("new.db"))
     store = Store(file)
     observe(store, NOON + timedelta(minutes=5), {"up/a": 0})
     assert store.summaries("up/a", NOON, NOON + DAY)["up/a"].mean == 1
@@ -366,7 +370,7 @@ def test_a_change_of_format_that_fails_leaves_the_file_as_it_was(file: Path) -> 
 def test_a_file_of_a_newer_format_is_refused(file: Path) -> None:
     Store(file).close()
     with sqlite3.connect(file) as db:
-        db.execute("PRAGMA user_version = 3")
+        db.execute("PRAGMA user_version = 4")
     db.close()
     for read_only in (False, True):
         with pytest.raises(StoreError, match="written by a newer version"):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.locks import Busy, FileLock
+from exporter.locks import Busy, FileLock, is_held
 
 
 @pytest.fixture
@@ -80,3 +80,14 @@ def test_a_link_in_the_place_of_the_file_is_not_followed(file: Path, tmp_path: P
     with pytest.raises(OSError, match="symbolic link"):
         FileLock(file, "us")
     assert (tmp_path / "victim").read_text() == "precious"
+
+
+def test_a_lock_can_be_looked_at_without_being_taken(tmp_path: Path) -> None:
+    file = tmp_path / "lock"
+    assert not is_held(file)
+    assert not file.exists()
+    lock = FileLock(file, "me")
+    assert is_held(file)
+    lock.release()
+    assert not is_held(file)
+    FileLock(file, "me again").release()

@@ -134,6 +134,7 @@ def test_there_are_few_marks_of_time_and_all_lie_within(first: datetime, seconds
         ([0, 0], "count", [0, 1]),
         ([30, 7000], "seconds", [0, 1800, 3600, 5400, 7200]),
         ([-2, 3], "count", [-2, -1, 0, 1, 2, 3]),
+        ([math.nextafter(0.1, 0), 0.1], "ratio", [0.099, 0.1]),
     ],
 )
 def test_an_axis_has_round_figures(values: list[float], unit: str, marks: list[float]) -> None:

@@ -363,7 +363,7 @@ def test_without_a_ledger_nothing_is_run(base: Path, tmp_path: Path, monkeypatch
 def test_a_run_whose_record_cannot_be_entered_still_has_its_record(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runner = runner_of(base)
 
-    def fails(*_: object) -> None:
+    def fails(*_: object, **__: object) -> None:
         raise StoreError("disk full")
 
     monkeypatch.setattr(runner._store, "finish_run", fails)

@@ -6,6 +6,8 @@ import hashlib
 import json
 import os
 import stat
+import statistics
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -36,7 +38,7 @@ def test_a_token_has_256_bits_and_only_its_hash_is_kept(tokens: Tokens) -> None:
 def test_each_scope_opens_what_it_should(tokens: Tokens) -> None:
     read, operate = tokens.create("r", ("read",), NOON), tokens.create("o", ("operate",), NOON)
     assert tokens.scopes(f"Bearer {read}".encode()) == {"read"}
-    assert tokens.scopes(f"bearer  {operate} ".encode()) == {"read", "operate"}
+    assert tokens.scopes(f"bearer  {operate} ".encode()) == {"read", "operate", "alert"}
 
 
 @pytest.mark.parametrize(
@@ -114,3 +116,38 @@ def test_a_directory_in_the_place_of_the_file_is_named(tokens: Tokens) -> None:
     tokens.file.mkdir(parents=True)
     with pytest.raises(TokenError, match=rf"tokens\.json: cannot be read: {os.strerror(21)}"):
         tokens.scopes(b"Bearer x")
+
+
+def test_a_token_says_whose_it_is(tokens: Tokens) -> None:
+    secrets = {name: tokens.create(name, ("read",), NOON) for name in ("ops", "night")}
+    for name, secret in secrets.items():
+        assert tokens.opened(f"Bearer {secret}".encode()) == (name, frozenset({"read"}))
+    assert tokens.opened(b"Bearer wrong") == ("", frozenset())
+
+
+# What the time tells
+
+
+def _median_ratio(tokens: Tokens, one: bytes, other: bytes) -> float:
+    """How much longer one header takes than the other: the median of pairs that follow one another."""
+    ratios = []
+    for _ in range(2000):
+        began = time.perf_counter_ns()
+        tokens.scopes(one)
+        between = time.perf_counter_ns()
+        tokens.scopes(other)
+        ratios.append((between - began) / (time.perf_counter_ns() - between))
+    return statistics.median(ratios)
+
+
+@pytest.mark.parametrize("what", ["first", "last", "of another scope", "one letter off"])
+def test_an_unknown_token_takes_as_long_as_a_known_one(tokens: Tokens, what: str) -> None:
+    secrets = [tokens.create(f"t{n}", ("read",) if n else ("operate",), NOON) for n in range(20)]
+    known = {"first": secrets[0], "last": secrets[-1], "of another scope": secrets[10], "one letter off": secrets[0]}
+    secret = known[what] if what != "one letter off" else known[what][:-1] + "~"
+    unknown = "x" * len(secret)
+    for _ in range(5):  # the machine may be busy with something else; a leak would be there each time
+        ratio = _median_ratio(tokens, f"Bearer {secret}".encode(), f"Bearer {unknown}".encode())
+        if 0.95 < ratio < 1.05:
+            return
+    pytest.fail(f"it takes {ratio:.2f} times as long")

@@ -162,18 +162,42 @@ def decide_release(facts: Facts) -> Decision:
     return Decision(Verb.RESTART, "released by an operator")
 
 
+def decide_repair(facts: Facts, quarantined: bool, spent: Sequence[datetime], rules: Rules) -> Decision:
+    """What to do about an agent whose repair is asked for by name, by a person or an alert.
+
+    It is restarted at its first failure, with automatic restarts off as well, and without the wait that grows between
+    them: whoever asks has seen it fail. What it may cost stays as it is (`spent`, as in `decide`), and what a person
+    took down stays down.
+    """
+    if quarantined:
+        return Decision(Verb.NOTHING, "it is quarantined")
+    if facts.state is State.HEALTHY:
+        return Decision(Verb.NOTHING, "it is healthy")
+    if not facts.touchable:
+        return Decision(Verb.NOTHING, f"it cannot be restarted: {facts.detail}")
+    due, reason = _repair_due(facts, rules)
+    if not due:
+        return Decision(Verb.NOTHING, reason)
+    return _affordable(reason, spent, rules) or Decision(Verb.RESTART, reason)
+
+
 def allowed(reason: str, spent: Sequence[datetime], now: datetime, rules: Rules) -> Decision:
     """Whether a restart that is due for `reason` may happen now, must wait, or may not happen any more."""
     if not rules.auto_restart:
         return Decision(Verb.NOTHING, f"{reason}, but automatic restarts are off (auto_restart)")
-    if len(spent) >= rules.max_restarts_per_hour:
-        return Decision(
-            Verb.QUARANTINE, f"{reason}, and its {rules.max_restarts_per_hour} restarts of this hour are used up"
-        )
+    refused = _affordable(reason, spent, rules)
     wait = backoff_left(spent, now, rules.backoff_seconds)
-    if wait > 0:
+    if refused is None and wait > 0:
         return Decision(Verb.WAIT, f"{reason}; the next restart is due in {wait:.0f} s", wait)
-    return Decision(Verb.RESTART, reason)
+    return refused or Decision(Verb.RESTART, reason)
+
+
+def _affordable(reason: str, spent: Sequence[datetime], rules: Rules) -> Decision | None:
+    """None while there are restarts left in this hour, else the end of them."""
+    if len(spent) < rules.max_restarts_per_hour:
+        return None
+    used_up = f"its {rules.max_restarts_per_hour} restarts of this hour are used up"
+    return Decision(Verb.QUARANTINE, f"{reason}, and {used_up}")
 
 
 def backoff_left(spent: Sequence[datetime], now: datetime, backoff_seconds: float) -> float:
@@ -196,6 +220,15 @@ def _due(facts: Facts, failures: int, rules: Rules) -> tuple[bool, str]:
     if failures >= rules.consecutive_failures:
         return True, f"{facts.detail} ({failures} times in a row)"
     return False, f"failure {failures} of {rules.consecutive_failures}"
+
+
+def _repair_due(facts: Facts, rules: Rules) -> tuple[bool, str]:
+    if facts.state is State.STOPPED:
+        return _stopped_due(facts)
+    if facts.young:
+        # Docker's own health check gave it the time that its image asks for.
+        return _due(facts, 0, rules)
+    return True, facts.detail
 
 
 def _stopped_due(facts: Facts) -> tuple[bool, str]:

@@ -33,8 +33,8 @@ _LEAST_STAY_SECONDS = 10.0
 _FOREVER_SECONDS = 10 * 365 * 86400.0
 _MARGIN_SECONDS = 2.0
 _MAX_ERROR = 1000
-_LEAST_GPU_RATIO = 0.1
-_GPU_FALL = 0.5
+LEAST_GPU_RATIO = 0.1
+GPU_FALL = 0.5
 _LEAST_GPU_COUNT = 3
 
 
@@ -197,7 +197,7 @@ def _ratio(now: float | None, usual: float | None) -> float | None:
 def fell_to_cpu(seen: Seen) -> bool:
     """Whether less than half of what usually is on the GPU still is; a model that never was there cannot fall."""
     now, usual = seen.model.gpu_ratio, seen.usual.gpu_ratio
-    return now is not None and usual is not None and usual >= _LEAST_GPU_RATIO and now < usual * _GPU_FALL
+    return now is not None and usual is not None and usual >= LEAST_GPU_RATIO and now < usual * GPU_FALL
 
 
 def model_findings(seen: Seen, settings: SamplingSettings) -> list[Finding]:

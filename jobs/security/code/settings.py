@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from jobs.clients.file_search import NOT_OURS
-from jobs.core.settings import Seconds, SettingsModel
+from jobs.core.settings import AbsolutePath, Seconds, SettingsModel
 
 SOURCE_NAMES = (
     *("*.py", "*.js", "*.jsx", "*.mjs", "*.cjs", "*.ts", "*.tsx", "*.sh", "*.bash"),
@@ -16,13 +16,13 @@ SOURCE_NAMES = (
 )
 
 
-def _absolute(path: Path) -> Path:
+def _local(path: Path) -> Path:
     if not path.is_absolute():
         raise ValueError("an absolute path is needed; names of the Semgrep registry (p/ci) and URLs are not accepted")
     return path
 
 
-AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
+LocalRules = Annotated[Path, AfterValidator(_local)]
 
 
 class CodeSettings(SettingsModel):
@@ -30,7 +30,7 @@ class CodeSettings(SettingsModel):
 
     enabled: bool = Field(True, description="Whether the area is scanned; switched off, the report says so.")
     semgrep: str = Field("semgrep", min_length=1, description="Semgrep's program: its path, or its name in PATH.")
-    rules: AbsolutePath | None = Field(
+    rules: LocalRules | None = Field(
         None, description="File or directory of Semgrep rules that replace those that come with the exporter."
     )
     paths: tuple[AbsolutePath, ...] = Field(

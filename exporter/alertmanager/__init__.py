@@ -1,0 +1,1 @@
+"""The configuration of Alertmanager, written from the exporter's settings."""

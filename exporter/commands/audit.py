@@ -1,0 +1,85 @@
+"""`audit`: the log of every decision about a remediation, and whether it is whole."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from exporter.commands.base import EXIT_USAGE, Failure, config_option
+from exporter.config import load
+from jobs.core.model import clean_message
+
+if TYPE_CHECKING:
+    from exporter.bridge.remediation.audit import Link
+
+_EXIT_NOT_WHOLE = 1
+
+
+@click.group(no_args_is_help=False)
+def audit() -> None:
+    """The log of every decision about a remediation.
+
+    \b
+    Examples:
+      sutazai-exporter audit list --limit 20             what was decided, by whom, and what came of it
+      sutazai-exporter audit verify                      whether the log is as it was written
+      sutazai-exporter audit verify --anchor 12:0a3f…    as well: whether entry 12 is that of the daemon's log
+    """
+
+
+@audit.command()
+@config_option
+@click.option("--anchor", metavar="SEQ:HASH", help="An entry's number and hash, as the daemon logged them.")
+def verify(config_file: Path | None, anchor: str | None) -> None:
+    """Check that no entry was changed, removed, moved or cut off; exit with 1 and the first that was.
+
+    Without --anchor, a log that somebody wrote anew from the beginning cannot be told from the true one.
+    """
+    from exporter import app
+    from exporter.bridge.remediation import audit as log
+
+    link = _link(anchor) if anchor is not None else None
+    verdict = log.verify(app.open_store(load(config_file), read_only=True), link)
+    if verdict.fault:
+        click.echo(f"The audit log is not whole: {verdict.fault}.")
+        sys.exit(_EXIT_NOT_WHOLE)
+    last = f", the last is {verdict.last}" if verdict.last else ""
+    click.echo(f"The audit log is whole: {verdict.entries} entries{last}.")
+
+
+def _link(text: str) -> Link:
+    from exporter.bridge.remediation.audit import Link
+
+    match = re.fullmatch(r"([1-9][0-9]{0,17}):([0-9a-f]{64})", text)
+    if not match:
+        raise Failure(f"--anchor: {text!r} is not SEQ:HASH, such as 12:0a3f... (64 hexadecimal digits)", EXIT_USAGE)
+    return Link(int(match[1]), match[2])
+
+
+@audit.command("list")
+@config_option
+@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="How many.")
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def list_entries(config_file: Path | None, limit: int, as_json: bool) -> None:
+    """The newest decisions, newest first."""
+    from rich.markup import escape
+
+    from exporter import app, console
+    from exporter.bridge.remediation import audit as log
+
+    entries = log.entries(app.open_store(load(config_file), read_only=True), limit)
+    if as_json:
+        console.print_json(entries)
+        return
+    shown = console.table_of("entry", "at", "who", "alert", "rule", "remediation", "what", "outcome", "detail")
+    for entry in entries:
+        alert = entry.get("alert")
+        name = alert.get("name", "") if isinstance(alert, dict) else ""
+        cells = [entry["sequence"], *(entry.get(key) for key in ("at", "who")), name]
+        cells += [entry.get(key) for key in ("rule", "remediation", "what", "outcome", "detail")]
+        shown.add_row(*(escape("" if cell is None else clean_message(str(cell))) for cell in cells))
+    console.out.print(shown if entries else "Nothing was decided yet.")

@@ -1,0 +1,53 @@
+"""What every answer of the API has in common: its headers, and refusals as problem details (RFC 9457)."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+HEADERS = {
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cache-control": "no-store",
+}
+
+
+class Problem(HTTPException):
+    """A refusal as RFC 9457 problem details."""
+
+
+def answer(content: Any, status: int = 200) -> Response:
+    """An answer in JSON."""
+    return JSONResponse(content, status_code=status, headers=HEADERS)
+
+
+def problem(request: Request, error: Exception) -> Response:
+    """The answer to a request that was refused."""
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    detail = error.detail if isinstance(error, HTTPException) else str(error)
+    headers = dict(getattr(error, "headers", None) or {}) | HEADERS
+    body = {"type": "about:blank", "status": status, "title": HTTPStatus(status).phrase, "detail": detail}
+    return JSONResponse(body, status, headers, media_type="application/problem+json")
+
+
+def unavailable(request: Request, error: Exception) -> Response:
+    """The answer where a file that is needed cannot be used."""
+    return problem(request, HTTPException(503, str(error)))
+
+
+def media_type(request: Request) -> str:
+    """The content type of a request's body, without parameters."""
+    return str(request.headers.get("content-type", "")).partition(";")[0].strip().lower()
+
+
+def limit_of(request: Request, most: int) -> int:
+    """The query's `limit`, 50 without one; raise Problem unless it is a whole number from 1 to `most`."""
+    text = request.query_params.get("limit", "50")
+    if not (text.isascii() and text.isdigit() and len(text) <= 5 and 1 <= int(text) <= most):
+        raise Problem(400, f"limit must be a whole number from 1 to {most}")
+    return int(text)

@@ -1,0 +1,113 @@
+"""Whoever asks for a run hears how it ended, also where an equal one waits already."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from exporter.clock import SystemClock
+from exporter.dispatcher import Dispatcher
+from exporter.record import Record
+from exporter.runner import Runner
+from exporter.store import Store
+from jobs.core.model import Outcome, Request, Trigger
+from tests.services.trial_jobs import TASK, TrialPackage, configuration_of, work
+from tests.services.wait import wait_for
+
+
+class Desk:
+    """A dispatcher whose runs wait for the file `go`, and what was heard."""
+
+    def __init__(self, directory: Path) -> None:
+        self.go = directory / "go"
+        code = f"while not Path({str(self.go)!r}).exists(): time.sleep(0.01)"
+        self.store = Store(directory / "store.db")
+        runner = Runner(configuration_of(directory / "base", work(code)), self.store, SystemClock())
+        self.heard: list[tuple[str, Record | None]] = []
+        self._lock = threading.Lock()
+        self.dispatcher = Dispatcher(
+            runner,
+            SystemClock(),
+            4,
+            on_running=lambda task, progress: None,
+            on_record=lambda record, entered: None,
+            on_store_failure=lambda: None,
+        )
+
+    def ask(self, who: str, target: str = "", trigger: Trigger = Trigger.ALERT) -> None:
+        request = Request(task=TASK, target=target, trigger=trigger)
+        self.dispatcher.submit(request, lambda record: self.hear(who, record))
+
+    def hear(self, who: str, record: Record | None) -> None:
+        with self._lock:
+            self.heard.append((who, record))
+
+    def wait_begun(self, count: int) -> None:
+        wait_for(lambda: len(self.store.unfinished_runs()) == count, 60, f"{count} runs have begun")
+
+    def wait_heard(self, count: int) -> dict[str, Record | None]:
+        wait_for(lambda: len(self.heard) >= count, 60, f"{count} were told")
+        return dict(self.heard)
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    with TrialPackage(tmp_path / "package").in_process():
+        made = Desk(tmp_path)
+        yield made
+        made.dispatcher.stop()
+        made.store.close()
+
+
+def test_who_asks_gets_the_record_of_the_run(desk: Desk) -> None:
+    desk.go.touch()
+    desk.ask("one")
+    record = desk.wait_heard(1)["one"]
+    assert record is not None
+    assert (record.outcome, record.request.task) == (Outcome.OK, TASK)
+
+
+@pytest.mark.parametrize("trigger", [Trigger.ALERT, Trigger.EVENT])
+def test_who_asks_for_what_waits_already_gets_the_record_of_that(desk: Desk, trigger: Trigger) -> None:
+    desk.ask("running")
+    desk.wait_begun(1)
+    for who in ("waiting", "the same", "once more"):
+        desk.ask(who, trigger=trigger)
+    desk.go.touch()
+    heard = desk.wait_heard(4)
+    records = [heard[who] for who in ("waiting", "the same", "once more")]
+    assert all(record == records[0] for record in records)
+    assert records[0] is not None
+    assert heard["running"] is not None
+    assert records[0].outcome is Outcome.OK
+    assert records[0].started >= heard["running"].finished
+
+
+def test_runs_of_other_targets_tell_their_own(desk: Desk) -> None:
+    desk.ask("a", target="a")
+    desk.ask("b", target="b")
+    desk.wait_begun(2)
+    desk.go.touch()
+    heard = desk.wait_heard(2)
+    assert {who: record and record.request.target for who, record in heard.items()} == {"a": "a", "b": "b"}
+
+
+def test_who_asked_hears_of_a_run_that_could_not_be_entered(desk: Desk) -> None:
+    desk.store.close()
+    desk.store.file.unlink()
+    desk.store.file.mkdir()
+    desk.ask("one")
+    assert desk.wait_heard(1) == {"one": None}
+    desk.store.file.rmdir()
+
+
+def test_stopping_with_runs_that_wait_does_not_hang(desk: Desk) -> None:
+    desk.ask("running")
+    desk.wait_begun(1)
+    for number in range(8):
+        desk.ask("waiting", target="" if number % 2 else f"t{number}")
+    desk.dispatcher.stop()
+    assert dict(desk.heard)["running"] is not None
