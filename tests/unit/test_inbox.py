@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from exporter.bridge.families import ALERTS_RECEIVED
 from exporter.bridge.incoming.inbox import END_FIRING, KEPT_FIRING, LATE_SECONDS, STALE_HOURS, Inbox, State, Taken
 from exporter.bridge.model import Alert, AlertStatus
+from exporter.bridge.remediation.remediations import undecided
 from exporter.store import Store, StoreError
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
@@ -46,8 +47,8 @@ def inbox(store: Store) -> Inbox:
 
 def firing(inbox: Inbox) -> list[datetime]:
     """The beginnings of the episodes that fire, oldest first."""
-    entries = inbox.recent(1000)
-    return sorted(entry.alert.starts_at for entry in entries if inbox.is_firing(entry.id))
+    entries = [entry for entry in inbox.recent(1000) if entry.alert.status is AlertStatus.FIRING]
+    return sorted(entry.alert.starts_at for entry in entries if entry.ended is None)
 
 
 def counted(store: Store) -> dict[tuple[str, str], float]:
@@ -129,40 +130,25 @@ def test_an_alert_that_comes_long_after_its_resolution_fires_again_and_is_handed
 ) -> None:
     """Prometheus was cut off until its alerts expired, and takes them up with their old beginnings."""
     inbox.take([alert()], NOON)
-    ((number, _),) = inbox.unhandled(10)
+    (number,) = undecided(store)
     inbox.take([resolved()], NOON + SOON)
-    _handle(inbox, store, NOON + SOON)
+    with store.transaction() as db:
+        db.execute("UPDATE alerts SET handled = ?", (NOON.timestamp(),))
     again = NOON + SOON + LATER
     assert inbox.take([alert()], again) == Taken(accepted=1, duplicates=0)
-    assert inbox.unhandled(10) == [(number, alert())]
-    assert inbox.is_firing(number)
+    assert undecided(store) == [number]
+    assert firing(inbox) == [alert().starts_at]
     assert inbox.take([resolved(ended=again + SOON)], again + SOON) == Taken(accepted=1, duplicates=0)
-    assert not inbox.is_firing(number)
+    assert firing(inbox) == []
 
 
-def _handle(inbox: Inbox, store: Store, now: datetime) -> None:
-    for number, _ in inbox.unhandled(1000):
-        with store.transaction() as db:
-            inbox.handled(db, number, now)
-
-
-def test_unhandled_alerts_come_in_their_order_until_they_are_handled(inbox: Inbox, store: Store) -> None:
-    sent = [alert(fingerprint=f"{n:x}") for n in range(5)]
-    inbox.take([*sent, resolved(fingerprint="1")], NOON)
-    assert [found for _, found in inbox.unhandled(3)] == sent[:3]
-    with store.transaction() as db:
-        inbox.handled(db, inbox.unhandled(1)[0][0], NOON)
-    assert [found for _, found in inbox.unhandled(99)] == [*sent[1:], resolved(fingerprint="1")]
-    inbox.take(sent, NOON + SOON)  # repeated, which is no news
-    assert [found for _, found in inbox.unhandled(99)] == [*sent[1:], resolved(fingerprint="1")]
-
-
-def test_handling_is_part_of_the_callers_transaction(inbox: Inbox, store: Store) -> None:
-    inbox.take([alert()], NOON)
-    with pytest.raises(RuntimeError), store.transaction() as db:
-        inbox.handled(db, inbox.unhandled(1)[0][0], NOON)
-        raise RuntimeError
-    assert len(inbox.unhandled(9)) == 1
+def test_an_alert_that_is_repeated_comes_to_be_decided_on_once(inbox: Inbox, store: Store) -> None:
+    inbox.take([alert(fingerprint=f"{n:x}") for n in range(5)], NOON)
+    waiting = undecided(store)
+    assert waiting == sorted(waiting)
+    assert len(waiting) == 5
+    inbox.take([alert(fingerprint="1")], NOON + SOON)
+    assert undecided(store) == waiting
 
 
 def test_all_of_a_body_is_taken_or_nothing(inbox: Inbox, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,7 +169,7 @@ def test_an_alert_that_nobody_repeats_is_stale_and_not_mended(inbox: Inbox) -> N
     assert entry.state(NOON + timedelta(hours=STALE_HOURS)) is State.FIRING
     stale = NOON + timedelta(hours=STALE_HOURS) + SOON
     assert entry.state(stale) is State.STALE
-    assert inbox.is_firing(entry.id)
+    assert firing(inbox) == [entry.alert.starts_at]
     inbox.take([alert()], stale)
     assert inbox.recent(1)[0].state(stale) is State.FIRING
     inbox.take([resolved(ended=stale)], stale)
@@ -219,7 +205,6 @@ def test_an_alert_that_another_version_wrote_does_not_hide_the_others(inbox: Inb
     inbox.take([alert(), alert(fingerprint="02")], NOON)
     with store.transaction() as db:
         db.execute("UPDATE alerts SET alert = '{}' WHERE fingerprint = 'ab12'")
-    assert [found.fingerprint for _, found in inbox.unhandled(9)] == ["02"]
     assert [entry.alert.fingerprint for entry in inbox.recent(9)] == ["02"]
 
 

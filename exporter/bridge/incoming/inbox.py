@@ -85,25 +85,6 @@ class Inbox:
             _count(db, zip(alerts, news, strict=True))
         return Taken(sum(news), len(news) - sum(news))
 
-    def unhandled(self, limit: int) -> list[tuple[int, Alert]]:
-        """Alerts, firing and resolved, that nobody has dealt with yet, in the order in which they came first.
-
-        One that fires again (see above) comes again, under the number that it had.
-        """
-        return _readable(
-            self._store.rows("SELECT id, alert FROM alerts WHERE handled IS NULL ORDER BY id LIMIT ?", limit)
-        )
-
-    def handled(self, db: sqlite3.Connection, alert_id: int, now: datetime) -> None:
-        """Note within the caller's transaction that an alert was dealt with."""
-        db.execute("UPDATE alerts SET handled = ? WHERE id = ?", (now.timestamp(), alert_id))
-
-    def is_firing(self, alert_id: int) -> bool:
-        """Whether no end of it is known; one that nobody repeats any more counts as firing, not as mended."""
-        return bool(
-            self._store.rows("SELECT 1 FROM alerts WHERE id = ? AND status = 'firing' AND ended IS NULL", alert_id)
-        )
-
     def recent(self, limit: int) -> list[Entry]:
         """The newest alerts, newest first."""
         rows = self._store.rows(
