@@ -11,11 +11,8 @@ from contextlib import closing
 
 from benchmarks.harness import Figure, Gap, Goal, Row, at_most, in_turns
 from benchmarks.machine import cpu_seconds
-from benchmarks.ours import daemon
-from tests.services.exporter_daemon import REPOSITORY, ExporterDaemon, command_line
-from tests.services.local_http import ask
-from tests.services.ports import free_port
-from tests.services.process import Process, plain_environment, private_directory, remove_directory
+from benchmarks.ours import ModuleServer, daemon
+from tests.services.exporter_daemon import ExporterDaemon
 from tests.services.sent_alerts import PATH, kept, sent, webhook
 from tests.services.trial_jobs import operator
 
@@ -45,29 +42,11 @@ def measure(runs: int) -> Iterator[Figure | Gap]:
         _check(ours, runs * (BATCH * BATCHES + SINGLES))
 
 
-class Peer:
+class Peer(ModuleServer):
     """`benchmarks.alert_peer` on a port and a file of its own."""
 
     def __init__(self) -> None:
-        self.directory = private_directory("alert-peer")
-        self.port = free_port()
-        argv = [command_line()[0], "-m", "benchmarks.alert_peer", str(self.port), str(self.directory / "alerts.db")]
-        env = plain_environment(PYTHONPATH=str(REPOSITORY))
-        self.process = Process(argv, log_file=self.directory / "log", env=env)
-        self.process.wait_ready(self._answers, "the peer takes alerts", ignoring=(OSError,))
-
-    @property
-    def pid(self) -> int:
-        """Its process id."""
-        return self.process.pid
-
-    def close(self) -> None:
-        """Stop it."""
-        self.process.stop()
-        remove_directory(self.directory)
-
-    def _answers(self) -> bool:
-        return ask("GET", f"http://127.0.0.1:{self.port}/").ok
+        super().__init__("benchmarks.alert_peer", "/", lambda directory: [str(directory / "alerts.db")])
 
 
 def _figure(what: str, times: dict[str, list[Times]], which: int, goal: Goal | None = None) -> Figure:

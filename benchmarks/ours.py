@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -65,18 +65,20 @@ class Starter:
         self._daemon.post(f"/api/v1/tasks/{task}/start", json=body, headers=self._headers).raise_for_status()
 
 
-class SeriesServer:
-    """`benchmarks.series_server` with the series of `exposition`."""
+class ModuleServer:
+    """A server that is a module of the benchmarks: it gets a port, and the rest of its arguments from `arguments`.
 
-    def __init__(self, exposition: str) -> None:
-        self.directory = private_directory("series")
+    That is given a directory of the server's own. It is ready once it answers on `path`.
+    """
+
+    def __init__(self, module: str, path: str, arguments: Callable[[Path], Sequence[str]]) -> None:
+        self.directory = private_directory(module.rpartition(".")[2].replace("_", "-"))
         self.port = free_port()
-        file = self.directory / "series.txt"
-        file.write_text(exposition)
-        argv = [command_line()[0], "-m", "benchmarks.series_server", str(self.port), str(file)]
+        self._path = path
+        argv = [command_line()[0], "-m", module, str(self.port), *arguments(self.directory)]
         env = plain_environment(PYTHONPATH=str(REPOSITORY))
         self.process = Process(argv, log_file=self.directory / "log", env=env)
-        self.process.wait_ready(self._answers, "the series are served")
+        self.process.wait_ready(self._answers, f"{module} answers", ignoring=(OSError,))
 
     @property
     def pid(self) -> int:
@@ -89,7 +91,16 @@ class SeriesServer:
         remove_directory(self.directory)
 
     def _answers(self) -> bool:
-        try:
-            return ask("GET", f"http://127.0.0.1:{self.port}/metrics").ok
-        except OSError:
-            return False
+        return ask("GET", f"http://127.0.0.1:{self.port}{self._path}").ok
+
+
+class SeriesServer(ModuleServer):
+    """`benchmarks.series_server` with the series of `exposition`."""
+
+    def __init__(self, exposition: str) -> None:
+        def arguments(directory: Path) -> Sequence[str]:
+            file = directory / "series.txt"
+            file.write_text(exposition)
+            return [str(file)]
+
+        super().__init__("benchmarks.series_server", "/metrics", arguments)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from exporter import __version__
 from exporter.bridge.outgoing import announcing
@@ -27,7 +27,10 @@ from exporter.web.tokens import Tokens
 if TYPE_CHECKING:
     import uvicorn
 
+    from exporter.bridge.outgoing.postman import Postman
+    from exporter.bridge.remediation.engine import Engine
     from exporter.daemon import Daemon
+    from exporter.events import DockerWatch
 
 logger = logging.getLogger(__name__)
 _BACKLOG = 1024
@@ -88,7 +91,8 @@ def serve(configuration: Configuration, reload_configuration: Callable[[], Confi
             host, port = listener.getsockname()[:2]
             about = {"version": __version__, "address": f"{host}:{port}", "base_dir": str(base_dir)}
             logger.info("serving", extra=about)
-            with _docker_events(daemon), _engine(daemon, store), _postman(daemon, store):
+            watch, engine, postman = _docker_watch(daemon), _engine(daemon, store), _postman(daemon, store)
+            with _running(watch), _running(engine), _running(postman):
                 _run_loop(daemon, store, listener)
         finally:
             daemon.stop()
@@ -152,20 +156,27 @@ def _listening_socket(address: str) -> Iterator[socket.socket]:
         yield listener
 
 
-@contextmanager
-def _docker_events(daemon: Daemon) -> Iterator[None]:
-    from exporter.events import DockerWatch
+class _Startable(Protocol):
+    def start(self) -> None: ...
+    def stop(self) -> None: ...
 
-    watch = DockerWatch(daemon)
-    watch.start()
+
+@contextmanager
+def _running(part: _Startable) -> Iterator[None]:
+    part.start()
     try:
         yield
     finally:
-        watch.stop()
+        part.stop()
 
 
-@contextmanager
-def _engine(daemon: Daemon, store: Store) -> Iterator[None]:
+def _docker_watch(daemon: Daemon) -> DockerWatch:
+    from exporter.events import DockerWatch
+
+    return DockerWatch(daemon)
+
+
+def _engine(daemon: Daemon, store: Store) -> Engine:
     from exporter.bridge import families
     from exporter.bridge.remediation.engine import Engine, Surroundings
 
@@ -177,24 +188,13 @@ def _engine(daemon: Daemon, store: Store) -> Iterator[None]:
         audit_checked=lambda whole: daemon.metrics.set(families.AUDIT_INTACT, float(whole)),
         came=daemon.alerts_came,
     )
-    engine = Engine(store, SystemClock(), around)
-    engine.start()
-    try:
-        yield
-    finally:
-        engine.stop()
+    return Engine(store, SystemClock(), around)
 
 
-@contextmanager
-def _postman(daemon: Daemon, store: Store) -> Iterator[None]:
+def _postman(daemon: Daemon, store: Store) -> Postman:
     from exporter.bridge.outgoing.postman import Postman
 
-    postman = Postman(lambda: daemon.configuration, store, SystemClock())
-    postman.start()
-    try:
-        yield
-    finally:
-        postman.stop()
+    return Postman(lambda: daemon.configuration, store, SystemClock())
 
 
 def _run_loop(daemon: Daemon, store: Store, listener: socket.socket) -> None:

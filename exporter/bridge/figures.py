@@ -9,6 +9,7 @@ from exporter.bridge import families
 from exporter.bridge.model import RemediationState
 from exporter.bridge.outgoing.channels import channel_names
 from exporter.bridge.remediation.bundled import rules_of
+from exporter.bridge.remediation.remediations import OPEN
 from exporter.exposition import Exposition
 from exporter.settings import Settings
 from exporter.store import CounterKey, Store
@@ -20,10 +21,7 @@ _BY_LABEL: tuple[tuple[Family, str], ...] = (
     (families.DEAD, "SELECT channel, count(*) FROM outbox WHERE state = 'dead' GROUP BY channel"),
     (families.CHANNEL_LAST_SUCCESS, "SELECT name, last_success FROM channels WHERE last_success IS NOT NULL"),
     (families.CHANNEL_UP, "SELECT name, failures = 0 FROM channels WHERE last_attempt IS NOT NULL"),
-    (
-        families.REMEDIATIONS_OPEN,
-        "SELECT state, count(*) FROM remediations WHERE state IN ('waiting', 'due', 'running', 'verifying') GROUP BY 1",
-    ),
+    (families.REMEDIATIONS_OPEN, f"SELECT state, count(*) FROM remediations WHERE {OPEN} GROUP BY 1"),  # noqa: S608
     (
         families.REMEDIATION_LAST,
         "SELECT rule, max(changed) FROM remediations WHERE attempts > 0 GROUP BY rule",

@@ -19,7 +19,8 @@ OVERALL = "remediation"
 ENDS = tuple(state for state in RemediationState if state not in OPEN_STATES)
 """The states that are final."""
 
-_OPEN = "r.state IN ('waiting', 'due', 'running', 'verifying')"
+OPEN = f"state IN {tuple(map(str, OPEN_STATES))}"
+"""Which rows are not over, as the index of them has it."""
 _SELECT = (
     "SELECT r.id, r.alert, r.rule, r.task, r.target, r.state, r.attempts, r.due, r.created, r.changed, r.who, r.detail,"
     " a.alert, a.ended FROM remediations r JOIN alerts a ON a.id = r.alert"
@@ -109,21 +110,18 @@ def find(store: Store, number: int) -> Entry | None:
 
 def is_open(db: sqlite3.Connection, task: str, target: str) -> bool:
     """Whether a remediation of this task and target is not over."""
-    sql = (
-        "SELECT 1 FROM remediations WHERE task = ? AND target = ?"
-        " AND state IN ('waiting', 'due', 'running', 'verifying')"
-    )
+    sql = f"SELECT 1 FROM remediations WHERE task = ? AND target = ? AND {OPEN}"  # noqa: S608  # made of constants
     return db.execute(sql, (task, target)).fetchone() is not None
 
 
 def standing(store: Store) -> list[Entry]:
     """Every remediation that is not over, oldest first. Raise StoreError."""
-    return [_entry(row) for row in store.rows(f"{_SELECT} WHERE {_OPEN} ORDER BY r.id")]
+    return [_entry(row) for row in store.rows(f"{_SELECT} WHERE {OPEN} ORDER BY r.id")]
 
 
 def listing(store: Store, limit: int, *, only_open: bool = False) -> list[Entry]:
     """The newest remediations, newest first. Raise StoreError."""
-    where = f"WHERE {_OPEN}" if only_open else ""
+    where = f"WHERE {OPEN}" if only_open else ""
     return [_entry(row) for row in store.rows(f"{_SELECT} {where} ORDER BY r.id DESC LIMIT ?", limit)]
 
 
@@ -147,7 +145,7 @@ def spend(db: sqlite3.Connection, entry: Entry, now: datetime) -> None:
 
 def open_places(store: Store) -> set[tuple[str, str]]:
     """The tasks and targets of which a remediation is not over. Raise StoreError."""
-    sql = "SELECT task, target FROM remediations WHERE state IN ('waiting', 'due', 'running', 'verifying')"
+    sql = f"SELECT task, target FROM remediations WHERE {OPEN}"  # noqa: S608  # made of constants
     return set(store.rows(sql))
 
 
@@ -173,7 +171,7 @@ def mended(store: Store, subjects: Sequence[str]) -> list[str]:
 
 def prune(store: Store, oldest: datetime) -> None:
     """Drop remediations that were over before then. Raise StoreError."""
-    sql = "DELETE FROM remediations WHERE changed < ? AND state NOT IN ('waiting', 'due', 'running', 'verifying')"
+    sql = f"DELETE FROM remediations WHERE changed < ? AND NOT ({OPEN})"  # noqa: S608  # made of constants
     with store.transaction() as db:
         db.execute(sql, (oldest.timestamp(),))
 
