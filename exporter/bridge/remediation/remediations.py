@@ -116,7 +116,8 @@ def is_open(db: sqlite3.Connection, task: str, target: str) -> bool:
 
 def standing(store: Store) -> list[Entry]:
     """Every remediation that is not over, oldest first. Raise StoreError."""
-    return [_entry(row) for row in store.rows(f"{_SELECT} WHERE {OPEN} ORDER BY r.id")]
+    # Asked for each second. The plus keeps SQLite from going by the numbers through all that ever were.
+    return [_entry(row) for row in store.rows(f"{_SELECT} WHERE {OPEN} ORDER BY +r.id")]
 
 
 def listing(store: Store, limit: int, *, only_open: bool = False) -> list[Entry]:
