@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from exporter.views.shapes import DeductionEntry, Score
+from typing import TYPE_CHECKING
+
 from exporter.views.sources import Sources
 from jobs.core.registry import all_jobs
 from jobs.core.scoring import DEDUCTION_FAMILY
+
+if TYPE_CHECKING:
+    from exporter.views.shapes import DeductionEntry, Score
 
 
 def scores(sources: Sources) -> list[Score]:
