@@ -24,6 +24,7 @@ from jobs.core.agents.state import State
 from jobs.core.model import Outcome, Request, Sample, Severity
 from jobs.core.registry import all_jobs
 from tests.services.scenery import NOON, Scene, found
+from tests.services.trial_jobs import TASK, TrialPackage
 
 CRITICAL, HIGH, MEDIUM, LOW = Severity.CRITICAL, Severity.HIGH, Severity.MEDIUM, Severity.LOW
 
@@ -359,3 +360,12 @@ def test_it_is_a_document(scene: Scene) -> None:
     a_question(scene)
     text = json.dumps(scene.status(), allow_nan=False)
     assert json.loads(text) == scene.status()
+
+
+def test_it_is_told_of_any_jobs_that_there_are(tmp_path: Path) -> None:
+    with TrialPackage(tmp_path / "package").in_process():
+        scene = Scene(tmp_path)
+        scene.ran(TASK)
+        told = scene.status()
+    assert (told["verdict"], told["scores"], told["agents"]) == ("good", [], [])
+    assert [task["task"] for task in told["tasks"]] == [TASK]
