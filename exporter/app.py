@@ -25,7 +25,7 @@ from exporter.store import Store
 from exporter.web.tokens import Tokens
 
 if TYPE_CHECKING:
-    import uvicorn
+    from uvicorn.server import Server
 
     from exporter.bridge.outgoing.postman import Postman
     from exporter.bridge.remediation.engine import Engine
@@ -210,7 +210,8 @@ def _postman(daemon: Daemon, store: Store) -> Postman:
 def _run_loop(daemon: Daemon, store: Store, listener: socket.socket) -> None:
     import asyncio
 
-    import uvicorn
+    # First of all: what follows loads parts of uvicorn as well.
+    from exporter.web.uvicorn_parts import Config, Server  # isort: split
 
     from exporter.web.api import Api
     from exporter.web.metrics_app import MetricsApp
@@ -221,7 +222,7 @@ def _run_loop(daemon: Daemon, store: Store, listener: socket.socket) -> None:
         web.max_connections, web.header_timeout_seconds, web.body_timeout_seconds, web.max_body_bytes
     )
     api = Api(daemon, store, open_tokens(daemon.configuration)).application()
-    config = uvicorn.Config(
+    config = Config(
         MetricsApp(daemon.metrics.exposition, web.telemetry_path, api),
         http=guarded_protocol(limits),
         loop="uvloop",
@@ -234,12 +235,12 @@ def _run_loop(daemon: Daemon, store: Store, listener: socket.socket) -> None:
         timeout_graceful_shutdown=5,
         backlog=_BACKLOG,
     )
-    server = uvicorn.Server(config)
+    server = Server(config)
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
         runner.run(_serve(server, daemon, listener))
 
 
-async def _serve(server: uvicorn.Server, daemon: Daemon, listener: socket.socket) -> None:
+async def _serve(server: Server, daemon: Daemon, listener: socket.socket) -> None:
     """Serve; on SIGTERM end the runs first, so that /metrics answers until they are entered."""
     import asyncio
 

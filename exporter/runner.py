@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import logging
 import os
@@ -277,5 +276,7 @@ def _judge(ended: Exit, answer: _Answer, limit_seconds: float, pid: int) -> tupl
 
 
 def _or_rather(name: str, known: list[str]) -> str:
+    import difflib  # for a mistake alone
+
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     return f"; did you mean {close[0]!r}?" if close else f"; there are {', '.join(known)}"

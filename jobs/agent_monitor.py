@@ -6,7 +6,6 @@ Which agents there are, and what each condition means, is told by `jobs.core.age
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import timedelta
@@ -243,6 +242,8 @@ def _unknown(name: str, roll: Roll) -> str:
         return f"there is no agent {name!r}: none is configured (agents.listed) or found; {roll.engine_error}".rstrip(
             "; "
         )
+    import difflib  # for a mistake alone
+
     near = difflib.get_close_matches(name, roll.names, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(roll.names[:10])}"
     return f"there is no agent {name!r}; {hint}"
