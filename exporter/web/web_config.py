@@ -159,7 +159,9 @@ def _tls(config: TlsServerConfig, directory: Path, files: Files) -> Tls | None:
     materials = Materials(
         cert=content(config.cert, config.cert_file, "cert_file"),
         key=content(config.key.get_secret_value(), config.key_file, "key_file"),
-        client_ca=content(config.client_ca, config.client_ca_file, "client_ca_file"),
+        client_ca=content(config.client_ca, config.client_ca_file, "client_ca_file")
+        if config.client_ca or config.client_ca_file
+        else None,
     )
     if problems:
         raise TlsProblem(problems)

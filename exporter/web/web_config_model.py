@@ -77,9 +77,11 @@ class _Section(SettingsModel):
         """A known key with nothing behind it counts as absent."""
         if given is None:
             return {}
-        if isinstance(given, dict):
-            return {key: value for key, value in given.items() if value is not None or key not in cls.model_fields}
-        return given
+        if not isinstance(given, dict):
+            return given
+        known = {key: value for key, value in given.items() if value is not None or key not in cls.model_fields}
+        # From here on it is no JSON to pydantic any more, which would take a list for a tuple.
+        return {key: tuple(value) if isinstance(value, list) else value for key, value in known.items()}
 
 
 class TlsServerConfig(_Section):

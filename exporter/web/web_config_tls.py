@@ -56,11 +56,11 @@ class TlsProblem(ValueError):
 
 @dataclass(frozen=True)
 class Materials:
-    """The PEM texts; `client_ca` may be empty."""
+    """The PEM texts. `client_ca` is None where none is configured: one that is empty vouches for nobody."""
 
     cert: bytes
     key: bytes = field(repr=False)
-    client_ca: bytes
+    client_ca: bytes | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,14 +93,14 @@ def make_tls(config: TlsServerConfig, materials: Materials) -> Tls:
     _load_pair(context, materials)
     _ask_clients(context, config, materials)
     digest = hashlib.blake2b(config.model_dump_json().encode() + b"\0")
-    for part in (materials.cert, materials.key, materials.client_ca):
+    for part in (materials.cert, materials.key, materials.client_ca or b""):
         digest.update(hashlib.blake2b(part).digest())
     sans = config.client_allowed_sans
     return Tls(
         context=context,
         digest=digest.digest(),
         allowed_sans=None if sans is None else frozenset(sans),
-        names_clients=context.verify_mode != ssl.CERT_NONE and bool(materials.client_ca or sans),
+        names_clients=context.verify_mode != ssl.CERT_NONE and (materials.client_ca is not None or bool(sans)),
         warnings=tuple(_warnings(config, materials)),
     )
 
@@ -146,7 +146,7 @@ def _client_problems(config: TlsServerConfig, materials: Materials) -> Iterator[
             "tls_server_config.client_auth_type: is missing, so that the client CA would not be asked; "
             "write RequireAndVerifyClientCert"
         )
-    if kind in ("RequireAnyClientCert", "RequireClientCert") and not materials.client_ca:
+    if kind in ("RequireAnyClientCert", "RequireClientCert") and materials.client_ca is None:
         yield (
             f"tls_server_config.client_auth_type: {kind} takes a certificate that nobody has verified, which keeps "
             "nobody out; write RequireAndVerifyClientCert with client_ca_file"
@@ -211,7 +211,7 @@ def _ask_clients(context: ssl.SSLContext, config: TlsServerConfig, materials: Ma
     if config.client_auth_type in _NOT_ASKED:
         return
     try:
-        if materials.client_ca:
+        if materials.client_ca is not None:
             context.load_verify_locations(cadata=materials.client_ca.decode())
         else:
             context.load_default_certs(ssl.Purpose.CLIENT_AUTH)
@@ -228,7 +228,7 @@ def _warnings(config: TlsServerConfig, materials: Materials) -> Iterator[str]:
         yield "client_auth_type RequestClientCert keeps nobody out: no certificate is asked for"
     elif kind in ("RequireAnyClientCert", "RequireClientCert"):
         yield f"client_auth_type {kind} is taken as RequireAndVerifyClientCert: certificates are verified by client_ca"
-    elif kind not in _NOT_ASKED and not materials.client_ca:
+    elif kind not in _NOT_ASKED and materials.client_ca is None:
         yield "there is no client_ca: a certificate by any public CA that this machine trusts is good enough"
     if len(config.curve_preferences) > 1:
         yield "curve_preferences names several curves: OpenSSL's own choice is used, only a single one can be set"
