@@ -78,6 +78,7 @@ def serve(config_file: Path | None, **given: str | None) -> None:
         "log_level": ("log", "level"),
         "log_format": ("log", "format"),
     }
+    given["web_config_file"] = given["web_config_file"] or None  # exporters take an empty one for none
     flags = {paths[name]: value for name, value in given.items()}
 
     def configuration() -> Configuration:

@@ -228,8 +228,6 @@ class FrontServer(uvicorn.Server):
             return made
 
         most = kind.limits.max_connections
-        front: Any = Front(
-            listener, self.server_state.connections, protocol, self._tls, self._handshake_seconds, most
-        )
+        front: Any = Front(listener, self.server_state.connections, protocol, self._tls, self._handshake_seconds, most)
         self.servers = [front]
         self.started = True
