@@ -168,8 +168,7 @@ class Dispatcher:
                 self._end(ticket)
             self._told(record, entered)
         finally:
-            for listener in ticket.on_end:
-                listener(record)
+            self._hear(ticket, record)
 
     def _record(self, ticket: _Ticket) -> tuple[Record, bool]:
         """The record of a run, and whether it is in the ledger."""
@@ -193,8 +192,11 @@ class Dispatcher:
             record = self._runner.enter(ticket.request, Outcome.STOPPED, reason, self._clock.now())
             self._told(record, True)
         finally:
-            for listener in ticket.on_end:
-                listener(record)
+            self._hear(ticket, record)
+
+    def _hear(self, ticket: _Ticket, record: Record | None) -> None:
+        for listener in ticket.on_end:
+            self._guarded(partial(listener, record), ticket.request)
 
     def _begin(self, ticket: _Ticket, since: datetime) -> None:
         """Show a run as begun."""

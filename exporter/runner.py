@@ -11,14 +11,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from exporter.bridge.outgoing.announcing import news_of
 from exporter.config import Configuration
-from exporter.locks import Busy, FileLock
+from exporter.locks import Busy, FileLock, run_lock
 from exporter.metrics import counters_of
 from exporter.process import MAX_ANSWER_BYTES, End, Exit, RunProcess
 from exporter.record import CUT_OFF, Record
@@ -158,13 +157,8 @@ class Runner:
         finally:
             lock.release()
 
-    def lock_file(self, task: str, target: str) -> Path:
-        """The file that is locked while a task (with a target, or empty) is run."""
-        name = f"{task}.{target}" if target else task
-        return self.configuration.settings.base_dir / "data" / "locks" / f"{name}.lock"
-
     def _lock(self, request: Request, started: datetime, wait_seconds: float, stop: Stop) -> FileLock:
-        file = self.lock_file(request.task, request.target)
+        file = run_lock(self.configuration.settings.base_dir, request.task, request.target)
         deadline = time.monotonic() + wait_seconds
         while True:
             try:
