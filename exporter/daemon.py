@@ -7,6 +7,8 @@ import os
 import threading
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING
 
 from exporter import metrics
 from exporter.bridge.families import INTAKE_REFUSED
@@ -30,6 +32,10 @@ from jobs.core.files import remove_leftovers
 from jobs.core.model import Request
 from jobs.core.ports import Clock
 from jobs.core.registry import all_jobs
+
+if TYPE_CHECKING:
+    from exporter.views.shapes import RunEntry, RunningEntry
+    from exporter.views.sources import Sources
 
 logger = logging.getLogger(__name__)
 
@@ -227,6 +233,23 @@ class Daemon:
         """End what this daemon runs of a task, and let what waits not begin; return what that is."""
         return self._dispatcher.stop_task(task, by, target)
 
+    def sources(self) -> Sources:
+        """Where views look, at this moment."""
+        from exporter.views.sources import Sources
+
+        return Sources(self.configuration, self._store, self.metrics.exposition, self._clock.now(), self.progress)
+
+    def running(self, task: str) -> RunningEntry | None:
+        """A task's run that is under way here, as views tell of it."""
+        from exporter.views import runs
+
+        return runs.running(self.sources(), task, {})
+
+    def _run_entry(self, record: Record) -> RunEntry:
+        from exporter.views import runs
+
+        return runs.run_entry(self.sources(), record)
+
     def is_stopping(self) -> bool:
         """Whether no run is begun any more."""
         return self.runner.stop.is_set()
@@ -260,7 +283,7 @@ class Daemon:
             self.metrics.running(task, progress.since, progress.ratio)
         else:
             self.metrics.running(task, None)
-        self.hub.tell("progress", task, lambda: progress_document(task, progress))
+        self.hub.tell("progress", task, lambda: {"task": task, "running": self.running(task)})
 
     def _on_record(self, record: Record, entered: bool) -> None:
         try:
@@ -288,7 +311,7 @@ class Daemon:
                     if record.request.task in all_jobs():
                         self.metrics.record(record, stale_after_seconds(self.configuration, record.request.task))
             for order, record in fresh:
-                self.hub.tell("run", str(order), partial(run_document, record))
+                self.hub.tell("run", str(order), partial(self._run_entry, record))
             self._note_store(True)
             self._write_textfile()
 

@@ -35,11 +35,15 @@ class Access:
         A visitor whom a web configuration file let in (`scope["visitor"]`) reads without one, too, and is named.
         Raise Problem for everybody else, TokenError if the tokens cannot be read.
         """
-        if scope == OPEN:
-            return ""
+        return "" if scope == OPEN else self._judged(request, scope, *self._tokens.opened(_authorization(request)))
+
+    def demand_remembered(self, request: HTTPConnection, scope: str) -> str:
+        """The same by what was last read of the tokens: this waits for no disk."""
+        return self._judged(request, scope, *self._tokens.remembered(_authorization(request)))
+
+    def _judged(self, request: HTTPConnection, scope: str, name: str, opened: frozenset[str]) -> str:
         if not _NAMES_OF_TOKENS.isdisjoint(request.query_params):
             raise _unauthorized("a token in an address is never read, as proxies log it", scope)
-        name, opened = self._tokens.opened(_authorization(request))
         if scope in opened:
             return name
         if reads_without_token(request, scope):
@@ -48,13 +52,13 @@ class Access:
             self._put_off(request, _PUT_OFF.get(scope, 429))
         raise _unauthorized(f"this needs a token with the scope {scope!r}", scope)
 
-    def still(self, request: HTTPConnection, scope: str) -> bool:
-        """Whether a request that was let pass would still be, for one that lasts; TokenError as for `demand`."""
-        return reads_without_token(request, scope) or scope in self._tokens.opened(_authorization(request))[1]
+    def look_again(self) -> None:
+        """Read the tokens again, if they have changed; raise TokenError."""
+        self._tokens.load()
 
     def remembers(self, request: HTTPConnection, scope: str) -> bool:
-        """Whether a request's token opened the scope when the tokens were last read; this waits for no disk."""
-        return scope in self._tokens.remembered(_authorization(request))
+        """Whether a request would be let pass by what was last read of the tokens; this waits for no disk."""
+        return reads_without_token(request, scope) or scope in self._tokens.remembered(_authorization(request))[1]
 
     def _put_off(self, request: HTTPConnection, status: int) -> None:
         """Count a token that is none; answer with a wait where there were too many."""

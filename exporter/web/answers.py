@@ -43,11 +43,3 @@ def unavailable(request: Request, error: Exception) -> Response:
 def media_type(request: Request) -> str:
     """The content type of a request's body, without parameters."""
     return str(request.headers.get("content-type", "")).partition(";")[0].strip().lower()
-
-
-def limit_of(request: Request, most: int) -> int:
-    """The query's `limit`, 50 without one; raise Problem unless it is a whole number from 1 to `most`."""
-    text = request.query_params.get("limit", "50")
-    if not (text.isascii() and text.isdigit() and len(text) <= 5 and 1 <= int(text) <= most):
-        raise Problem(400, f"limit must be a whole number from 1 to {most}")
-    return int(text)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -92,16 +92,17 @@ class Call:
     body: Mapping[str, str] = field(default_factory=dict)
 
 
-Handler = Callable[[Call], Response]
+Handler = Callable[[Call], Response] | Callable[[Call], Awaitable[Response]]
+"""A plain function may wait for the disk, and is called on a thread that may; a coroutine may not."""
 
 
 @dataclass(frozen=True)
 class Operation:
-    """One method on one path. `handler` may wait for the disk, and is called on a thread that may.
+    """One method on one path.
 
     `scope` is who may (empty: everybody). `refusals` are the problems it answers besides those that every operation
-    has. `raw` is called instead of `handler`, on the event loop, by those that read their body themselves; they say
-    in `takes` what that is.
+    has. `body` are the texts that a JSON body may have. What reads its body itself says in `takes` what that is, and
+    asks itself who may (`admits`).
     """
 
     method: str
@@ -109,15 +110,10 @@ class Operation:
     scope: str
     summary: str
     answer: Answer
-    handler: Handler | None = None
+    handler: Handler
     about: str = ""
     parameters: tuple[Parameter, ...] = ()
     body: Mapping[str, Field] | None = None
     refusals: Mapping[int, str] = field(default_factory=dict)
-    raw: Callable[[Request], Any] | None = None
+    admits: bool = False
     takes: Mapping[str, Any] | None = None
-
-    @property
-    def in_path(self) -> tuple[Parameter, ...]:
-        """The parameters of the path."""
-        return tuple(parameter for parameter in self.parameters if parameter.place == "path")

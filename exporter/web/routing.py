@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -45,14 +46,14 @@ def _endpoint(methods: Mapping[str, Operation], access: Access) -> Callable[[Req
 
 
 async def _answer(operation: Operation, request: Request, access: Access) -> Response:
-    if operation.raw:
-        answered: Response = await operation.raw(request)
-        return answered
-    who = await run_in_threadpool(access.demand, request, operation.scope)
+    who = "" if operation.admits else await run_in_threadpool(access.demand, request, operation.scope)
     values = values_of(operation, request)
     body = {} if operation.body is None else await texts(request, operation.body)
-    assert operation.handler
-    return await run_in_threadpool(operation.handler, Call(request, who, values, body))
+    call, handler = Call(request, who, values, body), operation.handler
+    if inspect.iscoroutinefunction(handler):
+        answered: Response = await handler(call)
+        return answered
+    return cast(Response, await run_in_threadpool(handler, call))
 
 
 def values_of(operation: Operation, request: Request) -> dict[str, Any]:

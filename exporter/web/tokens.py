@@ -73,8 +73,10 @@ class Tokens:
         except FileNotFoundError:
             self._loaded, tokens = (None, ()), ()
         except OSError as error:
+            self._loaded = (None, ())
             raise TokenFileError(f"{self.file}: cannot be read: {error.strerror}") from None
         except ValidationError:
+            self._loaded = (None, ())
             raise TokenFileError(f"{self.file}: is not a token file; make a new one with `token create`") from None
         return tokens
 
@@ -130,9 +132,9 @@ class Tokens:
         """The name of the token in an Authorization header, and what it opens."""
         return _opened(self.load(), authorization)
 
-    def remembered(self, authorization: bytes) -> frozenset[str]:
-        """What an Authorization header opened when the file was last read: this never waits for the disk."""
-        return _opened(self._loaded[1], authorization)[1]
+    def remembered(self, authorization: bytes) -> tuple[str, frozenset[str]]:
+        """The same by what was last read of the file: this never waits for the disk."""
+        return _opened(self._loaded[1], authorization)
 
 
 def _opened(tokens: tuple[Token, ...], authorization: bytes) -> tuple[str, frozenset[str]]:
