@@ -27,6 +27,7 @@ from exporter.runner import Runner
 from exporter.scheduler import Scheduler
 from exporter.store import Store, StoreError
 from exporter.textfile import write_textfile
+from exporter.views.sources import Sources
 from jobs.core.agents.report import UP
 from jobs.core.files import remove_leftovers
 from jobs.core.model import Request
@@ -35,7 +36,6 @@ from jobs.core.registry import all_jobs
 
 if TYPE_CHECKING:
     from exporter.views.shapes import RunEntry, RunningEntry
-    from exporter.views.sources import Sources
 
 logger = logging.getLogger(__name__)
 
@@ -233,12 +233,6 @@ class Daemon:
         """End what this daemon runs of a task, and let what waits not begin; return what that is."""
         return self._dispatcher.stop_task(task, by, target)
 
-    def sources(self) -> Sources:
-        """Where views look, at this moment."""
-        from exporter.views.sources import Sources
-
-        return Sources(self.configuration, self._store, self.metrics.exposition, self._clock.now(), self.progress)
-
     def running(self, task: str) -> RunningEntry | None:
         """A task's run that is under way here, as views tell of it."""
         from exporter.views import runs
@@ -257,16 +251,22 @@ class Daemon:
     def holder(self, task: str, target: str | None = None) -> str:
         """Which other process runs a task (for a target, if given); empty where none does. Raise StoreError."""
         base_dir = self.configuration.settings.base_dir
-        for _, request, pid, _ in self._store.unfinished_runs():
-            if request.task == task and target in (None, request.target) and pid != os.getpid():
-                # The entry stays when a process is killed, the lock does not.
-                if holder := holder_of(run_lock(base_dir, task, request.target)):
-                    return holder
-        return ""
+        targets = [
+            request.target
+            for _, request, pid, _ in self._store.unfinished_runs()
+            if request.task == task and target in (None, request.target) and pid != os.getpid()
+        ]
+        # The entry stays when a process is killed, the lock does not.
+        holders = (holder_of(run_lock(base_dir, task, found)) for found in targets)
+        return next(filter(None, holders), "")
 
     def progress(self, task: str) -> Progress | None:
         """How far a task's run is, or None if none is under way."""
         return self._dispatcher.progress(task)
+
+    def sources(self) -> Sources:
+        """What views look at now."""
+        return Sources(self.configuration, self._store, self.metrics.exposition, self._clock.now(), self.progress)
 
     def known_agents(self) -> frozenset[str]:
         """The agents that are listed, and those that the agent monitor last reported."""

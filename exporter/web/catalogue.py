@@ -17,6 +17,8 @@ from exporter.web.reading import MEDIA_TYPES, Reading
 from exporter.web.remediations import Remediations
 
 _NAME = {"type": "string", "pattern": NAME_PATTERN}
+_CHOICE = "^([A-Za-z0-9][A-Za-z0-9_.-]{0,127})?$"
+"""A name, or nothing."""
 _NUMBER = {"type": "integer", "minimum": 1, "maximum": (1 << 63) - 1}
 _TASK = Parameter("task", "path", "A task, by its name here or in SutazAI's guide.", _NAME, "health-check")
 _AGENT = Parameter("agent", "path", "An agent.", _NAME, "sutazai-agent-orchestrator")
@@ -35,8 +37,8 @@ _KEY = Parameter(
     {"type": "string", "pattern": '^"?[A-Za-z0-9_.:~+/=-]{1,255}"?$'},
     "8e03978e-40d5-43dd-bc93-6894a57f9324",
 )
-_MODE = Field("A mode of the task; its first without one.", "full", NAME_PATTERN)
-_TARGET = Field("What the run is narrowed to, for tasks that take it.", "sutazai-agent-orchestrator", NAME_PATTERN)
+_MODE = Field("A mode of the task; its first without one.", "full", _CHOICE)
+_TARGET = Field("What the run is narrowed to, for tasks that take it.", "sutazai-agent-orchestrator", _CHOICE)
 
 _NO_SUCH = {404: "There is nothing of this name."}
 _STOPPING = {503: "The exporter is stopping, or its store cannot be used."}
@@ -156,8 +158,8 @@ def _remedial(intake: AlertIntake, remedial: Remediations) -> tuple[Operation, .
         ),
         _get("/api/v1/remediations", "What alerts have brought about, newest first", shapes.Remediations,
              remedial.listing, _OPEN, limit()),
-        Operation("POST", "/api/v1/remediations/{id}/approve", "operate", "Let a remediation that waits be done", answer,
-                  remedial.approve, parameters=(_REMEDIATION,), body={}, refusals=refusals),
+        Operation("POST", "/api/v1/remediations/{id}/approve", "operate", "Let a remediation that waits be done",
+                  answer, remedial.approve, parameters=(_REMEDIATION,), body={}, refusals=refusals),
         Operation("POST", "/api/v1/remediations/{id}/reject", "operate", "End a remediation that waits", answer,
                   remedial.reject, parameters=(_REMEDIATION,), body={}, refusals=refusals),
         _get("/api/v1/audit", "The audit log, newest first", shapes.Audit, remedial.entries, limit()),

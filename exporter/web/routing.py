@@ -83,8 +83,8 @@ def _said(request: Request, operation: Operation) -> Iterable[tuple[str, str, st
 
 def _once(parameters: Iterable[Parameter], request: Request) -> None:
     for parameter in parameters:
-        source = {"query": request.query_params, "header": request.headers}.get(parameter.place)
-        if source is not None and len(source.getlist(parameter.name)) > 1:
+        said = request.headers.getlist if parameter.place == "header" else request.query_params.getlist
+        if parameter.place != "path" and len(said(parameter.name)) > 1:
             raise Problem(400, f"{parameter.name} is given more than once")
 
 

@@ -28,7 +28,7 @@ _OPENS: dict[str, frozenset[str]] = {
     "operate": frozenset(SCOPES),
     "alert": frozenset({"alert"}),
 }
-"""What each scope opens: `scrape` the metrics, where they need a token, and `alert` nothing but the intake of alerts."""
+"""What each scope opens: `scrape` the metrics where they need a token, `alert` nothing but the intake of alerts."""
 _LOCK_SECONDS = 5.0
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,63}")
 
@@ -96,7 +96,7 @@ class Tokens:
         """Take a token away and return what was kept of it; raise TokenError where there is none of this name."""
         with self._alone():
             tokens = self.load()
-            (revoked, *_) = [token for token in tokens if token.name == name] or [None]
+            revoked = next((token for token in tokens if token.name == name), None)
             if revoked is None:
                 names = ", ".join(token.name for token in tokens) or "none"
                 raise TokenError(f"no token is called {name[:100]!r}; there are: {names}")
