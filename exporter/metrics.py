@@ -158,10 +158,7 @@ class Metrics:
             self.exposition.set(DURATION.name, value(counter_key(DURATION, labels, suffix), 0), labels, suffix=suffix)
 
     def record(self, record: Record, stale_after_seconds: float) -> None:
-        """Show what a record says. A run that had no result leaves no gauge of its task behind, unless it was stopped:
-
-        that makes what the one before it measured no less true.
-        """
+        """Show what a record says. A run that had no result leaves no gauge of its task behind."""
         if record.outcome is Outcome.SKIPPED:
             return
         task = record.request.task
@@ -174,7 +171,7 @@ class Metrics:
                 self._show(all_jobs()[task], record.result)
                 if not record.result.scope:
                     self._expires[task] = record.finished.timestamp() + stale_after_seconds
-            elif not record.request.target and record.outcome is not Outcome.STOPPED:
+            elif not record.request.target:
                 self.drop(task)
 
     def _show(self, job: Job, result: Result) -> None:

@@ -10,8 +10,8 @@ from starlette.requests import ClientDisconnect, Request
 
 from exporter.web.answers import Problem, media_type
 
-MAX_BYTES = 64 << 10
-"""More than the longest that is sensible; the intake of alerts has a limit of its own."""
+MAX_BYTES = 1 << 20
+"""The intake of alerts, and every connection, has a limit of its own."""
 
 
 async def texts(request: Request, keys: Collection[str]) -> dict[str, str]:

@@ -117,3 +117,12 @@ class Operation:
     refusals: Mapping[int, str] = field(default_factory=dict)
     admits: bool = False
     takes: Mapping[str, Any] | None = None
+
+    @property
+    def route(self) -> str:
+        """The path as Starlette has it: one with a word for a number is no path of ours, whatever the method."""
+        path = self.path
+        for parameter in self.parameters:
+            if parameter.place == "path" and parameter.schema["type"] == "integer":
+                path = path.replace(f"{{{parameter.name}}}", f"{{{parameter.name}:int}}")
+        return path

@@ -27,7 +27,7 @@ def routes_of(operations: Iterable[Operation], access: Access) -> list[Route]:
     """One route for each path, in the order in which they are named."""
     by_path: dict[str, dict[str, Operation]] = {}
     for operation in operations:
-        by_path.setdefault(operation.path, {})[operation.method] = operation
+        by_path.setdefault(operation.route, {})[operation.method] = operation
     return [Route(path, _endpoint(methods, access), methods=list(methods)) for path, methods in by_path.items()]
 
 
@@ -46,10 +46,12 @@ def _endpoint(methods: Mapping[str, Operation], access: Access) -> Callable[[Req
 
 
 async def _answer(operation: Operation, request: Request, access: Access) -> Response:
-    who = "" if operation.admits else await run_in_threadpool(access.demand, request, operation.scope)
-    values = values_of(operation, request)
-    body = {} if operation.body is None else await texts(request, operation.body)
-    call, handler = Call(request, who, values, body), operation.handler
+    call, handler = Call(request, ""), operation.handler
+    if not operation.admits:
+        who = await run_in_threadpool(access.demand, request, operation.scope)
+        values = values_of(operation, request)
+        body = {} if operation.body is None else await texts(request, operation.body)
+        call = Call(request, who, values, body)
     if inspect.iscoroutinefunction(handler):
         answered: Response = await handler(call)
         return answered
