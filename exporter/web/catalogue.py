@@ -15,6 +15,7 @@ from exporter.web.health import Health
 from exporter.web.operations import NAME_PATTERN, Answer, Field, Operation, Parameter, limit
 from exporter.web.reading import MEDIA_TYPES, Reading
 from exporter.web.remediations import Remediations
+from exporter.web.webhook_schema import WEBHOOK
 
 _NAME = {"type": "string", "pattern": NAME_PATTERN}
 _CHOICE = "^([A-Za-z0-9][A-Za-z0-9_.-]{0,127})?$"
@@ -153,7 +154,7 @@ def _remedial(intake: AlertIntake, remedial: Remediations) -> tuple[Operation, .
              limit(MAX_LISTED)),
         Operation(
             "POST", "/api/v1/alerts", "alert", "Take alerts in, as Alertmanager's webhook sends them",
-            Answer("They are on the disk.", shapes.Taken), intake.take, admits=True, takes={"type": "object"},
+            Answer("They are on the disk.", shapes.Taken), intake.take, admits=True, takes=WEBHOOK,
             refusals={503: "Send it again: it will be better soon."},
         ),
         _get("/api/v1/remediations", "What alerts have brought about, newest first", shapes.Remediations,

@@ -90,7 +90,7 @@ def _operation(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
         described["parameters"] = [_parameter(parameter) for parameter in operation.parameters]
     body = operation.takes or (operation.body and _body(operation.body))
     if body:
-        described["requestBody"] = {"content": {JSON: {"schema": body}}, "required": operation.takes is not None}
+        described["requestBody"] = {"content": {JSON: {"schema": dict(body)}}, "required": operation.takes is not None}
     return described
 
 
