@@ -48,7 +48,9 @@ class EventStream:
     def wait(self, name: str, count: int = 1, timeout_seconds: float = 30) -> list[Any]:
         """Wait until there are so many events of a kind."""
         what = f"{count} events {name!r}"
-        wait_for(lambda: len(self.of(name)) >= count, timeout_seconds, what, detail=lambda: repr(self.lines[-5:])[:2000])
+        wait_for(
+            lambda: len(self.of(name)) >= count, timeout_seconds, what, detail=lambda: repr(self.lines[-5:])[:2000]
+        )
         return self.of(name)
 
     def close(self) -> None:
