@@ -35,7 +35,7 @@ class Access:
         A visitor whom a web configuration file let in (`scope["visitor"]`) reads without one, too, and is named.
         Raise Problem for everybody else, TokenError if the tokens cannot be read.
         """
-        return "" if scope == OPEN else self._judged(request, scope, *self._tokens.opened(_authorization(request)))
+        return self._judged(request, scope, *self._tokens.opened(_authorization(request)))
 
     def demand_remembered(self, request: HTTPConnection, scope: str) -> str:
         """The same by what was last read of the tokens: this waits for no disk."""

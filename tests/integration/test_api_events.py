@@ -149,3 +149,25 @@ def test_a_stopping_daemon_lets_everybody_go_at_once(package: TrialPackage, list
         assert "Traceback" not in stopping.log()
     finally:
         stopping.close()
+
+
+def test_a_listener_that_does_not_read_holds_nobody_up(package: TrialPackage) -> None:
+    import socket
+
+    config = {**work(), "web": {"body_timeout_seconds": 1}}
+    daemon = ExporterDaemon(config, environment=package.environment)
+    try:
+        with socket.socket() as deaf:
+            deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            deaf.connect(("127.0.0.1", daemon.port))
+            deaf.sendall(b"GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            hearing = EventStream(daemon.url)
+            headers = operator(daemon)
+            for number in range(3):
+                start(daemon, headers, target=f"t{number}")
+                hearing.wait("run", number + 1)
+            assert daemon.get("/metrics").status_code == 200
+            hearing.close()
+            assert daemon.stop() == 0
+    finally:
+        daemon.close()
