@@ -30,16 +30,22 @@ def run_loop(
     # First of all: what follows loads parts of uvicorn as well.
     from exporter.web.uvicorn_parts import Config  # isort: split
 
+    from exporter.web.access import Access
     from exporter.web.api import Api
+    from exporter.web.lockout import Lockout
     from exporter.web.metrics_app import Application, MetricsApp
+    from exporter.web.metrics_gate import MetricsGate
     from exporter.web.protocol import GuardedProtocol, Limits, guarded_protocol
 
     web = daemon.configuration.settings.web
     limits = Limits.within_descriptors(
         web.max_connections, web.header_timeout_seconds, web.body_timeout_seconds, web.max_body_bytes
     )
-    api = Api(daemon, store, tokens).application()
+    access = Access(tokens, Lockout())
+    api = Api(daemon, store, access).application()
     application: Application = MetricsApp(daemon.metrics.exposition, web.telemetry_path, api)
+    if web.metrics_need_token:
+        application = MetricsGate(application, web.telemetry_path, access)
     protocol = GuardedProtocol
     if web_config:
         from exporter.web.door import Door

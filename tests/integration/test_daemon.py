@@ -255,7 +255,7 @@ result = Result(status="X", run_again_seconds=0.1 if request.trigger != "follow-
     start(daemon, target="one")
     wait_runs(daemon, "ok", 2)
     runs = daemon.get("/api/v1/runs").json()["runs"]
-    assert [(run["request"]["trigger"], run["request"]["target"]) for run in runs] == [
+    assert [(run["trigger"], run["target"]) for run in runs] == [
         ("follow-up", "one"),
         ("api", "one"),
     ]
