@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 from typing import Any
 
@@ -11,10 +10,9 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
-from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from exporter import __version__
 from exporter.daemon import Daemon
 from exporter.plan import cadences_of, task_entry
 from exporter.runner import UnknownRequest
@@ -23,6 +21,7 @@ from exporter.web.access import Access
 from exporter.web.alerts import AlertIntake
 from exporter.web.answers import HEADERS, Problem, answer, limit_of, media_type, problem, unavailable
 from exporter.web.lockout import Lockout
+from exporter.web.page import StatusPage
 from exporter.web.remediations import Remediations
 from exporter.web.tokens import TokenError, Tokens
 from jobs.core.model import Request, Trigger
@@ -39,12 +38,13 @@ class Api:
         self._demand = access.demand
         self._intake = AlertIntake(daemon.reception, access, daemon.configuration.settings.web.max_body_bytes)
         self._remediations = Remediations(store, lambda: daemon.configuration.settings, access.demand)
+        self._page = StatusPage(lambda: daemon.configuration.settings.web.telemetry_path)
 
     def application(self) -> Starlette:
         """The ASGI application."""
         return Starlette(
             routes=[
-                Route("/", self.landing),
+                *self._page.routes(),
                 Route("/-/healthy", self.healthy),
                 Route("/-/ready", self.ready),
                 Route("/-/reload", self.reload, methods=["POST", "PUT"]),
@@ -59,16 +59,6 @@ class Api:
         )
 
     # Open to everybody
-
-    async def landing(self, request: HttpRequest) -> Response:
-        """A page that says what this is and where things are."""
-        path = html.escape(self._daemon.configuration.settings.web.telemetry_path)
-        links = "".join(f'<li><a href="{p}">{p}</a></li>' for p in (path, "/-/healthy", "/-/ready", "/api/v1/tasks"))
-        page = (
-            "<!doctype html><html lang=en><meta charset=utf-8><title>SutazAI Exporter</title>"
-            f"<h1>SutazAI Exporter</h1><p>Version {__version__}</p><ul>{links}</ul></html>"
-        )
-        return HTMLResponse(page, headers=HEADERS)
 
     async def healthy(self, request: HttpRequest) -> Response:
         """200 as long as the process answers at all."""
