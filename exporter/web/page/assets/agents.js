@@ -21,7 +21,7 @@ export function show({agents, agent_uptime_percent: uptime}) {
 function update(card, agent) {
   const [name, sign] = look(agent.state);
   tone(card, agent.healthy || name !== "good" ? [name, sign] : ["unknown", "?"]);
-  const uptime = agent.uptime_24h_ratio === null ? "uptime not known" : `up ${share(agent.uptime_24h_ratio)} in 24 h`;
+  const uptime = agent.uptime_24h_ratio === null ? "uptime not known" : `up ${share(agent.uptime_24h_ratio)} in 24\u00a0h`;
   fill(card, {name: agent.agent, state: agent.state, uptime, past: past(agent)});
   card.querySelector("[data-do=release]").hidden = !agent.quarantined;
   about(card, "restart", `Restart ${agent.agent}`);

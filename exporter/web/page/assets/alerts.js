@@ -34,14 +34,14 @@ function updateApproval(card, entry) {
   const look = remediation(entry.state), waits = entry.state === "waiting";
   tone(card, look);
   const attempts = entry.attempts ? `${counted(entry.attempts, "attempt")} so far, ` : "";
-  const target = entry.target ? `on ${entry.target}` : "";
+  const target = entry.target ? ` on ${entry.target}` : "";
   fill(card, {rule: entry.rule, state: look[2], plan: entry.plan, alert: entry.alert, target, attempts});
   moment(card.querySelector("time"), entry.created);
   part(card, "due").hidden = !entry.due || waits;
   moment(part(card, "due").querySelector("time"), entry.due);
   card.querySelector(".buttons").hidden = !waits;
-  about(card, "approve", `Approve ${entry.rule} ${target}`);
-  about(card, "reject", `Reject ${entry.rule} ${target}`);
+  about(card, "approve", `Approve ${entry.rule}${target}`);
+  about(card, "reject", `Reject ${entry.rule}${target}`);
 }
 
 const named = entry => [entry.rule, entry.target && `on ${entry.target}`].filter(Boolean).join(" ");

@@ -14,6 +14,7 @@ import {duration, setClock, tick, zone} from "./times.js";
 import * as verdict from "./verdict.js";
 import {VERDICTS, outcome} from "./words.js";
 
+const hears = {event: receive, lost: lose, locked: lock};
 const parts = [verdict, scores, agents, tasks, findings, alerts, reports];
 const version = document.querySelector("meta[name=version]").content;
 const root = document.documentElement;
@@ -24,6 +25,7 @@ function receive(name, data) {
     if (status?.verdict !== data.verdict) announce(`${VERDICTS[data.verdict]?.[2]}. ${data.answer}`);
     status = data;
     setClock(data.at);
+    shownAt = Date.now();
     show();
   } else if (name === "progress") {
     change(data.task, task => ({...task, running: data.running}));
@@ -72,7 +74,6 @@ async function lock(problem) {
   connection("locked", "Locked");
   verdict.answer("unknown", "Locked", "Reading from here takes a token.");
   byId("content").hidden = true;
-  byId("as-of").hidden = true;
   byId("unlock").hidden = false;
   let given = false;
   while (!given) {
@@ -88,9 +89,10 @@ function age() {
   const silent = Math.floor(live.silentSeconds()), state = root.dataset.live;
   put(byId("link").querySelector(".age"), state === "live" ? `heard ${silent} s ago` : "");
   if (state !== "lost") return;
-  const old = status ? `What is shown below was so ${duration(Math.max(0, sinceShown()))} ago. ` : "";
+  const old = status ? `What is shown below was so ${duration(Math.max(1, Math.round(sinceShown())))} ago. ` : "";
   put(byId("lost-what"), `${old}Reason: ${byId("lost").dataset.why}.`);
-  put(byId("lost-next"), `Next attempt in ${Math.ceil(live.retrySeconds())} s.`);
+  const next = Math.ceil(live.retrySeconds());
+  put(byId("lost-next"), next ? `Next attempt in ${next} s.` : "Connecting …");
 }
 
 // By the reader's own clock, as the exporter's is not heard of now.
@@ -98,7 +100,7 @@ let shownAt = 0;
 const sinceShown = () => (Date.now() - shownAt) / 1000;
 
 function beat() {
-  live.watch();
+  live.watch(hears);
   if (root.dataset.live === "live") shownAt = Date.now() - live.silentSeconds() * 1000;
   tick();
   age();
@@ -120,4 +122,4 @@ byId("retry").addEventListener("click", live.retry);
 byId("token-button").addEventListener("click", tokenButton);
 put(byId("zone"), `, times in ${zone()}`);
 setInterval(beat, 1000);
-live.follow({event: receive, lost: lose, locked: lock});
+live.follow(hears);

@@ -23,7 +23,7 @@ export function confirm(title, text, verb) {
   put(byId("confirm-title"), title);
   put(byId("confirm-text"), text);
   put(dialog.querySelector("button"), verb);
-  return open(dialog);
+  return open(dialog, dialog.querySelector("button[value=no]"));  // whoever presses Enter twice has not decided
 }
 
 for (const dialog of document.querySelectorAll("dialog")) {

@@ -1,13 +1,17 @@
 // The stream of events (GET api/v1/events), read by fetch, as EventSource sends no token. It is taken for lost as soon as
-// nothing comes for longer than the exporter ever keeps quiet.
+// nothing comes for longer than the exporter ever keeps quiet, or the exporter cannot say any more how things are: its
+// disk may be frozen while its connections live.
 
 import * as access from "./access.js";
 import {problemOf} from "./actions.js";
 
 const SILENCE_SECONDS = 40;  // there is a comment every 15
+const LOOK_SECONDS = 60;
+const LONGEST_LOOK_SECONDS = 20;
 const LONGEST_PAUSE_SECONDS = 30;
 
 let heardAt = stamp();
+let toldAt = null;
 let retryAt = 0;
 let failures = 0;
 let abort = new AbortController();
@@ -34,9 +38,25 @@ export function retry() {
   wake();
 }
 
-/** Give up a connection that keeps quiet for too long; to be called each second. */
-export function watch() {
+/** Give up a connection that keeps quiet for too long; ask for the status if none was told for long. Called each second. */
+export function watch(on) {
   if (secondsSince(heardAt) > SILENCE_SECONDS) abort.abort(new Error(`nothing was heard for ${SILENCE_SECONDS} s`));
+  if (toldAt && secondsSince(toldAt) > LOOK_SECONDS) look(on, abort);
+}
+
+async function look(on, connection) {
+  toldAt = null;
+  const signal = AbortSignal.any([connection.signal, AbortSignal.timeout(LONGEST_LOOK_SECONDS * 1000)]);
+  try {
+    const response = await fetch("api/v1/status", {headers: access.readCredentials(), cache: "no-store", signal});
+    if (!response.ok) throw new Error(await problemOf(response));
+    const status = await response.json();
+    if (connection.signal.aborted) return;
+    on.event("status", status);
+    toldAt = stamp();
+  } catch (error) {
+    connection.abort(new Error(`the exporter cannot say how things are (${error.message})`));
+  }
 }
 
 /** Follow the events for ever. `on.event(name, data)`, `on.lost(why)`, and `on.locked(problem)` where a token is needed. */
@@ -64,6 +84,7 @@ async function once(on) {
   } catch (error) {
     return {why: error.message || String(error)};
   } finally {
+    toldAt = null;
     abort.abort();
   }
 }
@@ -92,6 +113,7 @@ function tell(block, on) {
   }
   if (!data.length) return;
   on.event(name, JSON.parse(data.join("\n")));
+  if (name === "status") toldAt = stamp();
   failures = 0;  // only now: what cannot be shown is no better than what does not come
 }
 

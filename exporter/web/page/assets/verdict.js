@@ -13,8 +13,6 @@ const more = byId("todo").querySelector("details");
 /** Show whether anything is wrong. */
 export function show(status) {
   answer(status.verdict, VERDICTS[status.verdict]?.[2] ?? status.verdict, status.answer);
-  moment(byId("as-of").querySelector("time"), status.at);
-  byId("as-of").hidden = false;
   put(byId("host"), status.host);
   todo(status.to_do);
 }
