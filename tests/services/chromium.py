@@ -23,8 +23,8 @@ _NOTE_VIOLATIONS = """
 
 @dataclass
 class Opened:
-    """A page in the browser. `events` are messages, errors, dialogs, and requests other than for the file itself, or of a
-    page that is served, other than to its server."""
+    """A page in the browser. `events` are messages, errors, dialogs, and requests other than for the file itself, or,
+    where the page is served, other than to its server."""
 
     page: Page
     events: list[str] = field(default_factory=list)
@@ -47,15 +47,15 @@ class Opened:
 
 
 class Chromium:
-    """One browser for many pages."""
+    """One browser for many pages; `arguments` are further ones of its command line."""
 
-    def __init__(self) -> None:
+    def __init__(self, *arguments: str) -> None:
         program = next(filter(None, map(shutil.which, _PROGRAMS)), None)
         assert program, f"none of {', '.join(_PROGRAMS)} is installed: tests/services/install test"
         self._playwright = sync_playwright().start()
         # As root it has no sandbox; what it opens is ours.
-        arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-        self._browser: Browser = self._playwright.chromium.launch(executable_path=program, args=arguments)
+        args = [*arguments, *(["--no-sandbox"] if os.geteuid() == 0 else [])]
+        self._browser: Browser = self._playwright.chromium.launch(executable_path=program, args=args)
 
     def close(self) -> None:
         """End the browser."""

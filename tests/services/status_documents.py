@@ -1,4 +1,4 @@
-"""A Status document as it comes from a host that has some trouble, for pictures and for what no daemon can be brought to."""
+"""A Status document of a host that has some trouble, for pictures and for what no daemon is easily brought to."""
 
 from __future__ import annotations
 
@@ -67,16 +67,16 @@ def ill(now: datetime) -> Status:
         "base_dir": "/opt/sutazaiapp",
         "serving": True,
         "verdict": "critical",
-        "answer": "Two things need you now: the agent research is quarantined, and last night's database backup failed.",
+        "answer": "Two things need you: the agent research is quarantined, and last night's database backup failed.",
         "to_do": [
-            {"severity": "critical", "kind": "task", "subject": "database-maintenance", "what": "failed 12 min ago: "
-             "there is no backup of sutazai from tonight", "remedy": "Look whether PostgreSQL is up, then run it again.",
+            {"severity": "critical", "kind": "task", "subject": "database-maintenance", "what": "failed: there is "
+             "no backup of sutazai from tonight", "remedy": "Look whether PostgreSQL is up, then run it again.",
              "command": "sutazai-exporter run database-maintenance --mode backup", "since": ago(minutes=12)},
             {"severity": "critical", "kind": "problem", "subject": "agent/research", "what": "is quarantined after 3 "
              "restarts in an hour", "remedy": "Read its log, mend what made it fail, then release it.",
              "command": "sutazai-exporter agents release research", "since": ago(minutes=38)},
-            {"severity": "high", "kind": "approval", "subject": "clean-logs", "what": "waits for you: rotate the logs of "
-             "/var/lib/docker", "remedy": "Approve it below or by command.",
+            {"severity": "high", "kind": "approval", "subject": "clean-logs", "what": "waits for you: rotate the logs "
+             "of /var/lib/docker", "remedy": "Approve it below or by command.",
              "command": "sutazai-exporter remediations approve 17", "since": ago(minutes=6)},
         ],
         "scores": [
@@ -122,7 +122,7 @@ def well(now: datetime) -> Status:
     for task in status["tasks"]:
         task |= {"running": None, "failing": False}
         task["last_run"] |= {"outcome": "ok", "error": "", "summary": task["last_run"]["summary"] or "3 databases"}
-    nothing: dict[str, Any] = dict.fromkeys(("to_do", "findings", "alerts", "remediations"), [])
+    nothing: dict[str, Any] = {key: [] for key in ("to_do", "findings", "alerts", "remediations")}
     answer = "Nothing is wrong: all 8 tasks run on time, all 5 agents are healthy."
     scores = [score | {"value": 100.0, "deductions": []} for score in status["scores"]]
     status |= nothing | {"verdict": "good", "answer": answer, "scores": scores, "finding_counts": {}}
@@ -195,7 +195,7 @@ def _findings(now: datetime) -> list[FindingEntry]:
     rows: tuple[tuple[str, str, str, Any, str, str, float], ...] = (
         ("agent-monitor", "quarantined", "agent/research", "critical", "Restarted 3 times in an hour and failed again.",
          "Read its log: docker logs research. Then: sutazai-exporter agents release research", 0.04),
-        ("security-scan", "vulnerability", "image/research:1.8", "critical", "CVE-2026-1204 in libwebp 1.3.1: code can be "
+        ("security-scan", "vulnerability", "image/research:1.8", "critical", "CVE-2026-1204 in libwebp 1.3.1: code is "
          "run by an image that is decoded.", "Build the image anew: 1.3.2 mends it.", 26),
         ("health-check", "disk_filling", "/var/lib/docker", "high", "88 % are used, 1.1 % more each day.",
          "docker image prune --all --filter until=168h", 20),

@@ -1,4 +1,4 @@
-"""Makes the picture of the status page: `python -m tests.services.status_picture` writes docs/images/status-page.png."""
+"""Makes docs/images/status-page.png, the picture of the status page: `python -m tests.services.status_picture`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,12 @@ _PIXELS = """async png => {
     const canvas = new OffscreenCanvas(image.width, image.height).getContext("2d");
     canvas.drawImage(image, 0, 0);
     const data = canvas.getImageData(0, 0, image.width, image.height).data;
-    return [...data].filter((_, index) => index % 4 < 3);
+    const blob = new Blob([data.filter((_, index) => index % 4 < 3)]);
+    return await new Promise(resolve => {
+        const reader = new FileReader();
+        reader.onload = () => resolve(reader.result.split(",")[1]);
+        reader.readAsDataURL(blob);
+    });
 }"""
 
 
@@ -41,7 +46,7 @@ def main() -> None:
 
 
 def _pixels(opened: Opened, png: bytes) -> list[bytes]:
-    values = bytes(opened.page.evaluate(_PIXELS, base64.b64encode(png).decode()))
+    values = base64.b64decode(opened.page.evaluate(_PIXELS, base64.b64encode(png).decode()))
     return [values[index : index + 3] for index in range(0, len(values), 3)]
 
 

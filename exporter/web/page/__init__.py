@@ -1,4 +1,4 @@
-"""The status page: `/` and what belongs to it, which are files beside this one; all that they show comes from the API."""
+"""The status page: `/` and what belongs to it, files beside this one. All that they show comes from the API."""
 
 from __future__ import annotations
 
