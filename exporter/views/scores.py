@@ -10,7 +10,8 @@ from jobs.core.scoring import DEDUCTION_FAMILY
 
 def scores(sources: Sources) -> list[Score]:
     """Every score that a job gives."""
-    deductions = _deductions(sources)
+    scored = [job for job in all_jobs().values() if job.score_name]
+    deductions = _deductions(sources) if scored else {}  # without a score there is no family of them
     return [
         {
             "name": job.score_name,
@@ -18,8 +19,7 @@ def scores(sources: Sources) -> list[Score]:
             "value": sources.exposition.get(f"sutazai_{job.score_name}_score"),
             "deductions": sorted(deductions.get(job.score_name, []), key=lambda one: -one["points"]),
         }
-        for job in all_jobs().values()
-        if job.score_name
+        for job in scored
     ]
 
 
