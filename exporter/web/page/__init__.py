@@ -34,7 +34,6 @@ _POLICY = (
 """Only what this server gives, and no text that becomes markup or script (Trusted Types)."""
 _HEADERS = HEADERS | {
     "content-security-policy": _POLICY,
-    "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
     "cache-control": "no-cache",
     "vary": "accept-encoding",

@@ -38,6 +38,8 @@ export async function ask(why, problem = "") {
   const text = field.value.trim();
   field.value = "";
   if (!given || !text) return false;
+  // What is no text of a header can be sent to nobody.
+  if (!/^[\x21-\x7e]+$/.test(text)) return ask(why, "That is no token: a token has only letters, digits, - and _.");
   token = text;
   show();
   return true;

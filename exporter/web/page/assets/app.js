@@ -17,6 +17,7 @@ import {VERDICTS, outcome} from "./words.js";
 const hears = {event: receive, lost: lose, locked: lock};
 const parts = [verdict, scores, agents, tasks, findings, alerts, reports];
 const version = document.querySelector("meta[name=version]").content;
+const LAST_WORD_MS = 2000;
 const root = document.documentElement;
 let status = null;
 
@@ -28,10 +29,18 @@ function receive(name, data) {
     shownAt = Date.now();
     show();
   } else if (name === "progress") {
-    change(data.task, task => ({...task, running: data.running}));
+    progress(data.task, data.running);
   } else if (name === "run") {
+    change(data.task, task => ({...task, running: null, last_run: data}));
     if (data.outcome !== "ok") announce(`${data.task}: ${outcome(data.outcome)[2]}. ${data.error}`);
   }
+}
+
+// The end of a run is told just before what came of it: shown at once, it would look like the run before.
+function progress(name, running) {
+  if (running) return change(name, task => ({...task, running}));
+  const then = status?.tasks.find(task => task.task === name)?.running;
+  setTimeout(() => change(name, task => (task.running === then ? {...task, running: null} : task)), LAST_WORD_MS);
 }
 
 function change(name, changed) {
@@ -120,6 +129,8 @@ addEventListener("unhandledrejection", event => refuse(`This page has a fault: $
 addEventListener("online", () => root.dataset.live === "lost" && live.retry());
 byId("retry").addEventListener("click", live.retry);
 byId("token-button").addEventListener("click", tokenButton);
+// Of no use without this script, and the veil would cover what the page is without it.
+byId("token-button").hidden = document.querySelector(".veil").hidden = false;
 put(byId("zone"), `, times in ${zone()}`);
 setInterval(beat, 1000);
 live.follow(hears);

@@ -19,6 +19,18 @@ export function put(element, text) {
   if (element.textContent !== shown) element.textContent = shown;
 }
 
+/** Put a text in which commands stand between backticks. */
+export function putWithCode(element, text) {
+  if (element.source === text) return;
+  element.source = text;
+  element.replaceChildren(...visible(text).split("`").map((piece, index, pieces) => {
+    if (index % 2 === 0 || index === pieces.length - 1) return index % 2 ? "`" + piece : piece;
+    const code = document.createElement("code");
+    code.textContent = piece;
+    return code;
+  }));
+}
+
 /** Put texts into the parts of an element, by their `data-part`. */
 export function fill(element, texts) {
   for (const [name, text] of Object.entries(texts)) put(part(element, name), text);

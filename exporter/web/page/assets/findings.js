@@ -1,6 +1,6 @@
 // What was found, the worst first, narrowed by a text and a severity.
 
-import {byId, fill, keep, part, put} from "./dom.js";
+import {byId, fill, keep, part, put, putWithCode} from "./dom.js";
 import {moment} from "./times.js";
 import {SEVERITIES, severity, tone} from "./words.js";
 
@@ -36,7 +36,8 @@ const matches = (finding, wanted) =>
 function update(row, finding) {
   tone(row, severity(finding.severity));
   const {message, remedy, subject} = finding;
-  fill(row, {severity: finding.severity, message, remedy, subject, kind: `${finding.kind}, ${finding.task} ${finding.mode}`});
+  fill(row, {severity: finding.severity, message, subject, kind: `${finding.kind}, ${finding.task} ${finding.mode}`});
+  putWithCode(part(row, "remedy"), remedy);
   part(row, "remedy").hidden = !remedy;
   part(row, "since").hidden = !finding.since;
   moment(part(row, "since").querySelector("time"), finding.since);

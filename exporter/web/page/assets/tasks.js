@@ -26,6 +26,7 @@ function update(row, task) {
   moment(run.querySelector("time"), task.running?.since ?? task.last_run?.finished);
   moment(next.querySelector("time"), task.next_run);
   put(part(row, "next"), task.next_run ? "" : task.enabled ? "not scheduled" : "switched off");
+  row.querySelector("details").hidden = !task.last_run;
   facts(row.querySelector("dl"), details(task));
   draw(row.querySelector("svg"), task.durations);
   fill(row, {last: task.durations.length ? duration(task.durations.at(-1)) : "", trend: trend(task.durations)});
@@ -41,7 +42,7 @@ function state(row, {running, last_run: last, stale, failing}) {
   const flags = [stale && "too old to be true", running && failing && "its last run failed"].filter(Boolean);
   fill(row, {
     state: running ? "Running" : last ? outcome(last.outcome)[2] : "Never ran",
-    what: running ? underWay(running) : last ? last.error || last.summary || last.status || "It said nothing." : "",
+    what: running ? underWay(running) : last ? last.error || [last.status, last.summary].filter(Boolean).join(": ") || "It said nothing." : "",
     flags: flags.join(", "),
   });
   if (running?.ratio != null) bar.value = running.ratio;
@@ -57,7 +58,7 @@ function underWay({done, total, message}) {
 function details(task) {
   const last = task.last_run;
   const missed = task.missed_total ? counted(task.missed_total, "run") + " in all" : "";
-  if (!last) return [["Missed", missed]];
+  if (!last) return [];
   return [
     ["Error", last.error],
     ["What came of it", last.summary],

@@ -1,7 +1,7 @@
 // The plain answer at the top, and what to do about it.
 
 import {say} from "./actions.js";
-import {about, byId, fill, keep, mark, part, put, when} from "./dom.js";
+import {about, byId, fill, keep, mark, part, put, putWithCode, when} from "./dom.js";
 import {moment} from "./times.js";
 import {TODO_KINDS, VERDICTS, severity, tone} from "./words.js";
 
@@ -47,8 +47,9 @@ function todo(items) {
 function update(row, item) {
   tone(row, severity(item.severity));
   const kind = TODO_KINDS[item.kind] ?? item.kind;
-  fill(row, {severity: item.severity, subject: item.subject, what: item.what, remedy: item.remedy, command: item.command, kind});
-  part(row, "remedy").hidden = !item.remedy;
+  fill(row, {severity: item.severity, subject: item.subject, what: item.what, command: item.command, kind});
+  putWithCode(part(row, "remedy"), item.remedy);
+  part(row, "remedy").hidden = !item.remedy || item.remedy === item.command;
   row.querySelector(".command").hidden = !item.command;
   about(row, "copy", `Copy ${item.command}`);
   part(row, "since").hidden = !item.since;
