@@ -212,17 +212,24 @@ def _run_loop(daemon: Daemon, store: Store, listener: socket.socket) -> None:
 
     import uvicorn
 
+    from exporter.web.access import Access
     from exporter.web.api import Api
-    from exporter.web.metrics_app import MetricsApp
+    from exporter.web.lockout import Lockout
+    from exporter.web.metrics_app import Application, MetricsApp
+    from exporter.web.metrics_gate import MetricsGate
     from exporter.web.protocol import Limits, guarded_protocol
 
     web = daemon.configuration.settings.web
     limits = Limits.within_descriptors(
         web.max_connections, web.header_timeout_seconds, web.body_timeout_seconds, web.max_body_bytes
     )
-    api = Api(daemon, store, open_tokens(daemon.configuration)).application()
+    access = Access(open_tokens(daemon.configuration), Lockout())
+    api = Api(daemon, store, access).application()
+    application: Application = MetricsApp(daemon.metrics.exposition, web.telemetry_path, api)
+    if web.metrics_need_token:
+        application = MetricsGate(application, web.telemetry_path, access)
     config = uvicorn.Config(
-        MetricsApp(daemon.metrics.exposition, web.telemetry_path, api),
+        application,
         http=guarded_protocol(limits),
         loop="uvloop",
         ws="none",

@@ -50,6 +50,10 @@ class WebSettings(SettingsModel):
 
     listen_address: ListenAddress = Field("127.0.0.1:10042", description="Address to serve on.")
     telemetry_path: HttpPath = Field("/metrics", description="Path of the metrics.")
+    metrics_need_token: bool = Field(
+        False,
+        description="Whether the metrics take a token (scope `scrape` or more) too; from this machine none.",
+    )
     max_connections: int = Field(512, ge=8, le=65536, description="Open connections; the stalest gives way.")
     header_timeout_seconds: Seconds = Field(10, description="Time for a request's headers to arrive.")
     body_timeout_seconds: Seconds = Field(30, description="Time for a request's body to arrive.")

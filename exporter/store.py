@@ -130,6 +130,12 @@ class Store:
         )
         return records[0][1] if records else None
 
+    def record(self, run_id: int) -> Record | None:
+        """A complete run."""
+        sql = "SELECT finish_order, record FROM runs WHERE id = ? AND finish_order IS NOT NULL"
+        records = self._records(sql, run_id)
+        return records[0][1] if records else None
+
     def ledger(self, task: str | None = None, limit: int = 50) -> list[Record]:
         """The newest complete runs, newest first."""
         return [

@@ -36,7 +36,8 @@ if request.mode == "full" and wish == "long":
     clients.report.progress(3, 10, "three of the ten things")
     while not (place / "go").exists():
         time.sleep(0.02)
-findings = (Finding(kind="bent", subject=(place / "name").read_text(), severity="medium", message="It is <b>bent</b>."),)
+name = (place / "name").read_text()
+findings = (Finding(kind="bent", subject=name, severity="medium", message="It is <b>bent</b>."),)
 if request.mode == "full":
     (place / "mended").touch()
 samples = (Sample(family="sutazai_trial_value", value=(place / "mended").exists(), labels={{"thing": "door"}}),)
@@ -465,7 +466,13 @@ def test_what_the_reader_does_stays_as_the_page_changes_and_nothing_jumps(world:
 
 @pytest.mark.parametrize(
     ("scheme", "width", "dialog"),
-    [("light", 1280, ""), ("dark", 360, ""), ("dark", 1280, "token"), ("light", 360, "start"), ("dark", 360, "confirm")],
+    [
+        ("light", 1280, ""),
+        ("dark", 360, ""),
+        ("dark", 1280, "token"),
+        ("light", 360, "start"),
+        ("dark", 360, "confirm"),
+    ],
 )
 def test_everybody_can_use_it(chromium: Chromium, scheme: str, width: int, dialog: str) -> None:
     buttons = {"token": "Enter token", "start": "Start agent-monitor", "confirm": "Restart research"}
@@ -537,4 +544,3 @@ def test_without_script_there_are_the_addresses(world: World, chromium: Chromium
     with chromium.opened(world.daemon.url + "/", java_script_enabled=False) as opened:
         assert "Without it there is the command sutazai-exporter status" in opened.page.inner_text("body")
         assert opened.page.locator("footer a").first.get_attribute("href") == "figures"
-

@@ -26,8 +26,8 @@ from tests.services.wait import wait_for
 class StatusServer:
     """Serves the page and tells every reader of its events each `status` that it is given.
 
-    While `looks` is false it cannot say how things are: its connections live, and their heart beats, as those of a daemon
-    whose disk is frozen.
+    While `looks` is false it cannot say how things are: its connections live and their heart beats, as those of a
+    daemon whose disk is frozen.
     """
 
     def __init__(self, status: Status) -> None:
