@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def scores(sources: Sources) -> list[Score]:
     """Every score that a job gives."""
     scored = [job for job in all_jobs().values() if job.score_name]
-    deductions = _deductions(sources) if scored else {}
+    deductions = _deductions(sources) if scored else {}  # without a score there is no family of them
     return [
         {
             "name": job.score_name,
