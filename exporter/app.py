@@ -19,9 +19,10 @@ from exporter.clock import SystemClock
 from exporter.config import Configuration
 from exporter.locks import Busy, FileLock, is_held
 from exporter.logs import set_up
+from exporter.ownership import other_owner
 from exporter.redaction import Redactor
 from exporter.runner import Runner
-from exporter.store import Store
+from exporter.store import Store, StoreError
 from exporter.web.tokens import Tokens
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from exporter.bridge.remediation.engine import Engine
     from exporter.daemon import Daemon
     from exporter.events import DockerWatch
+    from exporter.views.sources import Sources
 
 logger = logging.getLogger(__name__)
 _BACKLOG = 1024
@@ -50,7 +52,21 @@ def store_file(configuration: Configuration) -> Path:
 
 def open_store(configuration: Configuration, *, read_only: bool = False) -> Store:
     """The store of a base directory; raise StoreError if it cannot be used."""
-    return Store(store_file(configuration), read_only=read_only)
+    file = store_file(configuration)
+    try:
+        return Store(file, read_only=read_only)
+    except StoreError as error:
+        owner = other_owner(file)
+        raise StoreError(f"{file}: is {owner}'s; run this as {owner} or as root") if owner else error from None
+
+
+def open_sources(configuration: Configuration) -> Sources:
+    """All that there is to see, as the ledger has it now; raise StoreError if it cannot be read."""
+    from exporter.replay import replayed_metrics
+    from exporter.views.sources import Sources
+
+    store, now = open_store(configuration, read_only=True), SystemClock().now()
+    return Sources(configuration, store, replayed_metrics(configuration, store, now).exposition, now)
 
 
 def open_tokens(configuration: Configuration) -> Tokens:

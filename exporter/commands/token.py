@@ -7,13 +7,18 @@ from pathlib import Path
 import click
 
 from exporter.clock import SystemClock
-from exporter.commands.base import EXIT_UNAVAILABLE, EXIT_USAGE, Failure, config_option
+from exporter.commands.base import EXIT_UNAVAILABLE, EXIT_USAGE, Failure, Group, config_option
 from exporter.config import load
 
 
-@click.group(no_args_is_help=False)
+@click.group(cls=Group, no_args_is_help=False)
 def token() -> None:
-    """Tokens for the API."""
+    """Tokens for the API.
+
+    \b
+    Examples:
+      sutazai-exporter token create --name me --scope operate
+    """
 
 
 @token.command()
@@ -21,7 +26,12 @@ def token() -> None:
 @click.option("--name", required=True, help="What the token is called.")
 @click.option("--scope", "scopes", type=click.Choice(["read", "operate", "alert"]), multiple=True, required=True)
 def create(config_file: Path | None, name: str, scopes: tuple[str, ...]) -> None:
-    """Make a token and print it: this is the only time that it can be seen."""
+    """Make a token and print it: this is the only time that it can be seen.
+
+    \b
+    Examples:
+      sutazai-exporter token create --name grafana --scope read
+    """
     from exporter import app
     from exporter.web.tokens import TokenError, TokenFileError
 
