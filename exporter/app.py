@@ -60,15 +60,6 @@ def open_store(configuration: Configuration, *, read_only: bool = False) -> Stor
         raise StoreError(f"{file}: is {owner}'s; run this as {owner} or as root") if owner else error from None
 
 
-def open_sources(configuration: Configuration) -> Sources:
-    """All that there is to see, as the ledger has it now; raise StoreError if it cannot be read."""
-    from exporter.replay import replayed_metrics
-    from exporter.views.sources import Sources
-
-    store, now = open_store(configuration, read_only=True), SystemClock().now()
-    return Sources(configuration, store, replayed_metrics(configuration, store, now).exposition, now)
-
-
 def open_tokens(configuration: Configuration) -> Tokens:
     """The tokens of a base directory."""
     return Tokens(configuration.settings.base_dir / "secrets_secure" / "tokens.json")
@@ -83,6 +74,20 @@ def remind(configuration: Configuration, store: Store) -> None:
     """Tell again of problems that stand for long, where no daemon does; raise StoreError."""
     with store.transaction() as db:
         announcing.remind(db, configuration.settings, SystemClock().now())
+
+
+def sources(configuration: Configuration, store: Store) -> Sources:
+    """What views look at where no daemon is asked: the ledger, told again. Raise StoreError."""
+    from exporter.replay import replayed_metrics
+    from exporter.views.sources import Sources
+
+    now = SystemClock().now()
+    return Sources(configuration, store, replayed_metrics(configuration, store, now).exposition, now)
+
+
+def open_sources(configuration: Configuration) -> Sources:
+    """What views look at, for a command that only tells. Raise StoreError."""
+    return sources(configuration, open_store(configuration, read_only=True))
 
 
 def set_up_logs(configuration: Configuration) -> None:

@@ -47,10 +47,9 @@ def show(config_file: Path | None, names: tuple[str, ...], changed: bool, as_jso
     from exporter import console
     from exporter.commandline.tables import setting_table
     from exporter.config import load
-    from exporter.views.settings import DEFAULT
-    from exporter.views.settings import settings as view
+    from exporter.views.settings import DEFAULT, settings_of
 
-    entries = _named(view(load(config_file)), names)
+    entries = _named(settings_of(load(config_file)), names)
     if changed:
         entries = [entry for entry in entries if entry["origin"] != DEFAULT]
     console.show(entries, setting_table, "Every setting has its default.", as_json=as_json)
