@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 out = Console(highlight=False, soft_wrap=True)
 if not out.is_terminal:
-    out.width = 240  # whoever reads this later has no edge to wrap at
+    out.width = 1000  # whoever reads this later has no edge to wrap at
 OUTCOME_STYLES: Mapping[str, str] = {
     "ok": "green",
     "skipped": "yellow",

@@ -13,6 +13,8 @@ from exporter.views.shapes import AlertEntry, FindingEntry, RemediationEntry, Sc
 
 MAX_DEDUCTIONS = 3
 """Of what was taken off a score, so much is shown."""
+MAX_FINDINGS = 10
+_SMALL = ("info", "low")
 MAX_AGENTS = 20
 """Of more agents those are shown that are not well."""
 
@@ -30,7 +32,7 @@ def status_screen(status: Status) -> RenderableType:
         ("Tasks", [_tasks(status["tasks"])] if status["tasks"] else []),
     ):
         if part:
-            parts += ["", f"[bold]{title}[/]", *(Padding(one, (0, 0, 0, 2)) for one in part)]
+            parts += ["", f"[bold]{title}[/]", *(Padding(one, (0, 0, 0, 2), expand=False) for one in part)]
     return Group(*parts)
 
 
@@ -93,9 +95,9 @@ def _findings(status: Status) -> Iterator[str]:
     if not counts:
         return
     yield ", ".join(f"{count} {_severity(name)}" for name, count in counts.items())
-    for finding in status["findings"]:
-        yield _finding(finding)
-    if sum(counts.values()) > len(status["findings"]):
+    shown = [finding for finding in status["findings"] if finding["severity"] not in _SMALL][:MAX_FINDINGS]
+    yield from map(_finding, shown)
+    if sum(counts.values()) > len(shown):
         yield "[dim]all of them: sutazai-exporter findings[/]"
 
 
