@@ -55,9 +55,11 @@ def open_store(configuration: Configuration, *, read_only: bool = False) -> Stor
     file = store_file(configuration)
     try:
         return Store(file, read_only=read_only)
-    except StoreError as error:
-        owner = other_owner(file)
-        raise StoreError(f"{file}: is {owner}'s; run this as {owner} or as root") if owner else error from None
+    except StoreError:
+        if owner := other_owner(file):
+            who = owner if owner == "root" else f"{owner} or root"
+            raise StoreError(f"{file}: is {owner}'s, and not to be read by others; run this as {who}") from None
+        raise
 
 
 def open_tokens(configuration: Configuration) -> Tokens:

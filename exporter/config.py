@@ -160,10 +160,13 @@ def _read_environment(layers: _Layers, environment: Mapping[str, str]) -> None:
 def _read_flags(layers: _Layers, flags: Mapping[tuple[str, ...], Any]) -> None:
     fields = dict(leaf_fields())
     for path, value in flags.items():
-        if isinstance(value, str):
-            _put_text(layers, path, fields[path], value, COMMAND_LINE)
-        elif value is not None:
-            layers.put(path, value, COMMAND_LINE)
+        if value is None:
+            continue
+        try:
+            plain = not isinstance(value, str) or wants_text(fields[path])
+            layers.put(path, value if plain else read_yaml(value), COMMAND_LINE)
+        except DocumentError as error:
+            layers.problems.append(f"{'.'.join(path)}: {error} (from {COMMAND_LINE})")
 
 
 def _read_secrets(layers: _Layers, environment: Mapping[str, str]) -> None:

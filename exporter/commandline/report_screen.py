@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from exporter.commands.base import EXIT_UNAVAILABLE, Failure
-from exporter.console import out, said, when
+from exporter.console import out, print_json, said, when
 from exporter.views.shapes import ReportEntry
+from jobs.core.model import CONTROL
 
 MAX_ITEMS = 20
 """Of a longer list so much is shown; `--json` has it all."""
@@ -19,14 +21,31 @@ _NAMES = ("name", "agent", "subject", "rule", "file", "check", "title")
 
 def print_report(entry: ReportEntry, content: bytes) -> None:
     """What a report says; raise Failure where it is not JSON."""
-    try:
-        document = json.loads(content)
-    except (ValueError, RecursionError):
-        raise Failure(f"{entry['id']}: is damaged; --raw json prints what there is", EXIT_UNAVAILABLE) from None
+    document = _document(entry, content)
     mode = f", mode {entry['mode']}" if entry["mode"] else ""
     out.print(f"[bold]{said(entry['task'])}[/]{said(mode)}, {when(entry['at'])}  [dim]{said(entry['id'])}[/]")
     for line in lines_of(document):
         out.print(line)
+
+
+def print_document(entry: ReportEntry, content: bytes) -> None:
+    """The whole report as JSON, in which what is not ASCII is escaped; raise Failure where it is none."""
+    print_json(_document(entry, content))
+
+
+def print_as_it_is(content: bytes) -> None:
+    """The file, byte for byte; on a terminal without what would command it."""
+    if sys.stdout.isatty():
+        content = CONTROL.sub("\ufffd", content.decode(errors="replace")).encode()
+    sys.stdout.buffer.write(content)
+    sys.stdout.buffer.flush()
+
+
+def _document(entry: ReportEntry, content: bytes) -> Any:
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError):
+        raise Failure(f"{entry['id']}: is damaged; --raw json prints what there is", EXIT_UNAVAILABLE) from None
 
 
 def lines_of(value: Any, depth: int = 0) -> Iterator[str]:

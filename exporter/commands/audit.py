@@ -24,9 +24,8 @@ def audit() -> None:
 
     \b
     Examples:
-      sutazai-exporter audit list --limit 20             what was decided, by whom, and what came of it
-      sutazai-exporter audit verify                      whether the log is as it was written
-      sutazai-exporter audit verify --anchor 12:0a3f…    as well: whether entry 12 is that of the daemon's log
+      sutazai-exporter audit list --limit 20  what was decided, by whom, and what came of it
+      sutazai-exporter audit verify           whether the log is as it was written
     """
 
 
@@ -36,7 +35,8 @@ def audit() -> None:
 def verify(config_file: Path | None, anchor: str | None) -> None:
     """Check that no entry was changed, removed, moved or cut off; exit with 1 and the first that was.
 
-    Without --anchor, a log that somebody wrote anew from the beginning cannot be told from the true one.
+    With --anchor also whether that entry is the one that the daemon logged: without, a log that somebody wrote anew
+    from the beginning cannot be told from the true one.
 
     \b
     Examples:

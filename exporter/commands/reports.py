@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,9 +60,9 @@ def list_reports(config_file: Path | None, task: str | None, limit: int, as_json
 @_report_argument
 @config_option
 @_task_option
-@click.option("--json", "form", flag_value="json", help="Print the whole report as JSON.")
+@json_option
 @click.option("--raw", "form", metavar="FORM", help="Print the file as it is: json, html or sarif.")
-def show(report: str, config_file: Path | None, task: str | None, form: str | None) -> None:
+def show(report: str, config_file: Path | None, task: str | None, as_json: bool, form: str | None) -> None:
     """What a report says: the one of ID, or the latest.
 
     \b
@@ -72,13 +71,14 @@ def show(report: str, config_file: Path | None, task: str | None, form: str | No
       sutazai-exporter reports show latest --task health-check --json
       sutazai-exporter reports show latest --task security-scan --raw html
     """
-    from exporter.commandline.report_screen import print_report
+    from exporter.commandline.report_screen import print_as_it_is, print_document, print_report
 
     sources = _sources(config_file, task)
     entry = _find(sources, report, task)
     if form:
-        sys.stdout.buffer.write(_content(sources, entry, form))
-        sys.stdout.buffer.flush()
+        print_as_it_is(_content(sources, entry, form))
+    elif as_json:
+        print_document(entry, _content(sources, entry, "json"))
     else:
         print_report(entry, _content(sources, entry, "json"))
 

@@ -50,7 +50,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m exporter.cli "$@"\n')
     program.chmod(0o755)
     env = _environment(home, package)
-    ran = subprocess.run([program, "run", TASK, "--json"], env=env, cwd=home, capture_output=True, text=True, check=True)
+    ran = subprocess.run(
+        [program, "run", TASK, "--json"], env=env, cwd=home, capture_output=True, text=True, check=True
+    )
     assert json.loads(ran.stdout)["report"].startswith("reports/trial/trial_report_")
     return home
 
@@ -70,7 +72,12 @@ def offer(request: pytest.FixtureRequest, home: Path) -> Offer:
         script = {"bash": BASH, "zsh": ZSH, "fish": FISH}[shell].format(words=quoted, line=line)
         options = {"bash": ["--norc"], "zsh": ["-f"], "fish": ["--no-config"]}[shell]
         done = subprocess.run(
-            [shell, *options, "-c", script], env=_environment(home), cwd=home, capture_output=True, text=True, timeout=120
+            [shell, *options, "-c", script],
+            env=_environment(home),
+            cwd=home,
+            capture_output=True,
+            text=True,
+            timeout=120,
         )
         assert (done.returncode, done.stderr) == (0, ""), done
         return [line.split("\t")[0] for line in done.stdout.splitlines() if line]

@@ -66,7 +66,9 @@ def test_a_bar_shows_how_far_a_run_is_while_it_goes(terminal: Open, tmp_path: Pa
     assert "all steps done" in shown
 
 
-def test_without_a_terminal_a_short_run_says_nothing_on_the_way(run_cli: Callable[..., Any], package: TrialPackage) -> None:
+def test_without_a_terminal_a_short_run_says_nothing_on_the_way(
+    run_cli: Callable[..., Any], package: TrialPackage
+) -> None:
     config = work("clients.report.progress(1, 2, 'half')")
     done = run_cli("run", TASK, config=config, env=package.environment)
     assert done.stderr == ""
@@ -82,7 +84,9 @@ def test_no_color_takes_the_colours_and_leaves_the_words(terminal: Open, tmp_pat
     assert coloured == []
 
 
-def test_ctrl_c_ends_the_run_and_is_130(terminal: Open, tmp_path: Path, run_cli: Callable[..., Any], package: TrialPackage) -> None:
+def test_ctrl_c_ends_the_run_and_is_130(
+    terminal: Open, tmp_path: Path, run_cli: Callable[..., Any], package: TrialPackage
+) -> None:
     run = terminal("run", TASK, config=in_steps(tmp_path))
     run.wait_shown("step number 1")
     run.press(CTRL_C)
@@ -92,7 +96,9 @@ def test_ctrl_c_ends_the_run_and_is_130(terminal: Open, tmp_path: Path, run_cli:
     assert [one["outcome"] for one in told["runs"]] == ["stopped"]
 
 
-def test_the_status_renews_itself_until_ctrl_c(terminal: Open, run_cli: Callable[..., Any], package: TrialPackage) -> None:
+def test_the_status_renews_itself_until_ctrl_c(
+    terminal: Open, run_cli: Callable[..., Any], package: TrialPackage
+) -> None:
     watch = terminal("status", "--watch", "--interval", "0.5")
     watch.wait_shown("trial-work")
     assert "LATERWORD" not in watch.shown()

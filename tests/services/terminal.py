@@ -49,7 +49,9 @@ class Terminal:
 
     def wait_shown(self, text: str, timeout_seconds: float = 30) -> str:
         """Wait until a text was written, and return all that was."""
-        wait_for(lambda: text in self.shown(), timeout_seconds, f"{text!r} is shown", detail=lambda: self.shown()[-2000:])
+        wait_for(
+            lambda: text in self.shown(), timeout_seconds, f"{text!r} is shown", detail=lambda: self.shown()[-2000:]
+        )
         return self.shown()
 
     def wait(self, timeout_seconds: float = 30) -> int:

@@ -372,7 +372,13 @@ def test_tasks_lists_each_with_its_schedule_and_last_run(cli: Run) -> None:
 
 
 def test_history_since_a_time_and_all_about_one_run(cli: Run) -> None:
-    cli("run", TASK, config=work("result = Result(status='GOOD', summary='fine', actions=(Action(verb='restart', subject='a', done=True),))"))
+    cli(
+        "run",
+        TASK,
+        config=work(
+            "result = Result(status='GOOD', summary='fine', actions=(Action(verb='restart', subject='a', done=True),))"
+        ),
+    )
     assert len(json.loads(cli("history", "--since", "1h", "--json").stdout)["runs"]) == 1
     assert json.loads(cli("history", "--since", "2999-01-01", "--json").stdout)["runs"] == []
     assert "Nothing has run since then." in cli("history", "--since", "2999-01-01T00:00").stdout

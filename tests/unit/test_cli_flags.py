@@ -16,7 +16,7 @@ from exporter.commands.base import Failure
 from jobs.core.job import Flag, Job
 from jobs.core.registry import all_jobs, load_job
 from tests.services.smtp_sink import SmtpSink
-from tests.services.trial_jobs import TASK, TrialPackage, work
+from tests.services.trial_jobs import TASK, TrialPackage
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -80,7 +80,9 @@ def test_the_values_of_a_flag_are_those_of_its_setting() -> None:
 
 
 def test_flags_that_contradict_each_other_are_wrong_usage() -> None:
-    job = replace(load_job("log-rotation"), flags=(Flag("--force", "F.", mode="force"), Flag("--look", "L.", mode="watch")))
+    job = replace(
+        load_job("log-rotation"), flags=(Flag("--force", "F.", mode="force"), Flag("--look", "L.", mode="watch"))
+    )
     with pytest.raises(Failure, match="--force and --look choose different modes: leave one of them out"):
         chosen(job, "", given(job, {"--force": True, "--look": True}))
     with pytest.raises(Failure, match="--mode and --force choose different modes"):
@@ -194,8 +196,10 @@ def test_a_wrong_configuration_comes_before_a_wrong_flag(cli: Run) -> None:
 
 BAD = """
 def finding(severity, name):
-    return Finding(kind=name, subject=f"s/{name}", severity=severity, message=f"the {name} is gone", remedy="bring it back")
-result = Result(status="BAD", verdict=2, summary="two are gone", findings=(finding("low", "cat"), finding("high", "dog")))
+    message = f"the {name} is gone"
+    return Finding(kind=name, subject=f"s/{name}", severity=severity, message=message, remedy="bring it back")
+findings = (finding("low", "cat"), finding("high", "dog"))
+result = Result(status="BAD", verdict=2, summary="two are gone", findings=findings)
 """
 
 
@@ -235,9 +239,8 @@ def test_without_a_mail_server_nothing_is_run(cli: Run, tmp_path: Path) -> None:
 
 
 def test_a_mail_that_is_not_taken_is_told(cli: Run, post_office: SmtpSink) -> None:
-    config = flagged(BAD, post_office)
-    post_office.close()
-    done = cli("run", FLAGGED, "--email", "me@example.org", config=config)
+    post_office.refuse_recipient = lambda address: "550 nobody here"
+    done = cli("run", FLAGGED, "--email", "me@example.org", config=flagged(BAD, post_office))
     assert done.returncode == 69
     assert "flagged-work: BAD" in done.stdout
     assert "--email: me@example.org: not sent: " in done.stderr
