@@ -65,8 +65,7 @@ def commands() -> None:
 
 def main() -> NoReturn:
     """The entry point: one line for a user's mistake, and sysexits' codes."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # a terminal that cannot show a character shows another
+    _prepare_streams()
     try:
         code = commands.main(prog_name=PROGRAM, standalone_mode=False)
         sys.stdout.flush()
@@ -84,6 +83,19 @@ def main() -> NoReturn:
         for line in lines:
             click.echo(f"{PROGRAM}: {line}", err=True)
         sys.exit(exit_code)
+
+
+def _prepare_streams() -> None:
+    """Write into nothing where a stream is closed (`>&-`), and another character where one cannot be shown."""
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        if getattr(sys, name) is None:
+            descriptor = os.open(os.devnull, os.O_WRONLY)
+            if descriptor != number:
+                os.dup2(descriptor, number)
+                os.close(descriptor)
+            setattr(sys, name, os.fdopen(number, "w"))
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
 
 
 def _told(error: Exception) -> tuple[list[str], int] | None:

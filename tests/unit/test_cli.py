@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import socket
 import sqlite3
 import stat
@@ -452,7 +453,19 @@ def test_help_is_no_mistake(cli: Run, arguments: list[str]) -> None:
     assert done.stderr == ""
 
 
-@pytest.mark.parametrize("arguments", [["metrics"], ["rules"], ["alertmanager-config"]], ids=lambda value: value[0])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["metrics"],
+        ["rules"],
+        ["alertmanager-config"],
+        ["status"],
+        ["tasks"],
+        ["config", "show"],
+        ["completion", "bash"],
+    ],
+    ids=" ".join,
+)
 def test_a_full_disk_behind_standard_output_is_one_line_and_69(base: Path, arguments: list[str]) -> None:
     from tests.services.exporter_daemon import command_line, environment_of
 
@@ -471,13 +484,25 @@ def test_a_full_disk_behind_standard_output_is_one_line_and_69(base: Path, argum
     assert "Exception ignored" not in done.stderr
 
 
-def test_a_reader_that_leaves_is_no_error(package: TrialPackage, base: Path) -> None:
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_no_error(package: TrialPackage, base: Path, closed: str) -> None:
+    from tests.services.exporter_daemon import command_line, environment_of
+
+    for arguments in (["run", TASK], ["tasks"]):
+        script = f"{shlex.join(command_line(*arguments))} {closed}"
+        env = environment_of(base, package.environment)
+        done = subprocess.run(["sh", "-c", script], env=env, cwd=base.parent, capture_output=True, text=True)
+        assert (done.returncode, done.stderr) == (0, ""), arguments
+
+
+@pytest.mark.parametrize("arguments", [["metrics"], ["tasks"], ["status"], ["--help"]], ids=" ".join)
+def test_a_reader_that_leaves_is_no_error(package: TrialPackage, base: Path, arguments: list[str]) -> None:
     from tests.services.exporter_daemon import command_line, environment_of
 
     reading, writing = os.pipe()
     os.close(reading)
     done = subprocess.run(
-        command_line("metrics"),
+        command_line(*arguments),
         env=environment_of(base, package.environment),
         stdout=writing,
         stderr=subprocess.PIPE,
