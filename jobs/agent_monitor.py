@@ -1,7 +1,7 @@
 """Looks after the agents: sees how each is, restarts those that failed, and leaves alone those it should.
 
 Which agents there are, and what each condition means, is told by `jobs.core.agents.discovery` and
-`jobs.core.agents.state`. Exit code 0: all healthy; 1: some are not; 2: more than half are not.
+`jobs.core.agents.state`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from jobs.core.agents.report import FAMILIES, SERIES, Round, Uptimes
 from jobs.core.agents.state import Rules, State, Verb, backoff_left
 from jobs.core.agents.visit import CHECK, FAILED, PARTICIPLES, RELEASE, REPAIR, RESTART, Visit, finding
 from jobs.core.cadence import Cadence
-from jobs.core.job import Job, JobError, ReportFiles
+from jobs.core.job import Flag, Job, JobError, ReportFiles
 from jobs.core.model import Finding, Request, Result, Severity, Trigger
 from jobs.core.settings import JobSettings, Seconds
 from jobs.core.sight import ALL, ANY_MODE, SAME, Sight
@@ -280,4 +280,17 @@ JOB = Job(
             **dict.fromkeys((state.value for state in _NOT_WELL), "restart_failed {subject}"),
         },
     ),
+    flags=(
+        Flag(
+            "--max-restarts",
+            "Restarts of one agent within an hour, for this run.",
+            setting="max_restarts_per_hour",
+        ),
+    ),
+    mode_notes={
+        CHECK: "looks at each agent, and restarts what has failed for long enough",
+        RELEASE: "ends the quarantine of the target and looks at it at once",
+        REPAIR: "restarts the target now, if it is not healthy",
+    },
+    verdicts={0: "all agents are healthy", 1: "some are not", 2: "more than half are not"},
 )
