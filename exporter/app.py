@@ -21,6 +21,7 @@ from exporter.locks import Busy, FileLock, is_held
 from exporter.logs import set_up
 from exporter.redaction import Redactor
 from exporter.runner import Runner
+from exporter.service_manager import ServiceManager
 from exporter.store import Store
 from exporter.web.tokens import Tokens
 
@@ -82,6 +83,7 @@ def serve(configuration: Configuration, reload_configuration: Callable[[], Confi
 
     share_heaps()
     set_up_logs(configuration)
+    manager = ServiceManager(os.environ)
     base_dir = configuration.settings.base_dir
     with _only_daemon(base_dir), _listening_socket(configuration.settings.web.listen_address) as listener:
         store = open_store(configuration)
@@ -93,7 +95,7 @@ def serve(configuration: Configuration, reload_configuration: Callable[[], Confi
             logger.info("serving", extra=about)
             watch, engine, postman = _docker_watch(daemon), _engine(daemon, store), _postman(daemon, store)
             with _running(watch), _running(engine), _running(postman):
-                _run_loop(daemon, store, listener)
+                _run_loop(daemon, store, listener, manager)
         finally:
             daemon.stop()
             store.close()
@@ -197,7 +199,7 @@ def _postman(daemon: Daemon, store: Store) -> Postman:
     return Postman(lambda: daemon.configuration, store, SystemClock())
 
 
-def _run_loop(daemon: Daemon, store: Store, listener: socket.socket) -> None:
+def _run_loop(daemon: Daemon, store: Store, listener: socket.socket, manager: ServiceManager) -> None:
     import asyncio
 
     import uvicorn
@@ -226,10 +228,12 @@ def _run_loop(daemon: Daemon, store: Store, listener: socket.socket) -> None:
     )
     server = uvicorn.Server(config)
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-        runner.run(_serve(server, daemon, listener))
+        runner.run(_serve(server, daemon, listener, manager))
 
 
-async def _serve(server: uvicorn.Server, daemon: Daemon, listener: socket.socket) -> None:
+async def _serve(
+    server: uvicorn.Server, daemon: Daemon, listener: socket.socket, manager: ServiceManager
+) -> None:
     """Serve; on SIGTERM end the runs first, so that /metrics answers until they are entered."""
     import asyncio
 
@@ -239,15 +243,25 @@ async def _serve(server: uvicorn.Server, daemon: Daemon, listener: socket.socket
     stopping = asyncio.Event()
     for sign in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(sign, stopping.set)
-    loop.add_signal_handler(signal.SIGHUP, lambda: loop.run_in_executor(None, daemon.reload))
+    status = f"serving on {daemon.configuration.settings.web.listen_address}"
+
+    def reload() -> None:
+        manager.reloading()
+        problems = daemon.reload()
+        manager.ready("the configuration was not reloaded, the old one stays" if problems else status)
+
+    loop.add_signal_handler(signal.SIGHUP, lambda: loop.run_in_executor(None, reload))
 
     async def end() -> None:
         await stopping.wait()
         logger.info("stopping: runs have their grace to end")
+        manager.stopping()
         await loop.run_in_executor(None, daemon.stop)
         server.should_exit = True
 
     helpers = [asyncio.create_task(end()), asyncio.create_task(sweep(lambda: server.server_state.connections))]
+    helpers.append(asyncio.create_task(manager.keep_alive()))
+    manager.ready(status)  # it listens already, and what comes now is answered as soon as the loop turns
     # Of uvicorn's serve() the part after its own signal handlers, which would end the process before the runs.
     await server._serve([listener])
     for helper in helpers:
