@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -110,20 +111,29 @@ def _textfile(wishes: Wishes, configuration: Configuration, who: Account) -> tup
         return None, [left] if configured else []
     if wishes.textfile:
         directory = Path(wishes.textfile).absolute()
-        if not wishes.root and not directory.is_dir():
-            raise Failure(f"--textfile-directory {directory}: is no directory", EXIT_USAGE)
-        return directory, _unwritable(directory, who) if not wishes.root else []
+        return directory, [] if wishes.root else _checked(directory, who)
     if configured or wishes.root:
         return None, []
     found = textfile_directory.find()
     if not found:
         return None, ["no node-exporter was found: name its directory with --textfile-directory to have metrics"]
-    if not found.directory.is_dir():
-        return None, [f"{found.directory}: {found.source}, and it is not there; metrics are not written"]
-    trouble = _unwritable(found.directory, who)
+    try:
+        trouble = _unwritable(found.directory, who)
+    except OSError as error:
+        return None, [f"{found.directory}: {found.source}, but {error.strerror}; metrics are not written"]
     if trouble:
         return None, [f"{trouble[0]}; metrics are not written until then"]
     return found.directory, [f"metrics go to {found.directory}/sutazai.prom: {found.source}"]
+
+
+def _checked(directory: Path, who: Account) -> list[str]:
+    try:
+        if stat.S_ISDIR(directory.stat().st_mode):
+            return _unwritable(directory, who)
+        reason = "is no directory"
+    except OSError as error:
+        reason = error.strerror or str(error)
+    raise Failure(f"--textfile-directory {directory}: {reason}", EXIT_USAGE)
 
 
 def _unwritable(directory: Path, who: Account) -> list[str]:

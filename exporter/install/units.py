@@ -75,8 +75,8 @@ def task_service(task: str, summary: str, runs: int, content: UnitContent, *, te
                 f"SuccessExitStatus={_VERDICTS}",
                 "CPUWeight=50",
                 "IOWeight=50",
-                *([] if tells else ["Environment=SUTAZAI_NOTIFICATIONS__RUN_SECONDS=0"]),
                 *_common(content),
+                *([] if tells else ["Environment=SUTAZAI_NOTIFICATIONS__RUN_SECONDS=0"]),
             ],
         }
     )
