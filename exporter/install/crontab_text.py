@@ -22,6 +22,7 @@ WAIT_SECONDS = 600
 _HEADER = b"# sutazai-automation: lines of sutazai-exporter follow; `sutazai-exporter uninstall --cron` removes them"
 _NEWLINE_ADDED = b" (and the line feed before this line)"
 _TAGGED = re.compile(rb"\s# sutazai-automation-([a-z0-9-]+)\s*")
+_TIMES = re.compile(rb"\s*(?:@\w+|(?:[\w*/,~-]+\s+){4}[\w*/,~-]+)\s")
 _OF_OURS = re.compile(rb" run [a-z0-9-]+ --scheduled( |$)")
 _OF_THE_GUIDE = re.compile(
     rb"\S*/(daily-health-check|log-rotation-cleanup|database-maintenance|certificate-renewal|agent-restart-monitor"
@@ -62,9 +63,8 @@ class Reading:
 def read(text: bytes) -> Reading:
     """Sort the lines of a crontab."""
     lines = text.split(b"\n")
-    tagged = [one for one in lines if _tag(one) and not one.lstrip().startswith(b"#")]
-    guides = [one for one in tagged if _is_the_guides(one)]
-    ours = [one for one in tagged if _is_ours(one) and one not in guides]
+    guides = [one for one in lines if _is_the_guides(one)]
+    ours = [one for one in lines if _is_ours(one)]
     rest = [one for one in lines if b"sutazai-automation-" in one and one not in ours and one not in guides]
     return Reading(_shown(ours), _shown(guides), _shown(rest), any(_TIME_ZONE.match(one) for one in lines))
 
@@ -114,19 +114,19 @@ def _is_of_the_block(one: bytes) -> bool:
     bare = one.rstrip(b"\r\n")
     if bare in (_HEADER, _HEADER + _NEWLINE_ADDED):
         return True
-    return bool(_tag(bare)) and not bare.lstrip().startswith(b"#") and (_is_ours(bare) or _is_the_guides(bare))
-
-
-def _tag(one: bytes) -> re.Match[bytes] | None:
-    """The tag at a line's very end."""
-    place = one.rfind(b" # sutazai-automation-")
-    return _TAGGED.fullmatch(one, place) if place >= 0 else None
+    return _is_ours(bare) or _is_the_guides(bare)
 
 
 def _is_ours(one: bytes) -> bool:
-    return bool(_OF_OURS.search(one))
+    return bool(_is_a_job_with_the_tag(one) and _OF_OURS.search(one))
 
 
 def _is_the_guides(one: bytes) -> bool:
     """Whether it calls one of the scripts that setup-automation-cron.sh has set up."""
-    return bool(_OF_THE_GUIDE.search(one))
+    return bool(_is_a_job_with_the_tag(one) and _OF_THE_GUIDE.search(one))
+
+
+def _is_a_job_with_the_tag(one: bytes) -> bool:
+    """Whether a line begins with times, and has the tag at its very end."""
+    place = one.rfind(b" # sutazai-automation-")
+    return place >= 0 and bool(_TIMES.match(one) and _TAGGED.fullmatch(one, place))

@@ -87,11 +87,9 @@ def look(wishes: Wishes, environment: Mapping[str, str], who: str, now: datetime
 
     With `one_shot` there is no daemon to scrape, so node-exporter reads what runs write.
     """
-    configuration = load(wishes.config_file, environment)
-    person = account(who)
-    given, notes = {}, []
-    if wishes.email:
-        given[ADMIN_EMAIL] = wishes.email
+    given = {ADMIN_EMAIL: wishes.email} if wishes.email else {}
+    configuration = load(wishes.config_file, {**environment, **given})
+    person, notes = account(who), []
     if one_shot:
         directory, told = _textfile(wishes, configuration, person)
         notes += told

@@ -111,16 +111,12 @@ class Kept:
 
 @dataclass(frozen=True)
 class Directory:
-    """A directory that must be there; it is made with this mode, for this owner."""
+    """A directory is made, with this mode, for this owner."""
 
     path: Path
     mode: int
     owner: str = ""
-
-    @property
-    def idle(self) -> bool:
-        """Whether it is there."""
-        return self.path.is_dir()
+    idle: bool = False
 
     @property
     def title(self) -> str:

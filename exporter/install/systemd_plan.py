@@ -115,11 +115,12 @@ def _for_the_user(site: Site) -> list[Step]:
     """The user, if there is none of that name, and the base directory, in which a unit may then write."""
     if site.staged or site.wishes.prefix:
         return []
-    name, steps = site.who.name, []
+    name = site.who.name
+    steps: list[Step] = []
     if site.who.uid is None:
         add = ("useradd", "--system", "--user-group", "--no-create-home", "--home-dir", str(site.base_dir))
         steps.append(Command((*add, "--shell", "/usr/sbin/nologin", name), reverse=("userdel", name)))
-    return [*steps, Directory(site.base_dir, 0o750, name)]
+    return steps if site.base_dir.is_dir() else [*steps, Directory(site.base_dir, 0o750, name)]
 
 
 def _copies(site: Site, found: _Found, changes: Iterable[FileChange], gone: Iterable[Path]) -> list[Step]:
@@ -143,7 +144,7 @@ def _start(names: list[str], changes: Iterable[FileChange], *, reload: bool) -> 
     changed = [change.path.name for change in changes if change.before and not change.idle]
     again = [name for name in names if name in changed]
     return [
-        Command(("systemctl", "daemon-reload"), ("systemctl", "daemon-reload"), idle=not reload),
+        *([Command(("systemctl", "daemon-reload"), ("systemctl", "daemon-reload"))] if reload else []),
         Command(("systemctl", "enable", "--now", *names), ("systemctl", "disable", "--now", *names)),
         *([Command(("systemctl", "restart", *again))] if again else []),
     ]
