@@ -8,6 +8,15 @@ from pathlib import Path
 
 _CHOWN, _DAC_OVERRIDE = 0, 1
 """Numbers of capabilities (include/uapi/linux/capability.h)."""
+WITHOUT_CAPABILITIES = (
+    "import ctypes, os, sys; prctl = ctypes.CDLL(None, use_errno=True).prctl; "
+    "prctl(47, 4, 0, 0, 0) == 0 == prctl(38, 1, 0, 0, 0) or sys.exit(os.strerror(ctypes.get_errno())); "
+    "os.execv(sys.argv[1], sys.argv[1:])"
+)
+"""Python that becomes the program in its arguments, without the capabilities that a unit gave a user other than root.
+
+PR_CAP_AMBIENT_CLEAR_ALL, then PR_SET_NO_NEW_PRIVS (prctl(2)); setpriv(1) would call capset(2), which units may not.
+"""
 _EFFECTIVE = re.compile(r"^CapEff:\s*([0-9a-f]+)$", re.MULTILINE)
 _STATUS = Path("/proc/self/status")
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import re
 import socket
 import subprocess
@@ -272,11 +273,13 @@ def place() -> Iterator[Path]:
     remove_directory(made)
 
 
-def sandbox(install: Run, units: Path, unit: str, place: Path, config: dict[str, object]) -> UnitSandbox:
+def sandbox(
+    install: Run, units: Path, unit: str, place: Path, config: dict[str, object], *, uid: int = UID
+) -> UnitSandbox:
     kind = [] if unit == "sutazai-exporter.service" else ["--timers"]
     done = install("--systemd", *kind, base_dir=place / "base", config=config)
     assert done.returncode == 0, done.stderr
-    return UnitSandbox((units / unit).read_text(), uid=UID)
+    return UnitSandbox((units / unit).read_text(), uid=uid)
 
 
 def run_in(box: UnitSandbox, place: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -323,6 +326,36 @@ def test_a_whole_check_runs_in_the_units_sandbox(install: Run, units: Path, plac
     argv = [*box.prefix(), "touch", "/etc/sutazai-x"]
     denied = subprocess.run(argv, capture_output=True, text=True, env=environment, check=False)
     assert "Read-only file system" in denied.stderr
+
+
+CLUSTER = """
+import sys
+from pathlib import Path
+import psutil
+from jobs.clients.pg_cluster import installed, private_cluster
+from jobs.clients.pg_scratch import Place
+programs = max(installed().items())[1]
+with private_cluster(programs, Place("host", "sandbox"), Path(sys.argv[1]), limit_seconds=300) as server:
+    with server.session():
+        below = psutil.Process().children(recursive=True)
+        (postgres,) = [one for one in below if one.name() == "postgres" and "-D" in one.cmdline()]
+        status = Path(f"/proc/{postgres.pid}/status").read_text()
+        print(next(line for line in status.splitlines() if line.startswith("CapEff")))
+"""
+
+
+def test_backups_are_proved_in_the_units_sandbox_by_a_server_without_its_rights(
+    install: Run, units: Path, place: Path
+) -> None:
+    need("setpriv", package="util-linux")
+    uid = pwd.getpwnam("daemon").pw_uid  # initdb asks for a name
+    os.chown(place / "base", uid, uid)
+    box = sandbox(install, units, "sutazai-backup-verification.service", place, {}, uid=uid)
+    argv = [*box.prefix(), *command_line()[:1], "-c", CLUSTER, str(place / "base")]
+    done = subprocess.run(
+        argv, capture_output=True, text=True, env=environment_of(place / "base"), cwd=REPOSITORY, check=False
+    )
+    assert done.stdout == "CapEff:\t0000000000000000\n", done.stderr
 
 
 def test_the_daemon_serves_in_its_sandbox_and_tells_the_service_manager(install: Run, units: Path, place: Path) -> None:
