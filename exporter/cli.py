@@ -15,7 +15,9 @@ from exporter import __version__
 from exporter.commands.base import EXIT_CONFIG, EXIT_UNAVAILABLE, EXIT_USAGE, Failure, config_option
 from exporter.config import ConfigError, Configuration, load
 
-_ELSEWHERE = ("agents", "alertmanager-config", "audit", "notify", "remediations", "rules", "run", "token")
+_ELSEWHERE = (
+    *("agents", "alertmanager-config", "audit", "doctor", "init", "notify", "remediations", "rules", "run", "token"),
+)
 """Commands that have a module of their own in `exporter.commands`."""
 
 
