@@ -43,7 +43,7 @@ CHECKS: tuple[Check, ...] = (
     Check("handlers", ways_out.handlers, settings=("notifications.handlers",)),
     Check("alertmanager", ways_out.alertmanager, settings=("alertmanager",)),
     Check("deadman", ways_out.deadman, settings=("alertmanager.deadman_url",)),
-    Check("textfile", ways_out.textfile, settings=("textfile",)),
+    Check("textfile", ways_out.textfile, clients=("node_exporter",), settings=("textfile",)),
     Check("trivy", scanners.trivy, clients=("trivy",), settings=("jobs.security_scan.containers",)),
     Check("semgrep", scanners.semgrep, clients=("semgrep",), settings=("jobs.security_scan.code",)),
     Check("packet-filter", scanners.packet_filter, clients=("firewall",), settings=("jobs.security_scan.network",)),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import getpass
 import secrets
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
+from exporter.commands.base import user_name
 from exporter.doctor.diagnosis import Diagnosis, Patient, broken, failed, good, missing, not_configured
 from jobs.clients.cgroups import parse_hierarchies
 from jobs.clients.docker import NoSuchContainer
@@ -42,7 +42,7 @@ def docker(patient: Patient) -> Iterator[Diagnosis]:
 def _access(patient: Patient) -> str:
     if patient.is_set("docker.url") and not (patient.settings.docker.url or "").startswith("unix:"):
         return "let the socket proxy at docker.url pass GET on containers, events, info and version"
-    return f"sudo usermod -aG docker {getpass.getuser()} (as good as root), then log in anew"
+    return f"sudo usermod -aG docker {user_name()} (as good as root), then log in anew"
 
 
 def _endpoints(patient: Patient) -> Iterator[Diagnosis]:

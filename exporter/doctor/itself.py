@@ -90,7 +90,7 @@ def secrets(patient: Patient) -> Iterator[Diagnosis]:
     there = sorted(file.name for file in directory.iterdir()) if directory.is_dir() else []
     for name in there:
         meant = re.search(r"'(.+)'", nearest(name, names))
-        if meant and name not in names and not name.startswith("."):
+        if meant and name not in names and not name.startswith((".", f"{meant[1]}_")):
             move = f"mv {quote(str(directory / name))} {quote(str(directory / meant[1]))}"
             yield broken(f"no setting is called so; is {meant[1]} meant?", move, name)
     if not directory.is_dir():

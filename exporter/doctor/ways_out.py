@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import socket
@@ -11,15 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import psutil
-
 from exporter.bridge.outgoing.channels.base import Delayed, Refused, trusting
 from exporter.doctor.diagnosis import Diagnosis, Patient, broken, good, missing, not_configured, unknown
 from jobs.clients.http import Ask, HttpClient
+from jobs.clients.node_exporter import TEXTFILE_FLAG, textfile_directories
 from jobs.core.settings import HttpUrl
 
 _TEST = "then send a test: sutazai-exporter notify --test"
-_TEXTFILE_FLAG = "--collector.textfile.directory"
 
 
 def mail(patient: Patient) -> Iterator[Diagnosis]:
@@ -142,30 +139,13 @@ def textfile(patient: Patient) -> Iterator[Diagnosis]:
     if not os.access(directory, os.W_OK | os.X_OK):
         yield broken(f"{directory} cannot be written by user {os.geteuid()}", f"sudo chown {os.geteuid()} {directory}")
         return
-    start = f"start it with {_TEXTFILE_FLAG}={directory}"
-    readers = dict(_node_exporters())
-    reader = next((pid for pid, read in readers.items() if _same(read, directory)), None)
+    start = f"start it with {TEXTFILE_FLAG}={directory}"
+    readers = textfile_directories()
+    reader = next((one for one in readers if one.reads(directory)), None)
     if reader is not None:
-        yield good(f"{directory}, which node-exporter (pid {reader}) reads")
+        yield good(f"{directory}, which node-exporter (pid {reader.pid}) reads")
     elif readers:
-        others = ", ".join(str(read) for read in readers.values())
+        others = ", ".join(str(one.directory) for one in readers)
         yield broken(f"node-exporter does not read {directory} but {others}", start)
     else:
         yield unknown(f"no node-exporter that reads {directory} is seen here", start)
-
-
-def _node_exporters() -> Iterator[tuple[int, Path]]:
-    """The processes that read a textfile directory, each with its path as it is seen from here."""
-    for process in psutil.process_iter(["cmdline"]):
-        words = process.info["cmdline"] or []
-        for place, word in enumerate(words):
-            flag, _, value = word.partition("=")
-            if flag == _TEXTFILE_FLAG:
-                value = value or next(iter(words[place + 1 : place + 2]), "")
-                yield process.pid, Path(f"/proc/{process.pid}/root{value}")
-
-
-def _same(one: Path, other: Path) -> bool:
-    with contextlib.suppress(OSError):
-        return one.samefile(other)
-    return str(one).endswith(f"/root{other}")
