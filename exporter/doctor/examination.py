@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -75,18 +76,26 @@ def examine(
 ) -> list[Entry]:
     """Make the checks and tell what they came to, in their order; what is not done by the deadline is unknown."""
     asked = list(_asked(patient, checks))
-    # Programs that a check has started end with it, as those of a run do.
-    os.environ[RUN_ID_VARIABLE] = mark = f"doctor-{os.getpid()}"
     redactor = Redactor(patient.configuration.secrets if patient.configuration else ())
     late = [unknown(f"no answer within {deadline_seconds:g} s", "see what hangs there; --timeout gives it longer")]
     found: list[list[Diagnosis]] = [late for _ in asked]
     tasks = [partial(_looked, look, patient) for _, look in asked]
-    try:
+    with _no_program_outlives_it():
         for done in side_by_side(tasks, deadline_seconds, monotonic):
             found[done.index] = done.value if done.error is None else [_unforeseen(done.error)]
-    finally:
-        kill_marked(f"{RUN_ID_VARIABLE}={mark}", os.getpid())
     return [_entry(name, one, redactor) for (name, _), told in zip(asked, found, strict=True) for one in told]
+
+
+@contextmanager
+def _no_program_outlives_it() -> Iterator[None]:
+    """Mark the programs that are started within, and end those that are left."""
+    mark = f"doctor-{os.getpid()}"
+    os.environ[RUN_ID_VARIABLE] = mark
+    try:
+        yield
+    finally:
+        del os.environ[RUN_ID_VARIABLE]
+        kill_marked(f"{RUN_ID_VARIABLE}={mark}", os.getpid())
 
 
 def _asked(patient: Patient, checks: Sequence[Check]) -> Iterator[tuple[str, Look]]:
