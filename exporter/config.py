@@ -6,6 +6,7 @@ once and none is repaired silently. `Configuration.origins` remembers where each
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -110,7 +111,10 @@ def _config_file(given: Path | None, environment: Mapping[str, str]) -> Path | N
     if given or environment.get(CONFIG_FILE_VARIABLE):
         return given or Path(environment[CONFIG_FILE_VARIABLE])
     usual = Path(environment.get("SUTAZAI_BASE_DIR") or "/opt/sutazaiapp") / "config" / "exporter.yml"
-    return usual if usual.exists() else None
+    try:
+        return usual if usual.exists() else None
+    except OSError:  # nobody lets us look: reading it will say why
+        return usual
 
 
 def _read_file(layers: _Layers, file: Path) -> None:
@@ -160,6 +164,7 @@ def _read_secrets(layers: _Layers, environment: Mapping[str, str]) -> None:
     directories = [Path(str(base_dir)) / "secrets_secure"]
     if environment.get("CREDENTIALS_DIRECTORY"):
         directories.insert(0, Path(environment["CREDENTIALS_DIRECTORY"]))
+    directories = [directory for directory in directories if _may_enter(layers, directory)]
     for path, info in leaf_fields():
         given = _at(layers.document, path) is not None and layers.origins.get(".".join(path))
         if not is_secret(info) or (given and given != layers.file):
@@ -169,6 +174,20 @@ def _read_secrets(layers: _Layers, environment: Mapping[str, str]) -> None:
             if secret := (text or "").removesuffix("\n"):
                 layers.put(path, secret, str(file))
                 break
+
+
+def _may_enter(layers: _Layers, directory: Path) -> bool:
+    """Whether there is such a directory; one that is closed to us is a problem, as secrets may be in it."""
+    try:
+        if not directory.is_dir():
+            return False
+        if os.access(directory, os.X_OK):
+            return True
+        reason = os.strerror(errno.EACCES)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+    layers.problems.append(f"{directory}: cannot be searched for secrets: {reason}; run as its owner")
+    return False
 
 
 def _read_text(layers: _Layers, file: Path, purpose: str) -> str | None:
