@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from exporter.bridge.remediation.engine import Engine
     from exporter.daemon import Daemon
     from exporter.events import DockerWatch
+    from exporter.views.sources import Sources
 
 logger = logging.getLogger(__name__)
 _BACKLOG = 1024
@@ -67,6 +68,15 @@ def remind(configuration: Configuration, store: Store) -> None:
     """Tell again of problems that stand for long, where no daemon does; raise StoreError."""
     with store.transaction() as db:
         announcing.remind(db, configuration.settings, SystemClock().now())
+
+
+def sources(configuration: Configuration, store: Store) -> Sources:
+    """What views look at where no daemon is asked: the ledger, told again. Raise StoreError."""
+    from exporter.replay import replayed_metrics
+    from exporter.views.sources import Sources
+
+    now = SystemClock().now()
+    return Sources(configuration, store, replayed_metrics(configuration, store, now).exposition, now)
 
 
 def set_up_logs(configuration: Configuration) -> None:

@@ -113,13 +113,11 @@ def history(config_file: Path | None, task: str | None, limit: int, as_json: boo
 def tasks(config_file: Path | None, as_json: bool) -> None:
     """Every task: what it does, when it runs, how its last run ended."""
     from exporter import app, console
-    from exporter.plan import cadences_of
-    from jobs.core.registry import all_jobs
+    from exporter.views.tasks import tasks as view
 
     configuration = load(config_file)
     store = app.open_store(configuration, read_only=True)
-    rows = [(job, cadences_of(configuration, name), store.last_record(name)) for name, job in all_jobs().items()]
-    console.print_tasks(rows, as_json=as_json)
+    console.print_tasks(view(app.sources(configuration, store)), as_json=as_json)
 
 
 @commands.command("check-config")

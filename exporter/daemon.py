@@ -22,6 +22,7 @@ from exporter.runner import Runner
 from exporter.scheduler import Scheduler
 from exporter.store import Store, StoreError
 from exporter.textfile import write_textfile
+from exporter.views.sources import Sources
 from jobs.core.agents.report import UP
 from jobs.core.files import remove_leftovers
 from jobs.core.model import Request
@@ -220,6 +221,10 @@ class Daemon:
     def progress(self, task: str) -> Progress | None:
         """How far a task's run is, or None if none is under way."""
         return self._dispatcher.progress(task)
+
+    def sources(self) -> Sources:
+        """What views look at now."""
+        return Sources(self.configuration, self._store, self.metrics.exposition, self._clock.now(), self.progress)
 
     def known_agents(self) -> frozenset[str]:
         """The agents that are listed, and those that the agent monitor last reported."""

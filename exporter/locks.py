@@ -54,3 +54,8 @@ def is_held(file: Path) -> bool:
     finally:
         os.close(descriptor)
     return False
+
+
+def run_lock(base_dir: Path, task: str, target: str) -> Path:
+    """The file whose lock a run of a task holds; one that is narrowed to a target has its own."""
+    return base_dir / "data" / "locks" / f"{f'{task}.{target}' if target else task}.lock"

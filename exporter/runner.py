@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from exporter.bridge.outgoing.announcing import news_of
 from exporter.config import Configuration
-from exporter.locks import Busy, FileLock
+from exporter.locks import Busy, FileLock, run_lock
 from exporter.metrics import counters_of
 from exporter.process import MAX_ANSWER_BYTES, End, Exit, RunProcess
 from exporter.record import CUT_OFF, Record
@@ -154,8 +154,7 @@ class Runner:
             lock.release()
 
     def _lock(self, request: Request, started: datetime, wait_seconds: float) -> FileLock:
-        name = f"{request.task}.{request.target}" if request.target else request.task
-        file = self.configuration.settings.base_dir / "data" / "locks" / f"{name}.lock"
+        file = run_lock(self.configuration.settings.base_dir, request.task, request.target)
         deadline = time.monotonic() + wait_seconds
         while True:
             try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import json
-from typing import Any
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -16,9 +15,9 @@ from starlette.routing import Route
 
 from exporter import __version__
 from exporter.daemon import Daemon
-from exporter.plan import cadences_of, task_entry
 from exporter.runner import UnknownRequest
 from exporter.store import Store, StoreError
+from exporter.views import tasks as views
 from exporter.web.access import Access
 from exporter.web.alerts import AlertIntake
 from exporter.web.answers import HEADERS, Problem, answer, limit_of, media_type, problem, unavailable
@@ -85,14 +84,7 @@ class Api:
     def tasks(self, request: HttpRequest) -> Response:
         """Every task with its cadences and its last run."""
         self._demand(request, "read")
-        return answer([self._task(name) for name in all_jobs()])
-
-    def _task(self, name: str) -> dict[str, Any]:
-        job = all_jobs()[name]
-        last = self._store.last_record(name)
-        progress = self._daemon.progress(name)
-        running = {**vars(progress), "since": progress.since.isoformat()} if progress else None
-        return task_entry(job, cadences_of(self._daemon.configuration, name), last) | {"running": running}
+        return answer(views.tasks(self._daemon.sources()))
 
     def runs(self, request: HttpRequest) -> Response:
         """The ledger, newest first: `?task=NAME&limit=N` (1 to 1000)."""
