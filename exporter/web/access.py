@@ -1,4 +1,8 @@
-"""Who may do what: a token with the scope, or for reading a request of this very machine."""
+"""Who may do what: a token with the scope; for reading also a visitor, or a request of this very machine.
+
+A visitor is whom the door of a web configuration file has let in by a password or a certificate
+(`exporter.web.door`).
+"""
 
 from __future__ import annotations
 
@@ -26,16 +30,21 @@ class Access:
         self._lockout = lockout
 
     def demand(self, request: Request, scope: str) -> str:
-        """Let pass who has a token with the scope, and return its name; reading from this machine needs none ("").
+        """Let pass who has a token with the scope, and return its name; a visitor, or who is on this machine (""),
+
+        may read without one.
 
         Raise Problem for everybody else, TokenError if the tokens cannot be read.
         """
         if not _NAMES_OF_TOKENS.isdisjoint(request.query_params):
             raise _unauthorized("a token in an address is never read, as proxies log it", scope)
+        visitor = str(request.scope.get("visitor", ""))
         authorization = request.headers.get("authorization", "").encode("latin-1", "replace")
+        if visitor.startswith("user:"):
+            authorization = b""  # it is the password, which has been looked at
         name, opened = self._tokens.opened(authorization)
-        if scope in opened or (scope == "read" and not authorization and _is_local(request)):
-            return name
+        if scope in opened or (scope == "read" and not authorization and (visitor or _is_local(request))):
+            return name or visitor
         if authorization and not opened:
             self._put_off(request, _PUT_OFF.get(scope, 429))
         raise _unauthorized(f"this needs a token with the scope {scope!r}", scope)
