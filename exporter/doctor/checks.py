@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from exporter.doctor import databases, engine, itself, places, scanners, services, serving, ways_out
+from exporter.doctor import access, databases, engine, itself, places, scanners, services, serving, ways_out
 from exporter.doctor.diagnosis import Check
 
 CHECKS: tuple[Check, ...] = (
@@ -16,7 +16,8 @@ CHECKS: tuple[Check, ...] = (
     Check("store", places.store),
     Check("daemon", serving.daemon, settings=("web",)),
     Check("schedule", serving.schedule),
-    Check("tokens", serving.tokens),
+    Check("tokens", access.tokens),
+    Check("web-configuration", access.web_configuration, settings=("web.config_file",)),
     Check("rights", serving.rights, needs_configuration=False),
     Check("clock", places.clock, clients=("clock_marks",)),
     Check("docker", engine.docker, clients=("docker",), settings=("docker",)),

@@ -1,22 +1,21 @@
-"""Whether anything runs the tasks: the daemon that answers, cron's lines, systemd's units; and who may ask it."""
+"""Whether anything runs the tasks: the daemon that answers, cron's lines, systemd's units."""
 
 from __future__ import annotations
 
 import os
 import re
-import stat
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
-from shlex import quote
 
 from exporter import __version__, app
+from exporter.doctor.access import asked_at, tls_of
 from exporter.doctor.diagnosis import Diagnosis, Patient, broken, good, missing, not_configured, unknown
-from exporter.web.tokens import TokenError
 from jobs.clients import commands
 from jobs.clients.discovery import listens
 from jobs.clients.errors import Absent, ClientError
-from jobs.clients.http import Ask
-from jobs.core.addresses import is_loopback
+from jobs.clients.http import Ask, HttpClient
+from jobs.clients.tls_wire import lenient
 
 CRON_PLACES = ("etc/crontab", "etc/cron.d", "etc/cron.hourly", "etc/cron.daily")
 UNIT_PLACES = ("etc/systemd/system", "usr/lib/systemd/system", "lib/systemd/system", "usr/local/lib/systemd/system")
@@ -32,7 +31,7 @@ def daemon(patient: Patient) -> Iterator[Diagnosis]:
     address = patient.settings.web.listen_address
     if not app.is_served(patient.known):
         host, _, port = address.rpartition(":")
-        if listens(_asked_at(host), int(port)):
+        if listens(asked_at(host), int(port)):
             yield broken(
                 f"somebody else listens at {address}, where the daemon would",
                 f"see who: ss -ltnp 'sport = :{port}'; or set web.listen_address to another port",
@@ -47,29 +46,37 @@ def daemon(patient: Patient) -> Iterator[Diagnosis]:
 
 def _answering(patient: Patient, address: str) -> Iterator[Diagnosis]:
     host, _, port = address.rpartition(":")
-    url = f"http://{_asked_at(host, in_url=True)}:{port}"
-    ready = patient.clients.http.fetch(Ask(f"{url}/-/ready", patient.limit_seconds, max_body_bytes=_SMALL_ANSWER))
-    if ready.status is None:
+    tls = tls_of(patient)
+    url = f"{'https' if tls else 'http'}://{asked_at(host, in_url=True)}:{port}"
+    # Nothing is told to it, and whether its certificate is right the check `certificates` says.
+    http = HttpClient(lenient())
+    ready = http.fetch(Ask(f"{url}/-/ready", patient.limit_seconds, max_body_bytes=_SMALL_ANSWER))
+    if tls and tls.context.verify_mode is ssl.CERT_REQUIRED and listens(asked_at(host), int(port)):
+        yield good(f"a daemon listens at {url}, and lets nobody in without a certificate; its version is not told")
+    elif ready.status is None:
         yield broken(
             f"a daemon runs and does not answer at {url}: {ready.error}",
             "see whether it was started with another --web.listen-address, then its log",
         )
-        return
-    if ready.status != 200:
+    elif ready.status == 401:  # by its web configuration, even this host must log in
+        yield good(f"it answers at {url}, and lets nobody in without a name; its version is not told")
+    elif ready.status != 200:
         yield broken(f"{url}/-/ready answers {ready.status}", "see its log: journalctl -u 'sutazai*'")
-        return
-    metrics = Ask(
-        f"{url}{patient.settings.web.telemetry_path}", patient.limit_seconds, max_body_bytes=_LARGE_ANSWER
-    )
-    found = _BUILD.search(patient.clients.http.fetch(metrics).body)
+    else:
+        path = patient.settings.web.telemetry_path
+        yield _version(http.fetch(Ask(f"{url}{path}", patient.limit_seconds, max_body_bytes=_LARGE_ANSWER)).body, url)
+
+
+def _version(metrics: bytes, url: str) -> Diagnosis:
+    """Whether what is running is what is installed."""
+    found = _BUILD.search(metrics)
     version = found[1].decode("ascii", "replace") if found else ""
     if not version:
-        yield unknown(f"it is ready at {url}; its version is not told there", "see web.telemetry_path")
-    elif version != __version__:
-        restart = "restart it: systemctl restart sutazai-exporter"
-        yield broken(f"version {version} is running, and {__version__} is installed", restart)
-    else:
-        yield good(f"version {version} is ready at {url}")
+        return unknown(f"it is ready at {url}; its version is not told there", "see web.telemetry_path")
+    if version != __version__:
+        restart = "systemctl restart sutazai-exporter, or start it again yourself"
+        return broken(f"version {version} is running, and {__version__} is installed", restart)
+    return good(f"version {version} is ready at {url}")
 
 
 def schedule(patient: Patient) -> Iterator[Diagnosis]:
@@ -134,30 +141,6 @@ def _text(file: Path) -> str:
         return ""  # another user's table: nothing of it is known, and nothing is claimed
 
 
-def tokens(patient: Patient) -> Iterator[Diagnosis]:
-    """Who may use the API from elsewhere."""
-    kept = app.open_tokens(patient.known)
-    host = patient.settings.web.listen_address.rpartition(":")[0]
-    try:
-        found = kept.load()
-    except TokenError as error:
-        yield broken(str(error), f"move it aside: mv {quote(str(kept.file))} {quote(str(kept.file))}.broken")
-        return
-    make = "sutazai-exporter token create --name NAME --scope read"
-    if not found:
-        if is_loopback(host):
-            yield not_configured("no token: this machine may read, and nobody may operate", make)
-        else:
-            yield missing(f"no token, and it listens at {patient.settings.web.listen_address}", make)
-        return
-    mode = stat.S_IMODE(kept.file.stat().st_mode)
-    if mode & (stat.S_IRWXG | stat.S_IRWXO):
-        yield broken(f"{kept.file}: others may read it (mode {mode:04o})", f"chmod 0600 {quote(str(kept.file))}")
-    else:
-        named = ", ".join(f"{token.name} ({'+'.join(token.scopes)})" for token in found)
-        yield good(f"{len(found)}: {named}")
-
-
 def rights(patient: Patient) -> Iterator[Diagnosis]:
     """As whom this runs, and what that user cannot see."""
     del patient
@@ -165,12 +148,3 @@ def rights(patient: Patient) -> Iterator[Diagnosis]:
         yield good("root: everything can be seen")
     else:
         yield good(f"user {os.geteuid()}: what belongs to others (their open files, their sockets) is not all seen")
-
-
-def _asked_at(host: str, *, in_url: bool = False) -> str:
-    """Where a server that listens at `host` is asked: one that listens everywhere, on this machine's own address."""
-    bare = host.strip("[]")
-    if bare in ("", "0.0.0.0"):  # noqa: S104
-        return "127.0.0.1"
-    bare = "::1" if bare == "::" else bare
-    return f"[{bare}]" if in_url and ":" in bare else bare

@@ -348,6 +348,30 @@ def open_base() -> Iterator[Path]:
     remove_directory(directory)
 
 
+def test_a_daemon_behind_a_web_configuration(tmp_path: Path) -> None:
+    authority = make_ca()
+    make(ca=authority).write(tmp_path)
+    (tmp_path / "cert.pem").chmod(0o644)
+    (tmp_path / "ca.pem").write_bytes(authority.cert_pem)
+    web, port = tmp_path / "web.yml", free_port()
+    pair: dict[str, Any] = {"cert_file": str(tmp_path / "cert.pem"), "key_file": str(tmp_path / "key.pem")}
+    wanted = {"client_auth_type": "RequireAndVerifyClientCert", "client_ca_file": str(tmp_path / "ca.pem")}
+    config = {**NOWHERE, "web": {"config_file": str(web), "listen_address": f"127.0.0.1:{port}"}}
+    for tls, says in ((pair, "is ready at https"), ({**pair, **wanted}, "nobody in without a certificate")):
+        write_config(web, {"tls_server_config": tls}).chmod(0o600)
+        daemon = ExporterDaemon(config, port=port, wait=False)
+        try:
+            daemon.wait_log("msg=serving", 60)
+            _, checks, _ = doctor(daemon.base_dir, config, "--only", "daemon", "--only", "web-configuration")
+        finally:
+            daemon.close()
+        assert (state(checks, "daemon"), says in checks["daemon"]["detail"]) == ("good", True), checks
+        assert "TLS, no users" in checks["web-configuration"]["detail"]
+    write_config(web, {"tls_server_config": {**pair, "key_file": "gone.pem"}})
+    _, checks, _ = doctor(tmp_path / "base", config, "--only", "web-configuration")
+    assert "key_file" in checks["web-configuration"]["detail"]
+
+
 def test_another_user_is_told_what_is_not_theirs(
     open_base: Path, docker_engine: DockerEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
