@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from exporter import __version__, app
+from exporter.commands.base import user_name
 from exporter.doctor.access import asked_at, tls_of
 from exporter.doctor.diagnosis import Diagnosis, Patient, broken, good, missing, not_configured, unknown
 from jobs.clients import commands
@@ -17,7 +18,8 @@ from jobs.clients.errors import Absent, ClientError
 from jobs.clients.http import Ask, HttpClient
 from jobs.clients.tls_wire import lenient
 
-CRON_PLACES = ("etc/crontab", "etc/cron.d", "etc/cron.hourly", "etc/cron.daily")
+CRON_PLACES = ("etc/crontab", "etc/cron.d", "etc/cron.hourly", "etc/cron.daily", "var/spool/cron/crontabs")
+"""Where cron is told what to start; the last has the crontabs of other users, which root alone may read."""
 UNIT_PLACES = ("etc/systemd/system", "usr/lib/systemd/system", "lib/systemd/system", "usr/local/lib/systemd/system")
 _OURS = re.compile(r"^\s*[^#\s].*\bsutazai", re.MULTILINE)
 _BUILD = re.compile(rb'^sutazai_build_info\{[^}]*version="([^"]{1,64})"', re.MULTILINE)
@@ -104,7 +106,7 @@ def schedule(patient: Patient) -> Iterator[Diagnosis]:
 
 def _cron_lines(patient: Patient) -> list[str] | None:
     """Where cron is told to start something of ours; None where its own program cannot be asked."""
-    files = [file for place in CRON_PLACES for file in _files(patient.root / place)]
+    files = [file for place in CRON_PLACES for file in _files(patient.root / place) if file.name != user_name()]
     found = [f"/{file.relative_to(patient.root)}" for file in files if _OURS.search(_text(file))]
     try:
         done = commands.run(["crontab", "-l"], timeout_seconds=_LISTING_SECONDS, check=False)
@@ -128,9 +130,12 @@ def _units(patient: Patient) -> list[str]:
 
 
 def _files(place: Path) -> list[Path]:
-    if place.is_dir():
-        return sorted(file for file in place.iterdir() if file.is_file())
-    return [place] if place.is_file() else []
+    try:
+        if place.is_dir():
+            return sorted(file for file in place.iterdir() if file.is_file())
+        return [place] if place.is_file() else []
+    except OSError:
+        return []  # closed to us: nothing of it is known, and nothing is claimed
 
 
 def _text(file: Path) -> str:

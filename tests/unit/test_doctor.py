@@ -230,13 +230,18 @@ def test_what_starts_the_tasks_is_found_and_twice_is_told(base: Path, monkeypatc
     (cron / "other").write_text("# sutazai\n")
     [entry] = serving.schedule(found)
     assert (entry.state, entry.detail) == (State.GOOD, "cron: /etc/cron.d/sutazai")
+    spool = base / "root" / "var" / "spool" / "cron" / "crontabs"
+    spool.mkdir(parents=True)
+    (spool / "robot").write_text("0 6 * * * sutazai-exporter run health-check\n")
+    [entry] = serving.schedule(found)
+    assert entry.detail == "cron: /etc/cron.d/sutazai, /var/spool/cron/crontabs/robot"
     units = base / "home" / ".config" / "systemd" / "user"
     units.mkdir(parents=True)
     (units / "sutazai-health-check.timer").touch()
     (units / "sutazai-health-check.service").touch()
     [entry] = serving.schedule(found)
     assert entry.state is State.BROKEN
-    assert "/etc/cron.d/sutazai; systemd has sutazai-health-check.timer" in entry.detail
+    assert "crontabs/robot; systemd has sutazai-health-check.timer" in entry.detail
 
 
 def test_a_clock_that_was_set_and_a_zone_that_is_none(base: Path) -> None:
