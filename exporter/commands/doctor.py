@@ -37,10 +37,13 @@ def doctor(config_file: Path | None, only: tuple[str, ...], timeout_seconds: flo
     \b
     Exit codes: 0 nothing to do; 1 something to do; 64 wrong usage; 69 it could not even begin.
     """
-    from exporter.doctor.checks import CHECKS
-    from exporter.doctor.examination import examine, patient_of
-    from exporter.doctor.telling import print_entries
-
+    try:
+        from exporter.doctor.checks import CHECKS
+        from exporter.doctor.examination import examine, patient_of
+        from exporter.doctor.telling import print_entries
+    except ImportError as error:
+        remedy = "install the exporter anew, with all that it needs: pip install --force-reinstall sutazai-exporter"
+        raise Failure(f"a package cannot be loaded: {error}; {remedy}", EXIT_UNAVAILABLE) from None
     chosen = _chosen(CHECKS, only)
     try:
         entries = examine(patient_of(config_file, timeout_seconds), chosen, timeout_seconds, time.monotonic)

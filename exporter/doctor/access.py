@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Iterator
 from shlex import quote
@@ -22,7 +23,9 @@ def tokens(patient: Patient) -> Iterator[Diagnosis]:
     try:
         found = kept.load()
     except TokenError as error:
-        yield broken(str(error), f"move it aside: mv {quote(str(kept.file))} {quote(str(kept.file))}.broken")
+        readable = os.access(kept.file, os.R_OK)
+        aside = f"move it aside: mv {quote(str(kept.file))} {quote(str(kept.file))}.broken"
+        yield broken(str(error), aside if readable else f"run as its owner: ls -l {quote(str(kept.file))}")
         return
     make = "sutazai-exporter token create --name NAME --scope read"
     if not found:

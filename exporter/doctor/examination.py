@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,6 +24,12 @@ from jobs.core.side_by_side import side_by_side
 
 MAX_TEXT = 600
 """Characters of a detail or a remedy."""
+_REMEDIES = {
+    errno.EACCES: "run this as its owner, or as root",
+    errno.EPERM: "run this as its owner, or as root",
+    errno.EMFILE: "raise the limit of open files: ulimit -n 1024",
+    errno.ENFILE: "raise the limit of open files: sysctl fs.file-max",
+}
 _SHARE = 3
 """A check may ask so many silent services one after the other and still say which of them it was."""
 
@@ -121,7 +128,8 @@ def _unforeseen(error: Exception) -> Diagnosis:
     """A check that could not be made: what it looks at is unknown."""
     file = getattr(error, "filename", None)
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return unknown(f"it could not be looked at: {f'{file}: ' if file else ''}{reason}", "run this as another user")
+    remedy = _REMEDIES.get(getattr(error, "errno", None), "see what is wrong there, and run this again")
+    return unknown(f"it could not be looked at: {f'{file}: ' if file else ''}{reason}", remedy)
 
 
 def _entry(name: str, told: Diagnosis, redactor: Redactor) -> Entry:

@@ -26,6 +26,9 @@ _CUT_REMEDY = "keep logs on ext4 or XFS, or have their writers open them anew (d
 def base_directory(patient: Patient) -> Iterator[Diagnosis]:
     """It is there, ours to write, and has room left."""
     base = patient.base_dir
+    if base.exists() and not base.is_dir():
+        yield broken(f"{base} is no directory", "set base_dir (or SUTAZAI_BASE_DIR) to one")
+        return
     if not base.is_dir():
         make = f"sudo install -d -o {_user(os.geteuid())} {quote(str(base))}, or set base_dir to another directory"
         yield missing(f"{base} is not there", make)

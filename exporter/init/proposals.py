@@ -96,7 +96,8 @@ def _alertmanager() -> Mapping[Setting, Proposal]:
 
 
 def _textfile() -> Mapping[Setting, Proposal]:
-    read = [reader.directory for reader in textfile_directories() if reader.reads(reader.directory)]
+    # A container's own name for it may be no directory of this host's, or another one.
+    read = [one.directory for one in textfile_directories() if one.directory.is_dir() and one.reads(one.directory)]
     there = [*read, *(path for path in USUAL_TEXTFILE_DIRECTORIES if path.is_dir())]
     if not there:
         return {}
