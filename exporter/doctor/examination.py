@@ -128,7 +128,7 @@ def _unforeseen(error: Exception) -> Diagnosis:
     """A check that could not be made: what it looks at is unknown."""
     file = getattr(error, "filename", None)
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    remedy = _REMEDIES.get(getattr(error, "errno", None), "see what is wrong there, and run this again")
+    remedy = _REMEDIES.get(getattr(error, "errno", None) or 0, "see what is wrong there, and run this again")
     return unknown(f"it could not be looked at: {f'{file}: ' if file else ''}{reason}", remedy)
 
 
