@@ -78,7 +78,7 @@ def _container(patient: Patient, container: str) -> Iterator[Diagnosis]:
 def _programs(patient: Patient, server: Postgres, major: int, *, able: bool) -> Iterator[Diagnosis]:
     if not patient.settings.jobs.database_maintenance.enabled:
         return
-    remedy = f"apt-get install postgresql-client-{major}, or set postgres.programs"
+    remedy = f"apt-get install postgresql-client-{major}, or set postgres.container to the one that it runs in"
     try:
         found = [pg_programs.find_program(name, major, server.programs) for name in ("pg_dump", "pg_restore")]
         yield good("; ".join(f"{program.path} ({program.version})" for program in found), "programs")

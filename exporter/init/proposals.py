@@ -15,11 +15,12 @@ from jobs.clients.http import Ask, HttpClient
 from jobs.clients.node_exporter import textfile_directories
 from jobs.core.agents.discovery import LABEL
 from jobs.core.containers import Container
-from jobs.core.settings import GUIDE_AGENTS, DockerSettings
+from jobs.core.settings import AGENT_NAME, GUIDE_AGENTS, DockerSettings
 from jobs.core.side_by_side import side_by_side
 
 DEADLINE_SECONDS = 6.0
 _ASK_SECONDS = 3.0
+_POSTGRES_PORT = 5432
 _ALERTMANAGER = f"http://{LOCAL}:9093"
 USUAL_TEXTFILE_DIRECTORIES = (
     Path("/var/lib/prometheus/node-exporter"),
@@ -63,7 +64,7 @@ def _docker(url: str | None) -> Mapping[Setting, Proposal]:
         return {}
     seen = f"Docker {version} with {len(containers)} containers at {engine.url}"
     found: dict[Setting, Proposal] = {("docker", "url"): Proposal("", seen)}
-    return {**found, **_agents(containers)}
+    return {**found, **_agents(containers), **_postgres_container(containers)}
 
 
 def _agents(containers: list[Container]) -> Mapping[Setting, Proposal]:
@@ -76,12 +77,21 @@ def _agents(containers: list[Container]) -> Mapping[Setting, Proposal]:
     return {("agents", "listed"): Proposal(", ".join(guide), "; ".join(seen))} if seen else {}
 
 
+def _postgres_container(containers: list[Container]) -> Mapping[Setting, Proposal]:
+    """The one container that is reached at PostgreSQL's port: its own pg_dump is of its own version."""
+    published = [one for one in containers if any(port.public == _POSTGRES_PORT for port in one.ports)]
+    if len(published) != 1 or not AGENT_NAME.fullmatch(published[0].name):
+        return {}
+    seen = f"port {_POSTGRES_PORT} is that of the container {published[0].name} ({published[0].image})"
+    return {("postgres", "container"): Proposal(published[0].name, seen)}
+
+
 def _postgres() -> Mapping[Setting, Proposal]:
     """Who may log in there nobody can see; unset, the local server is found by every run as well."""
-    if not listens(LOCAL, 5432):
+    if not listens(LOCAL, _POSTGRES_PORT):
         return {}
-    answer = f"postgresql://postgres@{LOCAL}:5432/postgres"
-    return {("postgres", "dsn"): Proposal(answer, f"PostgreSQL at {LOCAL}:5432", guess=True)}
+    answer = f"postgresql://postgres@{LOCAL}:{_POSTGRES_PORT}/postgres"
+    return {("postgres", "dsn"): Proposal(answer, f"PostgreSQL at {LOCAL}:{_POSTGRES_PORT}", guess=True)}
 
 
 def _listening(setting: Setting, port: int, answer: str, name: str) -> Mapping[Setting, Proposal]:

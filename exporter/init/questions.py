@@ -80,6 +80,7 @@ QUESTIONS: tuple[tuple[Question, ...], ...] = (
             needs=("postgres", "dsn"),
         ),
     ),
+    (Question("--postgres-container", "Container that PostgreSQL runs in", ("postgres", "container")),),
     (
         Question("--redis-url", "Redis (redis://host:6379/0)", ("redis", "url")),
         Question(

@@ -14,6 +14,7 @@ from tests.services.trees import tree_digest
 
 SILENT = ["--domain", "localhost", "--listen-address", "127.0.0.1:10042", "--docker-url", "unix:///nowhere.sock"]
 SILENT += ["--agents", "", "--ollama-url", "http://127.0.0.1:1", "--postgres-dsn", "postgresql://u@127.0.0.1:1/d"]
+SILENT += ["--postgres-container", "none"]
 SILENT += ["--alertmanager-url", "http://127.0.0.1:1", "--textfile-directory", "/nowhere"]
 """Answers to everything that these tests do not ask for."""
 

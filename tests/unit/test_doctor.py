@@ -6,6 +6,7 @@ import ast
 import inspect
 import json
 import os
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -106,6 +107,13 @@ def test_a_check_reaches_the_clients_that_it_claims(check: Check) -> None:
     assert module is not None
     own = {"jobs.clients", *imports_of("jobs.clients.__init__")}  # `Clients` leads to each of its services
     assert {f"jobs.clients.{name}" for name in check.clients} <= reached_from(module.__name__) | own
+
+
+def test_every_check_is_documented() -> None:
+    page = (ROOT / "docs" / "doctor.md").read_text()
+    rows = [line.partition("|")[2].partition("|")[0] for line in page.splitlines() if line.startswith("| `")]
+    named = {name.partition(":")[0] for row in rows for name in re.findall(r"`([^`]+)`", row)}
+    assert named == {check.name for check in CHECKS}
 
 
 def test_names_are_distinct_and_can_be_typed() -> None:

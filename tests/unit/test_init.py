@@ -8,6 +8,7 @@ import re
 import stat
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,17 +18,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.config import load
-from exporter.init import files
+from exporter.init import files, proposals
 from exporter.init.answers import Answers, nested
 from exporter.init.document import configuration_text
 from exporter.init.files import Taken, write_all
 from exporter.init.questions import QUESTIONS, Setting
 from exporter.settings import is_secret, leaf_fields, settings_model
+from jobs.clients.docker import DockerEngine
+from jobs.core.containers import Container, PublishedPort, parse_containers
 from tests.services.trees import tree_digest
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 NOW = datetime(2026, 3, 1, 3, 0, tzinfo=UTC)
 EVERY_QUESTION = [question for group in QUESTIONS for question in group]
+[CONTAINER] = parse_containers(
+    [{"Id": "0" * 64, "Names": ["/a"], "Image": "a:1", "ImageID": f"sha256:{0:064x}", "State": "running", "Labels": {}}]
+)
 COMMENTED_SETTING = re.compile(r"^( *)#(\w+:)", re.MULTILINE)
 
 _names = st.from_regex(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,20}", fullmatch=True)
@@ -166,6 +172,28 @@ def test_a_password_in_an_address_makes_all_of_it_a_secret() -> None:
     assert (answers.settings, answers.secrets) == ({("postgres", "dsn"): "postgresql://u@h/d"}, {})
 
 
+# What is found
+
+
+def container(name: str, *ports: int, **labels: str) -> Container:
+    published = tuple(PublishedPort(private=5432, public=port, protocol="tcp", host="0.0.0.0") for port in ports)
+    return replace(CONTAINER, name=name, ports=published, labels=labels)
+
+
+def test_the_container_of_postgres_is_proposed_where_there_is_one_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def found(*containers: Container) -> Any:
+        monkeypatch.setattr(DockerEngine, "containers", lambda engine: list(containers))
+        return proposals._docker("unix:///nowhere.sock")
+
+    monkeypatch.setattr(DockerEngine, "version", lambda engine: "28.2")
+    assert found(container("sutazai-postgres", 5432))[("postgres", "container")].answer == "sutazai-postgres"
+    assert ("postgres", "container") not in found(container("a", 5432), container("b", 5432))
+    assert ("postgres", "container") not in found(container("a", 5433))
+    agents = found(container("sutazai-agent-orchestrator"), container("x", **{"sutazai.agent": "true"}))
+    assert agents[("agents", "listed")].answer == "sutazai-agent-orchestrator:8004"
+    assert "1 labelled" in agents[("agents", "listed")].seen
+
+
 # The command line
 
 
@@ -228,7 +256,7 @@ def test_flags_make_a_configuration_that_the_loader_takes(run_cli: Run, tmp_path
     flags = {
         "--domain": "ai.example.org", "--listen-address": "127.0.0.1:10999", "--docker-url": "tcp://127.0.0.1:1",
         "--agents": "one:8001,two:8002", "--postgres-dsn": "postgresql://u@127.0.0.1:1/d",
-        "--postgres-password-file": str(secret), "--redis-url": "redis://127.0.0.1:1/0",
+        "--postgres-password-file": str(secret), "--postgres-container": "sutazai-postgres", "--redis-url": "redis://127.0.0.1:1/0",
         "--ollama-url": "http://127.0.0.1:1", "--email": "a@b.org", "--smtp": "127.0.0.1:2525",
         "--smtp-security": "none", "--webhook": "http://127.0.0.1:1/hook", "--webhook-token-file": str(secret),
         "--alertmanager-url": "http://127.0.0.1:1", "--textfile-directory": "/srv/textfile", "--mode": "shadow",
