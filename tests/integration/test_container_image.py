@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,15 +22,9 @@ SILENT_PORT = 9
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ImageEngine]:
-    engine = ImageEngine(session_directory(tmp_path_factory))
+    engine = ImageEngine.for_session(tmp_path_factory)
     yield engine
     engine.close()
-
-
-def session_directory(factory: pytest.TempPathFactory) -> Path:
-    """A directory of this session of tests, shared by its processes."""
-    base = factory.getbasetemp()
-    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
 
 def in_image(images: ImageEngine, script: str, *options: str) -> str:
@@ -150,6 +142,6 @@ def stopped_with_a_run_under_way(images: ImageEngine, container: Container) -> N
     container.stop(timeout=30)
     state: Any = images.engine.state("restricted")
     assert (state["ExitCode"], state["OOMKilled"]) == (0, False)
-    volume = "--volume=restricted-base:/opt/sutazaiapp"
-    history = images.engine.cli("run", "--rm", "--network=none", volume, IMAGE, "history", "--task=health-check", "--json")
+    options = ("--rm", "--network=none", "--volume=restricted-base:/opt/sutazaiapp")
+    history = images.engine.cli("run", *options, IMAGE, "history", "--task=health-check", "--json")
     assert json.loads(history)["runs"][0]["outcome"] == "stopped"

@@ -135,7 +135,8 @@ class DockerEngine:
             timeout=timeout_seconds,
         )
         if check and done.returncode != 0:
-            raise RuntimeError(f"docker {' '.join(arguments)} ended with {done.returncode}: {done.stderr}{done.stdout[-2000:]}")
+            said = f"{done.stderr}{done.stdout[-2000:]}"
+            raise RuntimeError(f"docker {' '.join(arguments)} ended with {done.returncode}: {said}")
         return done.stdout
 
     def import_image(self, archive: Path, name: str, *changes: str) -> None:

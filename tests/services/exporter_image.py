@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import shutil
 from pathlib import Path
+
+import pytest
 
 from tests.services.binaries import need
 from tests.services.docker_engine import DockerEngine
@@ -35,6 +38,12 @@ class ImageEngine:
         except BaseException:
             self.close()
             raise
+
+    @classmethod
+    def for_session(cls, factory: pytest.TempPathFactory) -> ImageEngine:
+        """One whose cache is a directory of this session of tests."""
+        base = factory.getbasetemp()
+        return cls(base.parent if "PYTEST_XDIST_WORKER" in os.environ else base)
 
     def close(self) -> None:
         """Stop the engine, and remove everything."""

@@ -1,4 +1,4 @@
-"""The file system of an image made of this machine's own programs, with their libraries and busybox, as a tar archive."""
+"""The file system of an image, as a tar archive: this machine's own programs, their libraries, and busybox."""
 
 from __future__ import annotations
 
@@ -86,11 +86,16 @@ class ImageTree:
         return self._file
 
 
-def program_image(file: Path, program: Path, name: str, data: Sequence[str] = ()) -> Path:
-    """An image with one program of this machine as /bin/`name`, and directories that belong to nobody (65534)."""
+def program_image(file: Path, program: Path, name: str, data: Sequence[str] = (), share: Sequence[Path] = ()) -> Path:
+    """An image with one program of this machine as /bin/`name`, and directories that belong to nobody (65534).
+
+    `share` are directories of files that the program looks for where they are.
+    """
     tree = ImageTree(file)
     tree.programs(program, name=name)
     tree.libraries_of([program])
     for directory in data:
         tree.directory(directory, owner=65534)
+    for shared in share:
+        tree.tree(shared, str(shared).lstrip("/"), lambda path: True)
     return tree.finish()

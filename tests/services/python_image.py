@@ -22,7 +22,7 @@ BUILDER_IMAGE = "sutazai-test-python-wheels"
 """The same with all packages of the project in /wheels, and a pip that looks there and nowhere else."""
 
 _VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
-_LEFT_OUT = re.compile(r"/(__pycache__|tests?|idlelib|tkinter|turtledemo|site-packages|dist-packages|config-[^/]+)(/|$)")
+_LEFT_OUT = re.compile(r"/(__pycache__|tests?|idlelib|tkinter|turtledemo|(site|dist)-packages|config-[^/]+)(/|$)")
 _PIP_CONFIG = "[global]\nno-index = true\nfind-links = /wheels\ndisable-pip-version-check = true\n"
 
 
