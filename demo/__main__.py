@@ -96,7 +96,8 @@ def _chosen(known: tuple[Break, ...], names: tuple[str, ...]) -> list[Break]:
 
 def _played(one: Break, scene: Scene) -> bool:
     if one.needs_backups and not scene.running.backups:
-        scene.say(f"\n── {one.name}\n  left out: there is a PostgreSQL or Redis here, of which the demo makes no backup")
+        reason = "there is a PostgreSQL or Redis here, of which the demo makes no backup"
+        scene.say(f"\n── {one.name}\n  left out: {reason}")
         return True
     return play(one, scene)
 

@@ -77,7 +77,7 @@ _FILES = (
     Break(
         "corrupt-backup",
         does="makes a backup of the configuration and turns over one bit in it",
-        expects="the verification finds it, a new backup is made and found whole; the damaged one is thrown away by hand",
+        expects="it is found, a new backup is made and found whole; the damaged one is thrown away by hand",
         alert="BackupDamaged",
         remedy="new-backup",
         act=file_breaks.corrupt_backup,

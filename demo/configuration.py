@@ -1,4 +1,4 @@
-"""What the demo's parts are told: the same as in life, with seconds for minutes, and nothing that is not the demo's own."""
+"""What the demo's parts are told: as in life, with seconds for minutes, and nothing that is not the demo's own."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ class Scene:
 
         def over() -> bool:
             last = self.exporter.last_run(task)
-            return last.get("run_id", 0) > before and last.get("request", {}).get("mode") == mode
+            return bool(last.get("run_id", 0) > before and last.get("request", {}).get("mode") == mode)
 
         self.wait(over, limit_seconds, f"{task} {mode} is over")
 

@@ -1,4 +1,4 @@
-"""Everything that `make demo` runs: agents, the exporter, Alertmanager, Prometheus; started in order, ended in reverse."""
+"""Everything that `make demo` runs: agents, exporter, Alertmanager, Prometheus; started in order, ended in reverse."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import yaml

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -28,15 +29,18 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ImageEngine]:
 
 
 def in_image(images: ImageEngine, script: str, *options: str) -> str:
-    """What a shell script prints in a container of the image, as the image's own user unless `options` say otherwise."""
+    """What a shell script prints in a container of the image, as the image's own user unless told otherwise."""
     return images.engine.cli("run", "--rm", "--network=host", "--entrypoint=sh", *options, IMAGE, "-c", script)
 
 
-def test_the_image_is_small_and_says_how_it_is_run(images: ImageEngine) -> None:
+def test_the_image_is_small_and_says_how_it_is_run(
+    images: ImageEngine, capsys: pytest.CaptureFixture[str]
+) -> None:
     (image,) = json.loads(images.engine.cli("image", "inspect", IMAGE))
     (base,) = json.loads(images.engine.cli("image", "inspect", PYTHON_IMAGE))
     megabytes = (image["Size"] - base["Size"]) / 1e6
-    print(f"{image['Size'] / 1e6:.0f} MB, of which {megabytes:.0f} MB are not of the base image")
+    with capsys.disabled():
+        sys.stdout.write(f"{image['Size'] / 1e6:.0f} MB, of which {megabytes:.0f} MB are not of the base image\n")
     assert megabytes < 140
     config = image["Config"]
     assert (config["User"], config["StopSignal"]) == ("10042:10042", "SIGTERM")
@@ -81,7 +85,10 @@ def restricted(images: ImageEngine) -> Iterator[Container]:
         cap_drop=["ALL"],
         security_opt=["no-new-privileges"],
         group_add=[str(images.engine.socket.stat().st_gid)],
-        volumes={"restricted-base": {"bind": "/opt/sutazaiapp"}, str(images.engine.socket): {"bind": "/run/docker.sock"}},
+        volumes={
+            "restricted-base": {"bind": "/opt/sutazaiapp"},
+            str(images.engine.socket): {"bind": "/run/docker.sock"},
+        },
         # The image's own check, more often.
         healthcheck={"interval": 1_000_000_000},
     )
