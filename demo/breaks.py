@@ -39,20 +39,27 @@ def _kill(scene: Scene) -> None:
 
 def _freeze(scene: Scene) -> None:
     scene.signal(_SECOND, signal.SIGSTOP)
-    scene.exporter.start("agent-monitor", "check")  # no event tells of it; the next look would be within a minute
+    _look(scene)
 
 
 def _thaw(scene: Scene) -> None:
     scene.signal(_SECOND, signal.SIGCONT)
-    scene.exporter.start("agent-monitor", "check")
+    _look(scene)
 
 
 def _pause(scene: Scene) -> None:
     scene.container(_FIRST).pause()
+    _look(scene)
 
 
 def _unpause(scene: Scene) -> None:
     scene.container(_FIRST).unpause()
+    _look(scene)
+
+
+def _look(scene: Scene) -> None:
+    """Have the monitor look now, where no event makes it: it does within a minute by itself."""
+    scene.exporter.start("agent-monitor", "check")
 
 
 _FILES = (

@@ -54,8 +54,9 @@ def _jobs(layout: Layout, *, backups: bool) -> dict[str, Any]:
             **{"schedule": ["every 1 minutes: light"], "max_run_seconds": 15, "deadline_seconds": 12},
             "max_log_size_mb": 1,
         },
+        # Growth is measured over a minute at least.
         "log_rotation": {
-            **{"schedule": ["every 1 minutes: watch"], "max_log_size_mb": 1, "max_growth_mb_per_hour": 1},
+            **{"schedule": ["every 2 minutes: watch"], "max_log_size_mb": 1, "max_growth_mb_per_hour": 1},
             **{"docker_logs": False, "directories": [{"directory": str(layout.log.parent)}]},
         },
         "certificate_renewal": {"schedule": ["every 1 minutes: watch"], "adopt_self_signed": True, "key_type": "ecdsa"},

@@ -17,7 +17,7 @@ _held: list[FileLock] = []
 
 
 def fill_log(scene: Scene) -> None:
-    """Write what is too much. That it has grown is found by the next look, which comes within a minute."""
+    """Write what is too much. That it has grown is found by the next look, within two minutes."""
     with scene.layout.log.open("ab") as log:
         log.writelines([_LINE] * _LINES)
 
