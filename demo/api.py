@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from demo.layout import DemoError
+
 _SECONDS = 10.0
 # Loopback is never reached through a proxy.
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
-class Unreachable(Exception):
+class Unreachable(DemoError):
     """Nobody answered, or not as hoped; the message says what."""
 
 

@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from demo.breaks import Break
-from demo.layout import DemoError
+from demo.layout import DemoError, running
 from demo.scene import Scene
 
 _CALM_SECONDS = 240.0
@@ -38,11 +38,16 @@ def play(one: Break, scene: Scene) -> bool:
         say(f"  NOT as expected: {error}")
         _tidy(one, scene)
         return False
+    except KeyboardInterrupt:
+        _tidy(one, scene)
+        raise
     return True
 
 
 def _tidy(one: Break, scene: Scene) -> None:
-    """What was broken is not left behind because something else went wrong."""
+    """What was broken is not left behind because something else went wrong, unless the demo has ended."""
+    if running(scene.layout.directory) is None:
+        raise DemoError("the demo has ended: start one in another terminal: make demo")
     try:
         one.tidy(scene)
     except (DemoError, OSError) as error:
