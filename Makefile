@@ -7,7 +7,7 @@ venv := .venv
 no_python = $(PYTHON) is missing or older than 3.11: apt install python3, or name another: make PYTHON=python3.12
 no_venv = $(PYTHON) cannot make virtual environments: apt install python3-venv
 
-.PHONY: help run demo demo-break image check test bench docs rules clean FORCE
+.PHONY: help run demo demo-break image check test bench docs site rules clean FORCE
 
 help:
 	@echo 'make run    serve on 127.0.0.1:10042, everything kept in ./var (or in SUTAZAI_BASE_DIR)'
@@ -17,6 +17,7 @@ help:
 	@echo 'make test   install what the tests need (as root or with sudo) and run them all'
 	@echo 'make bench  measure speed and size beside the peers'
 	@echo 'make docs   write the references of settings, metrics and alerts anew, and the rules'
+	@echo 'make site   build the documentation as a site into ./site'
 	@echo 'make rules  write the bundled alert rules anew'
 	@echo 'make clean  remove what the others have made, except ./var'
 
@@ -58,11 +59,14 @@ docs: $(venv)/.installed rules
 	  set -- $$page; file=docs/$$1.md; shift; \
 	  { sed '/^| /,$$d' $$file; $(with_defaults) "$$@"; } > $$file.new && mv $$file.new $$file; done
 
+site: $(venv)/.installed-dev
+	NO_MKDOCS_2_WARNING=1 $(venv)/bin/mkdocs build --strict --quiet
+
 rules: $(venv)/.installed
 	@$(with_defaults) rules --output alert_rules
 
 clean:
-	rm -rf $(venv) .venv-semgrep dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(venv) .venv-semgrep dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Who runs the tests has asked for packages to be installed; who only runs the exporter has not.

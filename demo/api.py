@@ -64,7 +64,7 @@ class Exporter(Api):
         return found
 
     def start(self, task: str, mode: str) -> None:
-        """Ask for a run, as a person does who does not want to wait for the schedule."""
+        """Ask for a run; Unreachable where that is refused."""
         self.post(f"/api/v1/tasks/{task}/start", {"mode": mode})
 
     def last_run(self, task: str) -> dict[str, Any]:

@@ -59,7 +59,7 @@ def _unpause(scene: Scene) -> None:
 
 def _look(scene: Scene) -> None:
     """Have the monitor look now, where no event makes it: it does within a minute by itself."""
-    scene.exporter.start("agent-monitor", "check")
+    scene.start("agent-monitor", "check")
 
 
 _FILES = (

@@ -58,6 +58,9 @@ def commands() -> None:
 @config_option
 @click.option("--web.listen-address", "listen_address", metavar="HOST:PORT", help="Address to serve on.")
 @click.option("--web.telemetry-path", "telemetry_path", metavar="PATH", help="Path of the metrics.")
+@click.option(
+    "--web.config.file", "web_config_file", metavar="FILE", help="Web configuration file: TLS, users, headers."
+)
 @click.option("--log.level", "log_level", type=click.Choice(["debug", "info", "warning", "error"]))
 @click.option("--log.format", "log_format", type=click.Choice(["logfmt", "json"]))
 def serve(config_file: Path | None, **given: str | None) -> None:
@@ -66,13 +69,16 @@ def serve(config_file: Path | None, **given: str | None) -> None:
     SIGHUP or POST /-/reload loads the configuration anew; SIGTERM ends it after its runs.
     """
     from exporter import app
+    from exporter.web.listening import Unavailable
 
     paths: dict[str, tuple[str, ...]] = {
         "listen_address": ("web", "listen_address"),
         "telemetry_path": ("web", "telemetry_path"),
+        "web_config_file": ("web", "config_file"),
         "log_level": ("log", "level"),
         "log_format": ("log", "format"),
     }
+    given["web_config_file"] = given["web_config_file"] or None  # exporters take an empty one for none
     flags = {paths[name]: value for name, value in given.items()}
 
     def configuration() -> Configuration:
@@ -80,7 +86,7 @@ def serve(config_file: Path | None, **given: str | None) -> None:
 
     try:
         app.serve(configuration(), configuration)
-    except app.Unavailable as error:
+    except Unavailable as error:
         raise Failure(str(error), EXIT_UNAVAILABLE) from None
 
 
@@ -111,13 +117,11 @@ def history(config_file: Path | None, task: str | None, limit: int, as_json: boo
 def tasks(config_file: Path | None, as_json: bool) -> None:
     """Every task: what it does, when it runs, how its last run ended."""
     from exporter import app, console
-    from exporter.plan import cadences_of
-    from jobs.core.registry import all_jobs
+    from exporter.views.tasks import tasks as view
 
     configuration = load(config_file)
     store = app.open_store(configuration, read_only=True)
-    rows = [(job, cadences_of(configuration, name), store.last_record(name)) for name, job in all_jobs().items()]
-    console.print_tasks(rows, as_json=as_json)
+    console.print_tasks(view(app.sources(configuration, store)), as_json=as_json)
 
 
 @commands.command("check-config")
@@ -125,6 +129,11 @@ def tasks(config_file: Path | None, as_json: bool) -> None:
 def check_config(config_file: Path | None) -> None:
     """Check the configuration: every error at once, exit code 78 if there is one."""
     configuration = load(config_file)
+    if web_file := configuration.settings.web.config_file:
+        from exporter.web.web_config import Files, read_web_config
+
+        for warning in read_web_config(web_file, Files()).warnings:
+            click.echo(f"sutazai-exporter: warning: {warning}", err=True)
     origins = sorted(set(configuration.origins.values()))
     click.echo(f"The configuration is good. It comes from {', '.join(['defaults', *origins])}.")
 
@@ -149,8 +158,6 @@ def metrics(form: str) -> None:
     from exporter.reference import print_catalogue
 
     print_catalogue(form)
-
-
 
 
 def main() -> NoReturn:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +12,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from exporter.metrics import Metrics
-from exporter.plan import task_entry
 from exporter.record import Record
-from jobs.core.cadence import Cadence
-from jobs.core.job import Job
-from jobs.core.model import Request, Trigger
+from exporter.views.runs import why
+from exporter.views.shapes import TaskEntry
 
 if TYPE_CHECKING:
     from exporter.bridge.outgoing.outbox import Entry
@@ -38,7 +36,7 @@ def print_history(records: Sequence[Record], missed: Sequence[dict[str, Any]], *
         came_of_it = record.error or (f"{result.status}: {result.summary}" if result else "")
         outcome = f"[{_STYLES[record.outcome]}]{record.outcome}[/]"
         what = f"{request.task} {request.target}".strip()
-        cells = (_when(record.started), what, request.mode, _why(request), f"{record.duration_seconds:.1f} s")
+        cells = (_when(record.started), what, request.mode, why(request), f"{record.duration_seconds:.1f} s")
         table.add_row(*map(escape, cells), outcome, escape(came_of_it))
     out.print(table if records else "Nothing has run yet.")
     for gap in missed:
@@ -46,22 +44,18 @@ def print_history(records: Sequence[Record], missed: Sequence[dict[str, Any]], *
         out.print(f"missed: {escape(text)} between {gap['after_slot']} and {gap['before_slot']}")
 
 
-def _why(request: Request) -> str:
-    """Who or what asked for a run; of the schedule the trigger says it all."""
-    by_the_clock = (Trigger.SCHEDULE, Trigger.CATCH_UP, Trigger.START, Trigger.FOLLOW_UP)
-    return str(request.trigger) if request.trigger in by_the_clock else request.reason or str(request.trigger)
 
-
-def print_tasks(rows: Iterable[tuple[Job, Sequence[Cadence], Record | None]], *, as_json: bool) -> None:
+def print_tasks(entries: Sequence[TaskEntry], *, as_json: bool) -> None:
     """Every task with its schedule and its last run."""
     if as_json:
-        print_json([task_entry(job, cadences, last) for job, cadences, last in rows])
+        print_json(entries)
         return
     table = table_of("task", "when", "last run", "outcome", "what it does")
-    for job, cadences, last in rows:
-        when = ", ".join(str(cadence) for cadence in cadences) or "never (disabled)"
-        outcome = f"[{_STYLES[last.outcome]}]{last.outcome}[/]" if last else ""
-        table.add_row(job.name, when, _when(last.started) if last else "never", outcome, job.summary)
+    for entry in entries:
+        when, last = ", ".join(entry["cadences"]) or "never (disabled)", entry["last_run"]
+        outcome = f"[{_STYLES[last['outcome']]}]{last['outcome']}[/]" if last else ""
+        began = _when(datetime.fromisoformat(last["started"])) if last else "never"
+        table.add_row(entry["task"], when, began, outcome, entry["summary"])
     out.print(table)
 
 

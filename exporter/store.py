@@ -92,10 +92,10 @@ class Store:
         """
         with self.transaction() as db:
             cursor = db.execute(
-                "UPDATE runs SET outcome = ?, record = ?,"
+                "UPDATE runs SET outcome = ?, record = ?, seconds = ?,"
                 " finish_order = (SELECT coalesce(max(finish_order), 0) + 1 FROM runs)"
                 " WHERE id = ? AND finish_order IS NULL",
-                (record.outcome, record.model_dump_json(), record.run_id),
+                (record.outcome, record.model_dump_json(), record.duration_seconds, record.run_id),
             )
             if cursor.rowcount == 0:
                 return
@@ -128,6 +128,12 @@ class Store:
             task,
             outcome,
         )
+        return records[0][1] if records else None
+
+    def record(self, run_id: int) -> Record | None:
+        """A complete run."""
+        sql = "SELECT finish_order, record FROM runs WHERE id = ? AND finish_order IS NOT NULL"
+        records = self._records(sql, run_id)
         return records[0][1] if records else None
 
     def ledger(self, task: str | None = None, limit: int = 50) -> list[Record]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -81,6 +82,7 @@ def run(
         with run_screen.stopped_by_signals(runner):
             app.send_notifications(configuration, store, runner.stop)
         _update_textfile(configuration, store)
+        _update_page(configuration, store)
     sys.exit(record.exit_code)
 
 
@@ -110,3 +112,18 @@ def _update_textfile(configuration: Configuration, store: Store) -> None:
             write_textfile(directory, replayed_metrics(configuration, store, SystemClock().now()).exposition)
         except OSError as error:
             raise Failure(f"{error.filename}: the textfile cannot be written: {error.strerror}", EXIT_NOT_OK) from None
+
+
+def _update_page(configuration: Configuration, store: Store) -> None:
+    """Write the status page, where no daemon does. That it cannot be is said in the log, and fails no run."""
+    from exporter import app
+
+    if app.is_served(configuration):
+        return
+    from exporter.dashboard.file import DashboardFile
+    from exporter.store import StoreError
+
+    try:
+        DashboardFile().write(app.sources(configuration, store), serving=False)
+    except StoreError as error:
+        logging.getLogger(__name__).error(str(error))
