@@ -10,8 +10,9 @@ from jobs.core.scoring import DEDUCTION_FAMILY
 
 def scores(sources: Sources) -> list[Score]:
     """Every score that a job gives."""
-    scored = [job for job in all_jobs().values() if job.score_name]
-    deductions = _deductions(sources) if scored else {}  # without a score there is no family of them
+    scoring = [job for job in all_jobs().values() if job.score_name]
+    # Where no job gives a score there is no family for what is taken off.
+    deductions = _deductions(sources) if scoring else {}
     return [
         {
             "name": job.score_name,
@@ -19,7 +20,7 @@ def scores(sources: Sources) -> list[Score]:
             "value": sources.exposition.get(f"sutazai_{job.score_name}_score"),
             "deductions": sorted(deductions.get(job.score_name, []), key=lambda one: -one["points"]),
         }
-        for job in scored
+        for job in scoring
     ]
 
 

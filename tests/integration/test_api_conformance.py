@@ -1,4 +1,4 @@
-"""The API answers as its own OpenAPI document says: schemathesis asks for whatever that allows, and what it does not."""
+"""The API answers as its OpenAPI document says: schemathesis asks for whatever that allows, and what it does not."""
 
 from __future__ import annotations
 
