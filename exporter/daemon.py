@@ -16,6 +16,7 @@ from exporter.bridge.incoming.reception import Reception
 from exporter.bridge.outgoing.upkeep import Upkeep
 from exporter.bridge.remediation import remediations
 from exporter.config import ConfigError, Configuration
+from exporter.dashboard.file import DashboardFile
 from exporter.dispatcher import Dispatcher, OnBegin, OnEnd, Progress
 from exporter.hub import Hub
 from exporter.locks import holder_of, run_lock
@@ -42,7 +43,7 @@ logger = logging.getLogger(__name__)
 UPKEEP_SECONDS = 3600
 STALL_SECONDS = 12
 """An access to the store that lasts longer (SQLite itself gives up before that) waits for a disk that is stuck."""
-OWN_DIRECTORIES = ("data", "logs", "reports", "secrets_secure")
+OWN_DIRECTORIES = ("dashboard", "data", "logs", "reports", "secrets_secure")
 NEEDS_RESTART = ("base_dir", "docker.url", "web", "runs.max_parallel")
 """What a reload cannot change."""
 
@@ -84,6 +85,7 @@ class Daemon:
         self.alerts_came = self.reception.came
         """Set when alerts came in that nobody has dealt with."""
         self._show_refusals()
+        self._page = DashboardFile()
         self._follow_lock = threading.Lock()
         self._reload_lock = threading.Lock()
         self._next_upkeep = clock.monotonic() + UPKEEP_SECONDS
@@ -119,6 +121,7 @@ class Daemon:
         if self._thread.is_alive():
             self._thread.join()
         self._dispatcher.stop()
+        self._write_page(serving=False)
 
     def _work(self) -> None:
         self._scheduler.start()
@@ -128,7 +131,8 @@ class Daemon:
                 self._look()
             except StoreError as error:
                 logger.error(str(error))
-                self._note_store(False)
+                if self._note_store(False):
+                    self._write_page()
             except Exception:  # whatever it is, the schedule must go on
                 logger.exception("the schedule could not be looked at")
 
@@ -149,6 +153,7 @@ class Daemon:
         self.follow()
         if self._bridge.look(self.configuration.settings):
             self._write_textfile()
+            self._write_page()
         for task in self.metrics.expire(self._clock.now()):
             logger.warning("no result for too long: its gauges are taken back", extra={"task": task})
         if self._clock.monotonic() >= self._next_upkeep:
@@ -325,6 +330,11 @@ class Daemon:
                 write_textfile(directory, self.metrics.exposition)
             except OSError as error:
                 logger.error("textfile not written", extra={"file": error.filename, "reason": error.strerror})
+
+    def _write_page(self, *, serving: bool = True) -> None:
+        """Write the status page. The schedule asks once a second at most, whenever anything has changed."""
+        written = self._page.write(self.sources(), serving=serving)
+        self.metrics.set(metrics.PAGE_WRITTEN, float(written))
 
     def _note_store(self, worked: bool) -> bool:
         """Show whether the store works; say whether that is news."""

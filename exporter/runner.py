@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import logging
 import os
@@ -101,7 +100,7 @@ def check(request: Request) -> tuple[Job, Request]:
     job = jobs[request.task]
     mode = request.mode or job.modes[0]
     if mode not in job.modes:
-        raise UnknownRequest(f"{job.name} has no mode {mode!r}; it has {', '.join(job.modes)}")
+        raise UnknownRequest(f"{job.name} has no mode {mode!r}{_or_rather(mode, list(job.modes), 'it has')}")
     if mode in job.needs_target and not request.target:
         raise UnknownRequest(f"{job.name} {mode} is always about one thing: name it as the target")
     if request.target and not AGENT_NAME.fullmatch(request.target):
@@ -289,6 +288,8 @@ def _judge(ended: Exit, answer: _Answer, limit_seconds: float, pid: int, stop: S
     return Outcome.ERROR, f"ended with exit code {ended.code} and no result; it last printed: {last}"
 
 
-def _or_rather(name: str, known: list[str]) -> str:
+def _or_rather(name: str, known: list[str], otherwise: str = "there are") -> str:
+    import difflib  # for a mistake alone
+
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else f"; there are {', '.join(known)}"
+    return f"; did you mean {close[0]!r}?" if close else f"; {otherwise} {', '.join(known)}"

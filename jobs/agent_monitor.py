@@ -1,12 +1,11 @@
 """Looks after the agents: sees how each is, restarts those that failed, and leaves alone those it should.
 
 Which agents there are, and what each condition means, is told by `jobs.core.agents.discovery` and
-`jobs.core.agents.state`. Exit code 0: all healthy; 1: some are not; 2: more than half are not.
+`jobs.core.agents.state`.
 """
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import timedelta
@@ -22,7 +21,7 @@ from jobs.core.agents.report import FAMILIES, SERIES, Round, Uptimes
 from jobs.core.agents.state import Rules, State, Verb, backoff_left
 from jobs.core.agents.visit import CHECK, FAILED, PARTICIPLES, RELEASE, REPAIR, RESTART, Visit, finding
 from jobs.core.cadence import Cadence
-from jobs.core.job import Job, JobError, ReportFiles
+from jobs.core.job import Flag, Job, JobError, ReportFiles
 from jobs.core.model import Finding, Request, Result, Severity, Trigger
 from jobs.core.settings import JobSettings, Seconds
 from jobs.core.sight import ALL, ANY_MODE, SAME, Sight
@@ -249,6 +248,8 @@ def _unknown(name: str, roll: Roll) -> str:
         return f"there is no agent {name!r}: none is configured (agents.listed) or found; {roll.engine_error}".rstrip(
             "; "
         )
+    import difflib  # for a mistake alone
+
     near = difflib.get_close_matches(name, roll.names, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(roll.names[:10])}"
     return f"there is no agent {name!r}; {hint}"
@@ -279,4 +280,17 @@ JOB = Job(
             **dict.fromkeys((state.value for state in _NOT_WELL), "restart_failed {subject}"),
         },
     ),
+    flags=(
+        Flag(
+            "--max-restarts",
+            "Restarts of one agent within an hour, for this run.",
+            setting="max_restarts_per_hour",
+        ),
+    ),
+    mode_notes={
+        CHECK: "looks at each agent, and restarts what has failed for long enough",
+        RELEASE: "ends the quarantine of the target and looks at it at once",
+        REPAIR: "restarts the target now, if it is not healthy",
+    },
+    verdicts={0: "all agents are healthy", 1: "some are not", 2: "more than half are not"},
 )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from exporter.clock import SystemClock
-from exporter.commands.base import EXIT_UNAVAILABLE, EXIT_USAGE, Failure, config_option
+from exporter.commands.base import EXIT_UNAVAILABLE, EXIT_USAGE, Failure, Group, config_option
 from exporter.config import load
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 
 
-@click.group(no_args_is_help=False)
+@click.group(cls=Group, no_args_is_help=False)
 def token() -> None:
     """Tokens for the API.
 
@@ -45,7 +45,13 @@ def token() -> None:
 )
 @_json_option
 def create(config_file: Path | None, name: str, scopes: tuple[str, ...], as_json: bool) -> None:
-    """Make a token and print it: this is the only time that it can be seen."""
+    """Make a token and print it: this is the only time that it can be seen.
+
+    \b
+    Examples:
+      sutazai-exporter token create --name grafana --scope read
+      sutazai-exporter token create --name me --scope operate
+    """
     with _tokens(config_file) as tokens:
         secret = tokens.create(name, scopes, SystemClock().now())
     if as_json:
@@ -58,7 +64,12 @@ def create(config_file: Path | None, name: str, scopes: tuple[str, ...], as_json
 @config_option
 @_json_option
 def list_tokens(config_file: Path | None, as_json: bool) -> None:
-    """The tokens there are: their names, what they open, and when they were made."""
+    """The tokens there are: their names, what they open, and when they were made.
+
+    \b
+    Examples:
+      sutazai-exporter token list --json
+    """
     with _tokens(config_file) as tokens:
         rows = [(token.name, token.scopes, token.created) for token in tokens.load()]
     if as_json:
@@ -79,7 +90,12 @@ def list_tokens(config_file: Path | None, as_json: bool) -> None:
 @config_option
 @_json_option
 def revoke(name: str, config_file: Path | None, as_json: bool) -> None:
-    """Take the token NAME away. A running daemon refuses it at once, and ends what it listens to."""
+    """Take the token NAME away. A running daemon refuses it at once, and ends what it listens to.
+
+    \b
+    Examples:
+      sutazai-exporter token revoke grafana
+    """
     with _tokens(config_file) as tokens:
         revoked = tokens.revoke(name)
     if as_json:

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import html
-
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
-from starlette.routing import Route
+from starlette.responses import Response
 
-from exporter import __version__
 from exporter.clock import SystemClock
 from exporter.daemon import Daemon
 from exporter.idempotency import Keys
@@ -23,6 +18,7 @@ from exporter.web.control import Control
 from exporter.web.events import MAX_LISTENERS, Events
 from exporter.web.health import Health
 from exporter.web.operations import Answer, Call, Operation
+from exporter.web.page import StatusPage
 from exporter.web.reading import Reading
 from exporter.web.remediations import Remediations
 from exporter.web.routing import routes_of
@@ -33,7 +29,8 @@ class Api:
     """What the daemon answers over HTTP besides its metrics."""
 
     def __init__(self, daemon: Daemon, store: Store, access: Access) -> None:
-        self._daemon, self._access = daemon, access
+        self._access = access
+        self._page = StatusPage(lambda: daemon.configuration.settings.web.telemetry_path)
         web, clock = daemon.configuration.settings.web, SystemClock()
         reading = Reading(daemon.sources, store)
         most = min(MAX_LISTENERS, web.max_connections // 4)
@@ -59,21 +56,11 @@ class Api:
     def application(self) -> Starlette:
         """The ASGI application."""
         handlers = {HTTPException: problem, StoreError: unavailable, TokenError: unavailable}
-        routes = [Route("/", self.landing), *routes_of(self.operations, self._access)]
+        routes = [*self._page.routes(), *routes_of(self.operations, self._access)]
         application = Starlette(routes=routes, exception_handlers=handlers)
         # A path is right or wrong: a redirect would send a token to wherever the Host header says.
         application.router.redirect_slashes = False
         return application
-
-    async def landing(self, request: Request) -> Response:
-        """A page that says what this is and where things are."""
-        path = html.escape(self._daemon.configuration.settings.web.telemetry_path)
-        links = "".join(f'<li><a href="{p}">{p}</a></li>' for p in (path, "/-/healthy", "/-/ready", "/api/v1/tasks"))
-        page = (
-            "<!doctype html><html lang=en><meta charset=utf-8><title>SutazAI Exporter</title>"
-            f"<h1>SutazAI Exporter</h1><p>Version {__version__}</p><ul>{links}</ul></html>"
-        )
-        return HTMLResponse(page, headers=HEADERS)
 
     def document(self, call: Call) -> Response:
         """The OpenAPI document; what makes it is loaded when somebody asks."""

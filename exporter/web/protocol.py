@@ -59,7 +59,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a connection, if need be at the cost of the stalest one."""
         self._enter("headers")
-        if len(self.connections) >= self.limits.max_connections and not self._make_room():
+        if len(self.connections) >= self.limits.max_connections and not make_room(self.connections):
             transport.abort()
             return
         super().connection_made(transport)
@@ -142,20 +142,21 @@ class GuardedProtocol(HttpToolsProtocol):
         """Whether it is the client that is waited for: to send, or to read what we have sent."""
         return self.phase != "answer" or bool(self.flow.write_paused)
 
-    def _make_room(self) -> bool:
-        connections: set[Any] = self.connections
-        waiting = [connection for connection in connections if connection.awaits_client()]
-        if not waiting:
-            return False
-        stalest = min(waiting, key=lambda connection: float(connection.since))
-        self.connections.discard(stalest)
-        stalest.transport.abort()
-        return True
+
+def make_room(connections: set[Any]) -> bool:
+    """End the connection that has kept us waiting longest; False where it is us who are waited for by all of them."""
+    waiting = [connection for connection in connections if connection.awaits_client()]
+    if not waiting:
+        return False
+    stalest = min(waiting, key=lambda connection: float(connection.since))
+    connections.discard(stalest)
+    stalest.transport.abort()
+    return True
 
 
-def guarded_protocol(limits: Limits) -> type[GuardedProtocol]:
+def guarded_protocol(limits: Limits, kind: type[GuardedProtocol] = GuardedProtocol) -> type[GuardedProtocol]:
     """A protocol class for uvicorn that keeps to these limits."""
-    return type("LimitedProtocol", (GuardedProtocol,), {"limits": limits})
+    return type("LimitedProtocol", (kind,), {"limits": limits})
 
 
 async def sweep(connections: Callable[[], set[Any]]) -> None:
