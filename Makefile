@@ -14,7 +14,7 @@ help:
 	@echo 'make check  ruff and mypy'
 	@echo 'make test   install what the tests need (as root or with sudo) and run them all'
 	@echo 'make bench  measure speed and size beside the peers'
-	@echo 'make docs   write the references of settings, metrics and alerts anew, and the rules'
+	@echo 'make docs   write the references of commands, settings, metrics and alerts anew, and the rules'
 	@echo 'make site   build the documentation as a site into ./site'
 	@echo 'make rules  write the bundled alert rules anew'
 	@echo 'make clean  remove what the others have made, except ./var'
@@ -40,7 +40,7 @@ with_defaults = env -i SUTAZAI_BASE_DIR=/nonexistent $(venv)/bin/sutazai-exporte
 
 # The page's own words, then the table that the command prints.
 docs: $(venv)/.installed rules
-	@for page in 'configuration config reference' 'metrics metrics --format markdown' 'alert-rules rules --table'; do \
+	@for page in 'configuration config reference' 'metrics metrics --format markdown' 'alert-rules rules --table' 'command-line reference'; do \
 	  set -- $$page; file=docs/$$1.md; shift; \
 	  { sed '/^| /,$$d' $$file; $(with_defaults) "$$@"; } > $$file.new && mv $$file.new $$file; done
 

@@ -17,9 +17,10 @@ from exporter.clock import SystemClock
 from exporter.config import Configuration
 from exporter.locks import Busy, FileLock, is_held
 from exporter.logs import set_up
+from exporter.ownership import other_owner
 from exporter.redaction import Redactor
 from exporter.runner import Runner
-from exporter.store import Store
+from exporter.store import Store, StoreError
 from exporter.web.listening import Unavailable, listening_socket
 from exporter.web.tokens import Tokens
 
@@ -44,7 +45,14 @@ def store_file(configuration: Configuration) -> Path:
 
 def open_store(configuration: Configuration, *, read_only: bool = False) -> Store:
     """The store of a base directory; raise StoreError if it cannot be used."""
-    return Store(store_file(configuration), read_only=read_only)
+    file = store_file(configuration)
+    try:
+        return Store(file, read_only=read_only)
+    except StoreError:
+        if owner := other_owner(file):
+            who = owner if owner == "root" else f"{owner} or root"
+            raise StoreError(f"{file}: is {owner}'s, and not to be read by others; run this as {who}") from None
+        raise
 
 
 def open_tokens(configuration: Configuration) -> Tokens:
@@ -70,6 +78,11 @@ def sources(configuration: Configuration, store: Store) -> Sources:
 
     now = SystemClock().now()
     return Sources(configuration, store, replayed_metrics(configuration, store, now).exposition, now)
+
+
+def open_sources(configuration: Configuration) -> Sources:
+    """What views look at, for a command that only tells. Raise StoreError."""
+    return sources(configuration, open_store(configuration, read_only=True))
 
 
 def set_up_logs(configuration: Configuration) -> None:

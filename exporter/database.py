@@ -29,6 +29,10 @@ CREATE TABLE IF NOT EXISTS counters (
   family TEXT NOT NULL, labels TEXT NOT NULL, value REAL NOT NULL, PRIMARY KEY (family, labels)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS budgets (key TEXT NOT NULL, spent REAL NOT NULL);
 CREATE INDEX IF NOT EXISTS budgets_by_key ON budgets (key, spent);
+CREATE TABLE IF NOT EXISTS idempotency_keys (
+  who TEXT NOT NULL, key TEXT NOT NULL, request TEXT NOT NULL, answer TEXT NOT NULL, life TEXT NOT NULL,
+  begun INTEGER NOT NULL DEFAULT 0, created REAL NOT NULL, PRIMARY KEY (who, key)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS idempotency_keys_by_age ON idempotency_keys (created);
 """
 _BRIDGE = """
 CREATE TABLE IF NOT EXISTS problems (

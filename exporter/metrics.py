@@ -55,12 +55,16 @@ STORE_UP = Family(name="sutazai_store_up", help="1 if the last access to the sto
 EVENTS_CONNECTED = Family(
     name="sutazai_docker_events_connected", help="1 while the Docker engine's events are being received, else 0."
 )
+PAGE_WRITTEN = Family(
+    name="sutazai_status_page_written", help="1 if the file of the status page could be written last, else 0."
+)
 DROPPED = Family(
     name="sutazai_dropped_series", help="Series left out because their family was full.", labels=("family",)
 )
 
 OWN_FAMILIES = (
-    BUILD_INFO, RELOAD_OK, RELOAD_TIME, WEB_CONFIG_OK, WEB_CONFIG_TIME, STORE_UP, EVENTS_CONNECTED, DROPPED,
+    BUILD_INFO, RELOAD_OK, RELOAD_TIME, WEB_CONFIG_OK, WEB_CONFIG_TIME,
+    STORE_UP, EVENTS_CONNECTED, PAGE_WRITTEN, DROPPED,
     LAST_RUN, LAST_SUCCESS, NEXT_RUN, RUNNING, STARTED, PROGRESS, INTERVAL, MAX_RUN, RUNS, MISSED, DURATION,
     *bridge.FAMILIES,
 )  # fmt: skip

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from exporter.commands.base import EXIT_UNAVAILABLE, EXIT_USAGE, Failure, config_option
+from exporter.commands.base import EXIT_UNAVAILABLE, EXIT_USAGE, Failure, config_option, json_option
 
 if TYPE_CHECKING:
     from exporter.doctor.diagnosis import Check
@@ -30,7 +30,7 @@ EXIT_TO_DO = 1
     show_default=True,
     help="Time for each check; all run side by side.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+@json_option
 def doctor(config_file: Path | None, only: tuple[str, ...], timeout_seconds: float, as_json: bool) -> int:
     """Look at everything the exporter needs, and say what is missing and what to do. Nothing is changed.
 

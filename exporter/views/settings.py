@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, SecretStr
 
+from exporter.config import Configuration
 from exporter.redaction import MASK, Redactor
 from exporter.settings import is_secret, leaf_fields
-from exporter.views.shapes import SettingEntry
 from exporter.views.sources import Sources
+
+if TYPE_CHECKING:
+    from exporter.views.shapes import SettingEntry
 
 DEFAULT = "default"
 """Where a setting comes from that nobody gave."""
 
 
 def settings(sources: Sources) -> list[SettingEntry]:
-    """Every setting, secrets masked, in the order of the reference.
+    """Every setting, secrets masked, in the order of the reference."""
+    return settings_of(sources.configuration)
+
+
+def settings_of(configuration: Configuration) -> list[SettingEntry]:
+    """The same, for whoever has a configuration and no store.
 
     Masked is every secret by its type, however deep it stands, whatever else holds the text of one, and any password
     within a URL.
     """
-    configuration = sources.configuration
     redactor = Redactor(configuration.secrets)
     return [
         {

@@ -15,9 +15,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import uvicorn
-
 from exporter.web.protocol import GuardedProtocol, make_room
+from exporter.web.uvicorn_parts import Config, Server
 from exporter.web.web_config_tls import Tls, client_name
 
 logger = logging.getLogger(__name__)
@@ -209,10 +208,10 @@ class Front:
             self.loop.add_reader(self._listener, self._accept)
 
 
-class FrontServer(uvicorn.Server):
+class FrontServer(Server):
     """uvicorn's server, with a Front instead of its own way to take connections."""
 
-    def __init__(self, config: uvicorn.Config, tls: Callable[[], Tls | None], handshake_seconds: float) -> None:
+    def __init__(self, config: Config, tls: Callable[[], Tls | None], handshake_seconds: float) -> None:
         super().__init__(config)
         self._tls = tls
         self._handshake_seconds = handshake_seconds
@@ -228,8 +227,6 @@ class FrontServer(uvicorn.Server):
             return made
 
         most = kind.limits.max_connections
-        front: Any = Front(
-            listener, self.server_state.connections, protocol, self._tls, self._handshake_seconds, most
-        )
+        front: Any = Front(listener, self.server_state.connections, protocol, self._tls, self._handshake_seconds, most)
         self.servers = [front]
         self.started = True

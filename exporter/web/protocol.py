@@ -22,6 +22,11 @@ MAX_HEADER_BYTES = 64 << 10
 FRAMING_FACTOR = 8
 """Chunks of one byte take six; beyond this factor it is no longer a body that is being sent."""
 SWEEP_SECONDS = 1.0
+_DETAILS = {b"413": b"the body has more bytes than web.max_body_bytes", b"431": b"the headers have more than 64 KiB"}
+_REFUSAL = (
+    b"HTTP/1.1 %s\r\ncontent-type: application/problem+json\r\nx-content-type-options: nosniff\r\n"
+    b"content-length: %d\r\nconnection: close\r\n\r\n%s"
+)
 
 
 @dataclass(frozen=True)
@@ -120,9 +125,17 @@ class GuardedProtocol(HttpToolsProtocol):
         self.phase, self.since = phase, time.monotonic()
         self.turn, self.phase_bytes = self.turn + 1, 0
 
+    def pause_writing(self) -> None:
+        """The client does not read fast enough: of an answer without end, it is waited for from now on."""
+        if self.phase == "answer":
+            self.since = time.monotonic()
+        super().pause_writing()
+
     def _refuse(self, status: bytes) -> None:
         if not self.transport.is_closing():
-            self.transport.write(b"HTTP/1.1 %s\r\ncontent-length: 0\r\nconnection: close\r\n\r\n" % status)
+            number, _, title = status.partition(b" ")
+            body = b'{"type":"about:blank","status":%s,"title":"%s","detail":"%s"}' % (number, title, _DETAILS[number])
+            self.transport.write(_REFUSAL % (status, len(body), body))
             self.transport.close()
 
     def awaits_client(self) -> bool:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from exporter.web.listening import BACKLOG
 
 if TYPE_CHECKING:
-    import uvicorn
+    from uvicorn.config import Config
+    from uvicorn.server import Server
 
     from exporter.daemon import Daemon
     from exporter.store import Store
@@ -26,18 +27,25 @@ def run_loop(
     daemon: Daemon, store: Store, tokens: Tokens, listener: socket.socket, web_config: WatchedWebConfig | None
 ) -> None:
     """Serve until SIGTERM or SIGINT, behind the door of a web configuration file where there is one."""
-    import uvicorn
+    # First of all: what follows loads parts of uvicorn as well.
+    from exporter.web.uvicorn_parts import Config  # isort: split
 
+    from exporter.web.access import Access
     from exporter.web.api import Api
+    from exporter.web.lockout import Lockout
     from exporter.web.metrics_app import Application, MetricsApp
+    from exporter.web.metrics_gate import MetricsGate
     from exporter.web.protocol import GuardedProtocol, Limits, guarded_protocol
 
     web = daemon.configuration.settings.web
     limits = Limits.within_descriptors(
         web.max_connections, web.header_timeout_seconds, web.body_timeout_seconds, web.max_body_bytes
     )
-    api = Api(daemon, store, tokens).application()
+    access = Access(tokens, Lockout())
+    api = Api(daemon, store, access).application()
     application: Application = MetricsApp(daemon.metrics.exposition, web.telemetry_path, api)
+    if web.metrics_need_token:
+        application = MetricsGate(application, web.telemetry_path, access)
     protocol = GuardedProtocol
     if web_config:
         from exporter.web.door import Door
@@ -45,7 +53,7 @@ def run_loop(
 
         protocol = FrontProtocol
         application = Door(application, lambda: web_config.current, tokens, web)
-    config = uvicorn.Config(
+    config = Config(
         application,
         http=guarded_protocol(limits, protocol),
         loop="uvloop",
@@ -62,18 +70,18 @@ def run_loop(
         runner.run(_serve(_server(config, limits.header_seconds, web_config), daemon, listener, web_config))
 
 
-def _server(config: uvicorn.Config, handshake_seconds: float, web_config: WatchedWebConfig | None) -> uvicorn.Server:
-    import uvicorn
+def _server(config: Config, handshake_seconds: float, web_config: WatchedWebConfig | None) -> Server:
+    from exporter.web.uvicorn_parts import Server
 
     if web_config is None:
-        return uvicorn.Server(config)
+        return Server(config)
     from exporter.web.front import FrontServer
 
     return FrontServer(config, lambda: web_config.current.tls, handshake_seconds)
 
 
 async def _serve(
-    server: uvicorn.Server, daemon: Daemon, listener: socket.socket, web_config: WatchedWebConfig | None
+    server: Server, daemon: Daemon, listener: socket.socket, web_config: WatchedWebConfig | None
 ) -> None:
     """Serve; on SIGTERM end the runs first, so that /metrics answers until they are entered."""
     from exporter.web.protocol import sweep

@@ -173,13 +173,12 @@ def _warnings(parsed: WebConfigFile, file: Path, tls: Tls | None, files: Files) 
     warnings = [*tls.warnings] if tls else []
     if tls is None and config != TlsServerConfig():
         warnings.append("tls_server_config names no certificate: everything is served without TLS")
-    status = files.statuses[file]
-    if status.st_mode & 0o022 or status.st_uid not in (0, os.geteuid()):
-        warnings.append("other users can change it; make it belong to root or to the exporter, with mode 0640")
-    if config.key.get_secret_value() and not config.key_file and status.st_mode & 0o004:
-        warnings.append("it holds a private key and every user can read it; give it mode 0640")
-    if config.key_file and files.statuses[file.parent / config.key_file].st_mode & 0o004:
-        warnings.append(f"every user can read the private key {file.parent / config.key_file}; give it mode 0640")
+    for path, status in files.statuses.items():
+        if status.st_mode & 0o022 or status.st_uid not in (0, os.geteuid()):
+            warnings.append(f"other users can change {path}; give it to root or to the exporter, with mode 0640")
+    keeper = file.parent / config.key_file if config.key_file else file
+    if (config.key_file or config.key.get_secret_value()) and files.statuses[keeper].st_mode & 0o004:
+        warnings.append(f"every user can read the private key in {keeper}; give it mode 0640")
     slow = [n for n, s in parsed.basic_auth_users.items() if int(s.get_secret_value()[4:6]) > SLOW_BCRYPT_COST]
     if slow:
         warnings.append(f"the hash of {', '.join(slow)} has a cost above {SLOW_BCRYPT_COST}: a login takes seconds")

@@ -21,6 +21,8 @@ from exporter.web.web_config import Files, Stamp, WebConfig, read_web_config, st
 
 logger = logging.getLogger(__name__)
 LOOK_SECONDS = 1.0
+ANSWER_SECONDS = 10.0
+"""How long an answer may last that began before TLS settings or users changed: one without end is ended."""
 
 
 class WatchedWebConfig:
@@ -31,6 +33,7 @@ class WatchedWebConfig:
         self._wall = wall
         self._metrics: Metrics | None = None
         self._changed: Mapping[Path, Stamp] | None = None
+        self._others_since = 0.0
         files = Files()
         self.current: WebConfig = read_web_config(self._file, files)
         self._stamps = files.stamps
@@ -76,6 +79,8 @@ class WatchedWebConfig:
         self._stamps = files.stamps
         if fresh.tls and self.current.tls and fresh.tls.digest == self.current.tls.digest:
             fresh = replace(fresh, tls=self.current.tls)
+        if fresh.tls is not self.current.tls or fresh.users != self.current.users:
+            self._others_since = time.monotonic()
         self.current, self._read_at = fresh, self._wall()
         _warn(fresh)
         logger.info("web configuration read anew", extra=self.about())
@@ -88,7 +93,7 @@ class WatchedWebConfig:
             self._metrics.set(WEB_CONFIG_TIME, self._read_at)
 
     async def follow(self, connections: Callable[[], set[Any]]) -> None:
-        """Look each second, for ever, and end the connections that other TLS settings have let in."""
+        """Look each second, for ever, and end what those have open who were let in by other settings."""
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(LOOK_SECONDS)
@@ -96,9 +101,15 @@ class WatchedWebConfig:
                 await loop.run_in_executor(None, self.look)
             except Exception:  # whatever it is, the next look may find better
                 logger.exception("the web configuration could not be looked at")
-            for connection in list(connections()):
-                if connection.secured_by is not self.current.tls:
-                    connection.shutdown()  # as when the daemon stops: after the answer that is under way
+            self._end_outdated(connections())
+
+    def _end_outdated(self, connections: set[Any]) -> None:
+        late = time.monotonic() - self._others_since > ANSWER_SECONDS
+        for connection in list(connections):
+            if connection.secured_by is not self.current.tls:
+                connection.shutdown()  # as when the daemon stops: after the answer that is under way
+            if late and connection.phase == "answer" and connection.since < self._others_since:
+                connection.transport.abort()
 
 
 def _warn(config: WebConfig) -> None:

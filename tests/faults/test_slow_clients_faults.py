@@ -11,6 +11,7 @@ import socket
 import ssl
 import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -225,3 +226,20 @@ def test_framing_that_can_be_read_in_two_ways_is_refused(served: Served, framing
     statuses = [line.split()[1] for line in received.splitlines() if line.startswith(b"HTTP/1.1 ")]
     assert set(statuses) <= {b"400", b"401", b"413"}, received[:300]
     assert b"SutazAI Exporter is ready" not in received
+
+
+# Stopping
+
+
+def test_a_stop_waits_for_no_handshake(package: TrialPackage, tmp_path: Path) -> None:
+    server = SecureDaemon(WebPki(tmp_path / "pki"), package, tls())
+    context = ssl.create_default_context(cafile=str(server.pki.ca_file))
+    address = ("127.0.0.1", server.daemon.port)
+    with contextlib.ExitStack() as stack:
+        idle = stack.enter_context(socket.create_connection(address, timeout=30))
+        stack.enter_context(context.wrap_socket(idle, server_hostname="localhost"))
+        for beginning in (b"", b"\x16", _hello()):
+            stack.enter_context(socket.create_connection(address, timeout=30)).sendall(beginning)
+        assert server.daemon.stop(timeout_seconds=20) == 0
+    assert "Traceback" not in server.daemon.log()
+    server.close()

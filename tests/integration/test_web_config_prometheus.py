@@ -46,9 +46,10 @@ def fingerprint(server: SecureDaemon) -> str:
     context = ssl.create_default_context(cafile=str(server.pki.ca_file))
     context.load_cert_chain(server.pki.directory / "alice.pem", server.pki.directory / "alice.key")
     address = ("127.0.0.1", server.daemon.port)
-    with socket.create_connection(address, timeout=20) as plain, context.wrap_socket(
-        plain, server_hostname="localhost"
-    ) as secure:
+    with (
+        socket.create_connection(address, timeout=20) as plain,
+        context.wrap_socket(plain, server_hostname="localhost") as secure,
+    ):
         return hashlib.sha256(secure.getpeercert(binary_form=True) or b"").hexdigest()
 
 

@@ -1,94 +1,81 @@
-"""A command on a terminal of its own, as a person has it: what it shows is waited for, and lines are typed."""
+"""A terminal with a program in it, as a person has it: what is shown, and the keys that are pressed."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pty
-import subprocess
-import threading
+import select
+import struct
+import termios
 from collections.abc import Mapping, Sequence
+from fcntl import ioctl
 from pathlib import Path
-from typing import Any
 
 from tests.services.wait import wait_for
 
-PATIENCE_SECONDS = 60.0
-INTERRUPT = "\x03"
+CTRL_C = b"\x03"
 
 
 class Terminal:
-    """A running command with a terminal for its standard input, output and error; used in a `with`."""
+    """A program that is running on a pseudo-terminal of so many columns and rows."""
 
-    def __init__(self, argv: Sequence[str], *, env: Mapping[str, str], cwd: Path | None = None) -> None:
-        self._ours, theirs = pty.openpty()
-        try:
-            self._process = subprocess.Popen(
-                list(argv), stdin=theirs, stdout=theirs, stderr=theirs, env=dict(env), cwd=cwd,
-                start_new_session=True, preexec_fn=_take_terminal,
-            )  # fmt: skip
-        finally:
-            os.close(theirs)
-        self._shown = bytearray()
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-        self._seen = 0
+    def __init__(
+        self, argv: Sequence[str], environment: Mapping[str, str], cwd: Path, *, columns: int = 100, rows: int = 40
+    ) -> None:
+        self._shown = b""
+        self._code: int | None = None
+        self.pid, self._side = pty.fork()
+        if self.pid == 0:
+            os.chdir(cwd)
+            ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+            os.execvpe(argv[0], list(argv), {**environment, "TERM": "xterm-256color"})
 
-    def __enter__(self) -> Terminal:
-        return self
+    def press(self, keys: bytes) -> None:
+        """Press keys; Ctrl-C becomes the signal, as the terminal makes it."""
+        os.write(self._side, keys)
 
-    def __exit__(self, *error: Any) -> None:
-        if self._process.poll() is None:
-            self._process.kill()
-        self._process.wait()
-        self._reader.join(PATIENCE_SECONDS)
-        os.close(self._ours)
-
-    @property
     def shown(self) -> str:
-        """Everything that was shown so far."""
-        return bytes(self._shown).decode(errors="replace")
-
-    def expect(self, text: str) -> None:
-        """Wait until it shows a text, beyond what was waited for before."""
-        wait_for(lambda: self._place_of(text) >= 0, PATIENCE_SECONDS, f"{text!r}", detail=lambda: self.shown)
-        self._seen = self._place_of(text) + len(text)
-
-    def _place_of(self, text: str) -> int:
-        return self.shown.find(text, self._seen)
-
-    def type(self, text: str) -> None:
-        """Type a line."""
-        os.write(self._ours, f"{text}\n".encode())
-
-    def press(self, keys: str) -> None:
-        """Press keys, without Enter."""
-        os.write(self._ours, keys.encode())
-
-    def answer(self, question: str, text: str) -> None:
-        """Wait for a question, and type the answer."""
-        self.expect(question)
-        self.type(text)
-
-    def wait(self) -> int:
-        """Wait for its end and return its exit code."""
-        code = self._process.wait(PATIENCE_SECONDS)
-        self._reader.join(PATIENCE_SECONDS)
-        return code
-
-    def _read(self) -> None:
-        while True:
+        """All that was written to the terminal so far."""
+        while self._code is None and select.select([self._side], [], [], 0)[0]:
             try:
-                piece = os.read(self._ours, 4096)
-            except OSError:  # Linux's way to say that nobody has the other side open
-                return
-            if not piece:
-                return
-            self._shown += piece
+                part = os.read(self._side, 1 << 16)
+            except OSError:  # the program has gone
+                break
+            if not part:
+                break
+            self._shown += part
+        return self._shown.decode(errors="replace")
 
+    def wait_shown(self, text: str, timeout_seconds: float = 30) -> str:
+        """Wait until a text was written, and return all that was."""
+        wait_for(
+            lambda: text in self.shown(), timeout_seconds, f"{text!r} is shown", detail=lambda: self.shown()[-2000:]
+        )
+        return self.shown()
 
-def _take_terminal() -> None:
-    """Make the terminal that of the new session, so that Ctrl-C reaches it."""
-    import fcntl
-    import termios
+    def wait(self, timeout_seconds: float = 30) -> int:
+        """Wait for the program's end; return its exit code (negative: the signal)."""
 
-    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+        def ended() -> bool:
+            self.shown()
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self._code = os.waitstatus_to_exitcode(status)
+            return bool(pid)
+
+        if self._code is None:
+            wait_for(ended, timeout_seconds, "the program ends", detail=lambda: self.shown()[-2000:])
+            code, self._code = self._code, None
+            self.shown()
+            self._code = code
+        assert self._code is not None
+        return self._code
+
+    def close(self) -> None:
+        """End the program, however it is."""
+        if self._code is None:
+            with contextlib.suppress(ProcessLookupError, ChildProcessError):
+                os.kill(self.pid, 9)
+                os.waitpid(self.pid, 0)
+        os.close(self._side)

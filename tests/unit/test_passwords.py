@@ -167,5 +167,3 @@ def test_who_has_guessed_too_often_is_late_and_let_in(counted: Counted, monkeypa
         assert len(delays) == 1
 
     asking(work, lockout)
-
-
