@@ -20,6 +20,7 @@ from exporter.logs import set_up
 from exporter.ownership import other_owner
 from exporter.redaction import Redactor
 from exporter.runner import Runner
+from exporter.service_manager import ServiceManager
 from exporter.store import Store, StoreError
 from exporter.web.listening import Unavailable, listening_socket
 from exporter.web.tokens import Tokens
@@ -99,6 +100,7 @@ def serve(configuration: Configuration, reload_configuration: Callable[[], Confi
 
     share_heaps()
     set_up_logs(configuration)
+    manager = ServiceManager(os.environ)
     base_dir = configuration.settings.base_dir
     web_config = _web_config(configuration)
     with _only_daemon(base_dir), listening_socket(configuration.settings.web.listen_address) as listener:
@@ -114,7 +116,7 @@ def serve(configuration: Configuration, reload_configuration: Callable[[], Confi
             logger.info("serving", extra=about)
             watch, engine, postman = _docker_watch(daemon), _engine(daemon, store), _postman(daemon, store)
             with _running(watch), _running(engine), _running(postman):
-                run_loop(daemon, store, open_tokens(configuration), listener, web_config)
+                run_loop(daemon, store, open_tokens(configuration), listener, manager, web_config)
         finally:
             daemon.stop()
             store.close()

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from uvicorn.server import Server
 
     from exporter.daemon import Daemon
+    from exporter.service_manager import ServiceManager
     from exporter.store import Store
     from exporter.web.tokens import Tokens
     from exporter.web.web_config_watch import WatchedWebConfig
@@ -24,7 +25,12 @@ logger = logging.getLogger(__name__)
 
 
 def run_loop(
-    daemon: Daemon, store: Store, tokens: Tokens, listener: socket.socket, web_config: WatchedWebConfig | None
+    daemon: Daemon,
+    store: Store,
+    tokens: Tokens,
+    listener: socket.socket,
+    manager: ServiceManager,
+    web_config: WatchedWebConfig | None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, behind the door of a web configuration file where there is one."""
     # First of all: what follows loads parts of uvicorn as well.
@@ -67,7 +73,8 @@ def run_loop(
         backlog=BACKLOG,
     )
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-        runner.run(_serve(_server(config, limits.header_seconds, web_config), daemon, listener, web_config))
+        server = _server(config, limits.header_seconds, web_config)
+        runner.run(_serve(server, daemon, listener, manager, web_config))
 
 
 def _server(config: Config, handshake_seconds: float, web_config: WatchedWebConfig | None) -> Server:
@@ -81,7 +88,11 @@ def _server(config: Config, handshake_seconds: float, web_config: WatchedWebConf
 
 
 async def _serve(
-    server: Server, daemon: Daemon, listener: socket.socket, web_config: WatchedWebConfig | None
+    server: Server,
+    daemon: Daemon,
+    listener: socket.socket,
+    manager: ServiceManager,
+    web_config: WatchedWebConfig | None,
 ) -> None:
     """Serve; on SIGTERM end the runs first, so that /metrics answers until they are entered."""
     from exporter.web.protocol import sweep
@@ -90,17 +101,27 @@ async def _serve(
     stopping = asyncio.Event()
     for sign in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(sign, stopping.set)
-    loop.add_signal_handler(signal.SIGHUP, lambda: loop.run_in_executor(None, daemon.reload))
+    status = f"serving on {daemon.configuration.settings.web.listen_address}"
+
+    def reload() -> None:
+        manager.reloading()
+        problems = daemon.reload()
+        manager.ready("the configuration was not reloaded, the old one stays" if problems else status)
+
+    loop.add_signal_handler(signal.SIGHUP, lambda: loop.run_in_executor(None, reload))
 
     async def end() -> None:
         await stopping.wait()
         logger.info("stopping: runs have their grace to end")
+        manager.stopping()
         await loop.run_in_executor(None, daemon.stop)
         server.should_exit = True
 
     helpers = [asyncio.create_task(end()), asyncio.create_task(sweep(lambda: server.server_state.connections))]
+    helpers.append(asyncio.create_task(manager.keep_alive()))
     if web_config:
         helpers.append(asyncio.create_task(web_config.follow(lambda: server.server_state.connections)))
+    manager.ready(status)  # it listens already, and what comes now is answered as soon as the loop turns
     # Of uvicorn's serve() the part after its own signal handlers, which would end the process before the runs.
     await server._serve([listener])
     for helper in helpers:
