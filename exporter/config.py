@@ -31,6 +31,8 @@ from exporter.settings import (
 from jobs.core.settings import World
 
 CONFIG_FILE_VARIABLE = "SUTAZAI_CONFIG_FILE"
+COMMAND_LINE = "command line"
+"""The origin of what a flag has set."""
 
 
 class ConfigError(Exception):
@@ -92,16 +94,17 @@ def load(
     environment: Mapping[str, str] | None = None,
     flags: Mapping[tuple[str, ...], Any] | None = None,
 ) -> Configuration:
-    """Read every layer and return the configuration; raise ConfigError with all that is wrong at once."""
+    """Read every layer and return the configuration; raise ConfigError with all that is wrong at once.
+
+    `flags` are what the command line sets: text is read as that of a variable is.
+    """
     environment = os.environ if environment is None else environment
     layers = _Layers()
     file = _config_file(config_file, environment)
     if file:
         _read_file(layers, file)
     _read_environment(layers, environment)
-    for path, value in (flags or {}).items():
-        if value is not None:
-            layers.put(path, value, "command line")
+    _read_flags(layers, flags or {})
     _read_secrets(layers, environment)
     return _validate(layers)
 
@@ -110,7 +113,10 @@ def _config_file(given: Path | None, environment: Mapping[str, str]) -> Path | N
     if given or environment.get(CONFIG_FILE_VARIABLE):
         return given or Path(environment[CONFIG_FILE_VARIABLE])
     usual = Path(environment.get("SUTAZAI_BASE_DIR") or "/opt/sutazaiapp") / "config" / "exporter.yml"
-    return usual if usual.exists() else None
+    try:
+        return usual if usual.exists() else None
+    except PermissionError:
+        return usual  # it may be there, and reading it says why it cannot be read
 
 
 def _read_file(layers: _Layers, file: Path) -> None:
@@ -151,6 +157,18 @@ def _read_environment(layers: _Layers, environment: Mapping[str, str]) -> None:
             _put_text(layers, *known[target], text.removesuffix("\n") if from_file else text, name)
 
 
+def _read_flags(layers: _Layers, flags: Mapping[tuple[str, ...], Any]) -> None:
+    fields = dict(leaf_fields())
+    for path, value in flags.items():
+        if value is None:
+            continue
+        try:
+            plain = not isinstance(value, str) or wants_text(fields[path])
+            layers.put(path, value if plain else read_yaml(value), COMMAND_LINE)
+        except DocumentError as error:
+            layers.problems.append(f"{'.'.join(path)}: {error} (from {COMMAND_LINE})")
+
+
 def _read_secrets(layers: _Layers, environment: Mapping[str, str]) -> None:
     """Take secrets from files named after them (`redis__password`), where only the YAML file gave them if anybody.
 
@@ -165,10 +183,23 @@ def _read_secrets(layers: _Layers, environment: Mapping[str, str]) -> None:
         if not is_secret(info) or (given and given != layers.file):
             continue
         for file in (directory / "__".join(path) for directory in directories):
-            text = _read_text(layers, file, ".".join(path)) if file.is_file() else None
+            text = _read_text(layers, file, ".".join(path)) if _is_there(layers, file) else None
             if secret := (text or "").removesuffix("\n"):
                 layers.put(path, secret, str(file))
                 break
+
+
+def _is_there(layers: _Layers, file: Path) -> bool:
+    """Whether it is a file; that this user may not look into its directory is a problem, told once."""
+    try:
+        return file.is_file()
+    except PermissionError as error:
+        problem = (
+            f"{file.parent}: cannot be looked into for secrets: {error.strerror}; run this as its owner or as root"
+        )
+        if problem not in layers.problems:
+            layers.problems.append(problem)
+        return False
 
 
 def _read_text(layers: _Layers, file: Path, purpose: str) -> str | None:

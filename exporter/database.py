@@ -15,8 +15,9 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS runs (
   id INTEGER PRIMARY KEY, task TEXT NOT NULL, mode TEXT NOT NULL, target TEXT NOT NULL,
   requested TEXT NOT NULL, pid INTEGER NOT NULL, started REAL NOT NULL,
-  finish_order INTEGER UNIQUE, outcome TEXT, record TEXT, whole INTEGER NOT NULL DEFAULT 1);
+  finish_order INTEGER UNIQUE, outcome TEXT, record TEXT, whole INTEGER NOT NULL DEFAULT 1, seconds REAL);
 CREATE INDEX IF NOT EXISTS runs_by_task ON runs (task, id);
+CREATE INDEX IF NOT EXISTS runs_by_end ON runs (task, finish_order, outcome, mode, target, started, seconds);
 CREATE INDEX IF NOT EXISTS whole_runs ON runs (id) WHERE whole = 1;
 CREATE TABLE IF NOT EXISTS slots (
   task TEXT NOT NULL, cadence TEXT NOT NULL, slot TEXT NOT NULL, claimed REAL NOT NULL,
@@ -28,6 +29,10 @@ CREATE TABLE IF NOT EXISTS counters (
   family TEXT NOT NULL, labels TEXT NOT NULL, value REAL NOT NULL, PRIMARY KEY (family, labels)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS budgets (key TEXT NOT NULL, spent REAL NOT NULL);
 CREATE INDEX IF NOT EXISTS budgets_by_key ON budgets (key, spent);
+CREATE TABLE IF NOT EXISTS idempotency_keys (
+  who TEXT NOT NULL, key TEXT NOT NULL, request TEXT NOT NULL, answer TEXT NOT NULL, life TEXT NOT NULL,
+  begun INTEGER NOT NULL DEFAULT 0, created REAL NOT NULL, PRIMARY KEY (who, key)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS idempotency_keys_by_age ON idempotency_keys (created);
 """
 _BRIDGE = """
 CREATE TABLE IF NOT EXISTS problems (
@@ -82,7 +87,12 @@ INSERT INTO spans (series, start, seconds, weighted) SELECT id, hour, seconds, w
 DROP TABLE old_observations;
 DROP TABLE hours;
 """
-_VERSION = 3
+_BEFORE_FORMAT_4 = """
+ALTER TABLE runs ADD COLUMN seconds REAL;
+UPDATE runs SET seconds = json_extract(record, '$.duration_seconds') WHERE json_valid(record);
+"""
+"""What a run took stands in a column, so that nobody reads whole records for it."""
+_VERSION = 4
 
 
 def open_to_write(file: Path) -> sqlite3.Connection:
@@ -125,7 +135,7 @@ def _bring_up_to_date(connection: sqlite3.Connection) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
         found = _format(connection)
-        steps = _SCHEMA + _BRIDGE
+        steps = (_BEFORE_FORMAT_4 if 0 < found < 4 else "") + _SCHEMA + _BRIDGE
         if found == 1:
             steps += f"ALTER TABLE observations RENAME TO old_observations;{_HISTORY}{_FROM_FORMAT_1}"
         elif found == 0:

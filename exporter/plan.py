@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from typing import Any
-
 from exporter.config import Configuration
-from exporter.record import Record
 from exporter.settings import Settings
 from jobs.core.cadence import Cadence
-from jobs.core.job import Job
 from jobs.core.registry import all_jobs
 
 
@@ -39,14 +33,3 @@ def stale_after_seconds(configuration: Configuration, task: str) -> float:
     if not cadences:
         return float("inf")
     return 2 * min(cadence.period_seconds for cadence in cadences) + max_run_seconds(configuration, task)
-
-
-def task_entry(job: Job, cadences: Sequence[Cadence], last: Record | None) -> dict[str, Any]:
-    """A task as the command line and the API tell of it in JSON."""
-    return {
-        "task": job.name,
-        "summary": job.summary,
-        "modes": job.modes,
-        "cadences": [str(cadence) for cadence in cadences],
-        "last_run": json.loads(last.model_dump_json(exclude={"result"})) if last else None,
-    }

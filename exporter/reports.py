@@ -17,8 +17,11 @@ from jobs.core.job import Job, ReportFiles
 from jobs.core.model import Result
 
 logger = logging.getLogger(__name__)
-_MODE = "{mode}"
+MODE = "{mode}"
+"""What stands for the run's mode in the stem of a report's name."""
 JSON = ".json"
+STAMP = r"(?P<stamp>\d{8}_\d{6})(_\d+)?"
+"""How the names of reports and run logs end, before their suffix: as `jobs.core.files.timestamped` writes it."""
 
 
 def write_report(record: Record, job: Job, base_dir: Path, log_lines: Sequence[str]) -> str:
@@ -30,7 +33,7 @@ def write_report(record: Record, job: Job, base_dir: Path, log_lines: Sequence[s
     files = job.report
     if files is None or not forms:
         return ""
-    stem = files.stem.replace(_MODE, record.request.mode)
+    stem = files.stem.replace(MODE, record.request.mode)
     written = []
     for suffix, content in forms.items():
         report = atomic_create(base_dir / files.directory, timestamped(stem, record.started, suffix), content)
@@ -63,7 +66,7 @@ def prune_reports(job: Job, base_dir: Path, settings: ReportsSettings, now: date
     files = job.report
     if files is None:
         return []
-    stems = dict.fromkeys(files.stem.replace(_MODE, mode) for mode in job.modes)
+    stems = dict.fromkeys(files.stem.replace(MODE, mode) for mode in job.modes)
     kinds = [(base_dir / files.directory, stem, suffix) for stem in stems for suffix in (JSON, *files.renderings)]
     if files.log_stem:
         kinds.append((base_dir / "logs", files.log_stem, ".log"))
@@ -78,7 +81,7 @@ def prune_reports(job: Job, base_dir: Path, settings: ReportsSettings, now: date
 
 def _outdated(directory: Path, stem: str, suffix: str, settings: ReportsSettings, now: datetime) -> list[Path]:
     """Files named exactly as we name them; links and everything else in the directory is left alone."""
-    pattern = re.compile(rf"{re.escape(stem)}_(\d{{8}}_\d{{6}})(_\d+)?{re.escape(suffix)}")
+    pattern = re.compile(f"{re.escape(stem)}_{STAMP}{re.escape(suffix)}", re.ASCII)
     oldest = f"{now - timedelta(days=settings.retention_days):%Y%m%d_%H%M%S}"
     if not directory.is_dir():
         return []
@@ -89,7 +92,7 @@ def _outdated(directory: Path, stem: str, suffix: str, settings: ReportsSettings
         with suppress(FileNotFoundError):
             if match and not file.is_symlink():
                 # Of one second the names tell no order: what was removed may have been written anew.
-                found.append((match[1], file.lstat().st_mtime_ns, file))
+                found.append((match["stamp"], file.lstat().st_mtime_ns, file))
     return [
         file
         for place, (stamp, _, file) in enumerate(sorted(found, reverse=True))

@@ -92,10 +92,10 @@ class Store:
         """
         with self.transaction() as db:
             cursor = db.execute(
-                "UPDATE runs SET outcome = ?, record = ?,"
+                "UPDATE runs SET outcome = ?, record = ?, seconds = ?,"
                 " finish_order = (SELECT coalesce(max(finish_order), 0) + 1 FROM runs)"
                 " WHERE id = ? AND finish_order IS NULL",
-                (record.outcome, record.model_dump_json(), record.run_id),
+                (record.outcome, record.model_dump_json(), record.duration_seconds, record.run_id),
             )
             if cursor.rowcount == 0:
                 return
@@ -115,6 +115,11 @@ class Store:
     def finished_after(self, order: int) -> list[tuple[int, Record]]:
         """Records completed after the given finish order (0: all), oldest first, with theirs."""
         return self._records("SELECT finish_order, record FROM runs WHERE finish_order > ? ORDER BY 1", order)
+
+    def record(self, run_id: int) -> Record | None:
+        """The record of one run; None where there is none that is complete."""
+        sql = "SELECT finish_order, record FROM runs WHERE id = ? AND finish_order IS NOT NULL"
+        return next((record for _, record in self._records(sql, run_id)), None)
 
     def last_finish_order(self) -> int:
         """The finish order of the newest complete run; 0 before the first."""

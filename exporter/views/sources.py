@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 
+from exporter import ledger
 from exporter.config import Configuration
 from exporter.dispatcher import Progress
 from exporter.exposition import Exposition
+from exporter.ledger import Newest
+from exporter.record import Record
 from exporter.store import Store
+from jobs.core.job import Job
+from jobs.core.registry import all_jobs
 
 
 @dataclass(frozen=True)
@@ -17,7 +23,8 @@ class Sources:
     """All that a view may look at.
 
     `exposition` is the daemon's own, or the ledger told again (`exporter.replay`) where no daemon is asked.
-    `progress_of` says how far the run of a task is, None where this process knows of none.
+    `progress_of` says how far the run of a task is, None where this process knows of none. What was read of the ledger
+    is kept: make new ones for another look.
     """
 
     configuration: Configuration
@@ -25,3 +32,23 @@ class Sources:
     exposition: Exposition
     now: datetime
     progress_of: Callable[[str], Progress | None] = lambda task: None
+
+    def newest(self, job: Job) -> Newest:
+        """Where the newest runs of a task are in the ledger. Raise StoreError."""
+        return self._newest[job.name]
+
+    def records(self) -> dict[int, Record]:
+        """The newest runs of all tasks, in brief, by their places. Raise StoreError."""
+        return self._records
+
+    @cached_property
+    def _newest(self) -> dict[str, Newest]:
+        return {
+            job.name: ledger.newest(self.store, job.name, [mode for mode in job.modes if mode not in job.needs_target])
+            for job in all_jobs().values()
+        }
+
+    @cached_property
+    def _records(self) -> dict[int, Record]:
+        wanted = frozenset[int]().union(*(newest.all for newest in self._newest.values()))
+        return ledger.records_at(self.store, wanted)

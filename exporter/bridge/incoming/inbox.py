@@ -87,9 +87,15 @@ class Inbox:
 
     def recent(self, limit: int) -> list[Entry]:
         """The newest alerts, newest first."""
-        rows = self._store.rows(
-            "SELECT id, alert, received, ended, handled FROM alerts ORDER BY id DESC LIMIT ?", limit
-        )
+        return self._entries("ORDER BY id DESC LIMIT ?", limit)
+
+    def firing(self, limit: int) -> list[Entry]:
+        """The newest alerts without an end, newest first."""
+        # The plus keeps SQLite from going by the numbers through all that ever came.
+        return self._entries("WHERE status = 'firing' AND ended IS NULL ORDER BY +id DESC LIMIT ?", limit)
+
+    def _entries(self, which: str, limit: int) -> list[Entry]:
+        rows = self._store.rows(f"SELECT id, alert, received, ended, handled FROM alerts {which}", limit)  # noqa: S608
         times = {number: [_time(at) for at in rest] for number, _, *rest in rows}
         return [
             Entry(number, alert, times[number][0] or alert.starts_at, *times[number][1:])

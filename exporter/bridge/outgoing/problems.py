@@ -16,6 +16,7 @@ from jobs.core.registry import all_jobs
 
 RUN_FAILED = "run_failed"
 """The kind of a problem that a task itself has; its mode names every mode that failed, with commas between."""
+RUN_REMEDY = "see its log; `sutazai-exporter history` has its last runs"
 ASKED_FOR = (Trigger.API, Trigger.COMMAND)
 """Who asks in these ways is a person, who waits for the answer."""
 RANK: Mapping[Severity, int] = {severity: rank for rank, severity in enumerate(Severity)}
@@ -31,11 +32,16 @@ def name_of(problem: Problem | Finding) -> Name:
 
 def is_worth_telling(problem: Problem, settings: Settings) -> bool:
     """Whether a problem is as severe as it must be for a message; what is no task's is always."""
-    job = all_jobs().get(problem.task)
+    return is_severe(problem.task, problem.kind, problem.severity, settings)
+
+
+def is_severe(task: str, kind: str, severity: Severity, settings: Settings) -> bool:
+    """Whether something of a task is as severe as it must be for a message."""
+    job = all_jobs().get(task)
     if job is None:
         return True
-    own = Severity.HIGH if problem.kind == RUN_FAILED else job.tells_from
-    return RANK[problem.severity] >= RANK[settings.notifications.min_severity or own]
+    own = Severity.HIGH if kind == RUN_FAILED else job.tells_from
+    return RANK[severity] >= RANK[settings.notifications.min_severity or own]
 
 
 def problems_of(record: Record, settings: Settings) -> View:
@@ -80,8 +86,7 @@ class View:
             return None
         message = f"{request.task} ({request.mode}) did not work: {self.record.error or self.record.outcome}"
         subject = f"task/{request.task}" + (f"/{request.target}" if request.target else "")
-        remedy = "see its log; `sutazai-exporter history` has its last runs"
-        finding = Finding(kind=RUN_FAILED, subject=subject, severity=Severity.HIGH, message=message, remedy=remedy)
+        finding = Finding(kind=RUN_FAILED, subject=subject, severity=Severity.HIGH, message=message, remedy=RUN_REMEDY)
         return self._problem(finding, "task")
 
     @property

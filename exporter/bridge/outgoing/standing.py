@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from exporter.bridge.model import Message, News, Problem
 from exporter.bridge.outgoing.problems import RANK, Name, name_of
 from exporter.bridge.outgoing.wording import about, worst_of
+from exporter.store import Store
 from jobs.core.model import Severity
 
 STEADY = timedelta(hours=1)
@@ -61,6 +62,11 @@ def open_problems(db: sqlite3.Connection, task: str) -> dict[Name, Standing]:
     """The problems of a task that stand."""
     rows = db.execute(_SELECT + " WHERE task = ? AND cleared IS NULL ORDER BY id", (task,))
     return {name_of(standing.problem): standing for standing in map(_standing, rows.fetchall())}
+
+
+def all_open(store: Store) -> list[Standing]:
+    """The problems of all tasks that stand. Raise StoreError."""
+    return [_standing(row) for row in store.rows(_SELECT + " WHERE cleared IS NULL ORDER BY +id")]
 
 
 def untold_since(db: sqlite3.Connection, moment: datetime) -> list[Standing]:

@@ -1,0 +1,191 @@
+"""Matters of whoever looks: tasks that do not run, alerts from outside, and the daemon itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from exporter import metrics
+from exporter.bridge import families
+from exporter.bridge.outgoing.problems import RUN_REMEDY
+from exporter.plan import cadences_of
+from exporter.views import commands
+from exporter.views.matters import Matter, todo
+from exporter.views.moments import read, told
+from exporter.views.sources import Sources
+from exporter.views.trouble import agent_cause, asked, problem_cause, score_cause, task_cause
+from jobs.core.model import Severity
+from jobs.core.registry import all_jobs
+
+if TYPE_CHECKING:
+    from exporter.views.shapes import AlertEntry, TaskEntry
+
+STALE, NEVER, UNREAD = "stale", "never", "unread"
+UNKNOWN = frozenset([STALE, NEVER, UNREAD])
+"""The groups of what should have been looked at and was not."""
+GRACE_SECONDS = 120
+"""A slot that nobody has claimed so long after it began is overdue."""
+Slot = tuple[datetime, str]
+"""When a slot began, and of which task."""
+_INSTANT = timedelta(microseconds=1)
+_START = "start the daemon, or see why cron does not run it"
+_STORE, _RELOAD, _AUDIT, _SCHEDULE = "daemon/store", "daemon/reload", "daemon/audit", "daemon/schedule"
+_CHANNEL, _PROBLEM = "channel/", "problem/remediation/"
+_ALERT_SEVERITIES = {
+    "critical": Severity.CRITICAL,
+    "page": Severity.CRITICAL,
+    "error": Severity.HIGH,
+    "high": Severity.HIGH,
+    "info": Severity.INFO,
+    "none": Severity.INFO,
+}
+"""Words of alerts; any other is a warning."""
+_RETOLD = {
+    "RemediationWaiting": ("approval/",),
+    "RemediationFailed": (_PROBLEM,),
+    "ConfigReloadFailed": (_RELOAD,),
+    "StoreDown": (_STORE,),
+    "AuditLogBroken": (_AUDIT,),
+    "NotificationsDead": (_CHANNEL,),
+    "NotificationsFailing": (_CHANNEL,),
+    "NotificationsDelayed": (_CHANNEL,),
+    **{f"{name.capitalize()}Score{how}": (score_cause(name), f"of/{task}/")
+       for name, task in (("health", "health-check"), ("performance", "performance-report"))
+       for how in ("Low", "Critical")},
+}  # fmt: skip
+"""Alerts of our own rules that tell again of what is known here, and what that is called."""
+
+
+def of_tasks(tasks: Sequence[TaskEntry]) -> Iterator[Matter]:
+    """Tasks that do not work, or have not for too long."""
+    never = []
+    for one in tasks:
+        name, last = one["task"], one["last_run"]
+        if one["failing"] and last:
+            what = f"{name} ({last['mode']}) did not work: {last['error'] or last['outcome']}"
+            command = commands.run(name, last["mode"])
+            wanted = todo(Severity.HIGH, "task", name, what, RUN_REMEDY, command, last["finished"])
+            yield Matter(wanted, "task", f"{name} does not work", frozenset([task_cause(name)]))
+        elif one["stale"]:
+            said = f"{name} has given no result since {read(one['last_success'])}"
+            wanted = todo(
+                Severity.MEDIUM, "task", name, said, "run it now, and see why it did not run", commands.run(name),
+                one["last_success"],
+            )  # fmt: skip
+            yield Matter(wanted, STALE, said, frozenset([task_cause(name)]), covered_by=(_SCHEDULE,))
+        elif one["cadences"] and one["last_success"] is None:
+            never.append(one)
+    if never:
+        yield _of_never(never)
+
+
+def _of_never(never: Sequence[TaskEntry]) -> Matter:
+    """Tasks that have not run yet: after the installation, most."""
+    names = ", ".join(one["task"] for one in never)
+    said = f"{never[0]['task']} has not run yet" if len(never) == 1 else f"{len(never)} tasks have not run yet"
+    following = min(one["next_run"] for one in never if one["next_run"])
+    remedy = f"wait until they do (the next at {read(following)}), or run them now"
+    wanted = todo(Severity.LOW, "task", names, said, remedy, commands.run(never[0]["task"]))
+    return Matter(wanted, NEVER, said, frozenset([NEVER]), covered_by=(_SCHEDULE,))
+
+
+def of_schedule(
+    sources: Sources, slots: Sequence[Slot], tasks: Sequence[TaskEntry], *, serving: bool
+) -> Iterator[Matter]:
+    """That nobody keeps the schedule; `slots` are those that are overdue."""
+    if slots:
+        began, name = min(slots)
+        said = f"nothing keeps the schedule: {name} was due at {read(told(sources, began))} and did not run"
+        remedy, command = ("see the daemon's log", "") if serving else (_START, "sutazai-exporter serve")
+        wanted = todo(Severity.CRITICAL, "daemon", "schedule", said, remedy, command, told(sources, began))
+        yield Matter(wanted, "daemon", said, frozenset([_SCHEDULE]))
+    elif not serving and not any(one["last_run"] for one in tasks):
+        said = "nothing has run here yet"
+        wanted = todo(Severity.LOW, "daemon", "schedule", said, "start the daemon", "sutazai-exporter serve")
+        yield Matter(wanted, NEVER, said, frozenset([_SCHEDULE]))
+
+
+def overdue(sources: Sources) -> list[Slot]:
+    """Slots that nobody claimed, the newest of each cadence. Raise StoreError.
+
+    Where none of a cadence ever was claimed, nobody was to keep it so far.
+    """
+    found = []
+    for name in all_jobs():
+        for cadence in cadences_of(sources.configuration, name):
+            slot = cadence.due_slot(sources.now)
+            began = cadence.slot_time(slot, sources.now)
+            if (sources.now - began).total_seconds() < GRACE_SECONDS:
+                slot = cadence.due_slot(began - _INSTANT)
+                began = cadence.slot_time(slot, sources.now)
+            newest = sources.store.newest_slot(name, cadence.key)
+            if newest is not None and newest < slot:
+                found.append((began, name))
+    return found
+
+
+def of_daemon(sources: Sources) -> Iterator[Matter]:
+    """What the daemon says of itself on /metrics."""
+    get = sources.exposition.get
+    for family, cause, said, remedy, command in (
+        (metrics.STORE_UP, _STORE, "the store does not work", "see the daemon's log, and its disk", ""),
+        (metrics.RELOAD_OK, _RELOAD, "the configuration could not be reloaded", "correct it; the old one is in force",
+         "sutazai-exporter check-config"),
+        (metrics.PAGE_WRITTEN, "daemon/page", "the file of the status page could not be written",
+         "see the daemon's log, and whether dashboard/ of the base directory can be written", ""),
+        (families.AUDIT_INTACT, _AUDIT, "the audit log is not whole", "find out who changed it",
+         "sutazai-exporter audit verify"),
+    ):  # fmt: skip
+        if get(family.name) == 0:
+            wanted = todo(Severity.HIGH, "daemon", cause.partition("/")[2], said, remedy, command)
+            yield Matter(wanted, "daemon", said, frozenset([cause]))
+    yield from _of_channels(sources)
+
+
+def _of_channels(sources: Sources) -> Iterator[Matter]:
+    """Channels of messages that do not take them."""
+    for labels, count in sources.exposition.series(families.DEAD.name):
+        channel = labels["channel"]
+        said = f"{int(count)} message{'s' if count > 1 else ''} could not be sent through {channel}"
+        remedy = "see why (notify dead), then have them sent again (notify retry) or put them aside (notify discard)"
+        wanted = todo(Severity.HIGH, "daemon", channel, said, remedy, "sutazai-exporter notify dead")
+        yield Matter(wanted, "channel", said, frozenset([f"{_CHANNEL}{channel}"]))
+    for labels, works in sources.exposition.series(families.CHANNEL_UP.name):
+        if works == 0:
+            channel = labels["channel"]
+            said = f"messages do not get through {channel}"
+            wanted = todo(
+                Severity.MEDIUM, "daemon", channel, said, "see why (notify pending)", "sutazai-exporter notify pending"
+            )
+            yield Matter(wanted, "channel", said, frozenset([f"{_CHANNEL}{channel}"]))
+
+
+def of_alerts(alerts: Iterable[AlertEntry]) -> Iterator[Matter]:
+    """Alerts that fire, or that nobody repeated or resolved."""
+    for one in alerts:
+        severity = _ALERT_SEVERITIES.get(one["severity"].lower(), Severity.MEDIUM)
+        if severity is Severity.INFO:
+            continue
+        what, remedy = one["summary"] or one["name"], "see its runbook, or silence it in Alertmanager"
+        if one["state"] == "stale":
+            severity, what = Severity.MEDIUM, f"{what} (nobody has repeated or resolved it for a day)"
+            remedy = "see in Alertmanager whether it still fires"
+        wanted = todo(severity, "alert", one["name"], what, remedy, since=one["since"])
+        causes, covered = _about(one)
+        yield Matter(wanted, "alert", f"the alert {one['name']} fires", causes, covered_by=covered)
+
+
+def _about(one: AlertEntry) -> tuple[frozenset[str], tuple[str, ...]]:
+    """What the labels say that an alert is about."""
+    labels, covered = one["labels"], [*_RETOLD.get(one["name"], ()), asked(one["name"])]
+    causes = {"alert/" + "/".join(f"{name}={value}" for name, value in sorted(labels.items()))}
+    if {"task", "kind", "subject"} <= labels.keys():  # a problem that Alertmanager was told of by us
+        causes.add(problem_cause(labels["task"], labels["kind"], labels["subject"]))
+    elif labels.get("task"):
+        causes.add(task_cause(labels["task"]))
+    if labels.get("agent"):
+        causes.add(agent_cause(labels["agent"]))
+    if labels.get("check"):
+        covered.append(f"of/health-check/check/{labels['check']}")
+    return frozenset(causes), tuple(covered)
