@@ -116,7 +116,7 @@ def serve(configuration: Configuration, reload_configuration: Callable[[], Confi
             logger.info("serving", extra=about)
             watch, engine, postman = _docker_watch(daemon), _engine(daemon, store), _postman(daemon, store)
             with _running(watch), _running(engine), _running(postman):
-                run_loop(daemon, store, open_tokens(configuration), listener, web_config, manager)
+                run_loop(daemon, store, open_tokens(configuration), listener, manager, web_config)
         finally:
             daemon.stop()
             store.close()

@@ -121,6 +121,22 @@ def open_to_read(file: Path) -> sqlite3.Connection:
     return _in_memory(None)
 
 
+def open_to_examine(file: Path) -> sqlite3.Connection:
+    """A connection that touches no file at all, not even the index of a log that a killed daemon has left behind.
+
+    Raise sqlite3.Error where the file is not ours, is of a newer format, or cannot be read without changing something.
+    """
+    alone = not file.with_name(f"{file.name}-wal").exists()
+    uri = f"{file.absolute().as_uri()}?mode=ro&{'immutable' if alone else 'readonly_shm'}=1"
+    connection = sqlite3.connect(uri, uri=True, check_same_thread=False, timeout=BUSY_SECONDS)
+    try:
+        _format(connection)
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
+
+
 def _in_memory(original: sqlite3.Connection | None) -> sqlite3.Connection:
     """A copy that may be changed, up to date."""
     connection = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)

@@ -29,8 +29,8 @@ def run_loop(
     store: Store,
     tokens: Tokens,
     listener: socket.socket,
-    web_config: WatchedWebConfig | None,
     manager: ServiceManager,
+    web_config: WatchedWebConfig | None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, behind the door of a web configuration file where there is one."""
     # First of all: what follows loads parts of uvicorn as well.
@@ -73,7 +73,8 @@ def run_loop(
         backlog=BACKLOG,
     )
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-        runner.run(_serve(_server(config, limits.header_seconds, web_config), daemon, listener, web_config, manager))
+        server = _server(config, limits.header_seconds, web_config)
+        runner.run(_serve(server, daemon, listener, manager, web_config))
 
 
 def _server(config: Config, handshake_seconds: float, web_config: WatchedWebConfig | None) -> Server:
@@ -90,8 +91,8 @@ async def _serve(
     server: Server,
     daemon: Daemon,
     listener: socket.socket,
-    web_config: WatchedWebConfig | None,
     manager: ServiceManager,
+    web_config: WatchedWebConfig | None,
 ) -> None:
     """Serve; on SIGTERM end the runs first, so that /metrics answers until they are entered."""
     from exporter.web.protocol import sweep
@@ -117,9 +118,9 @@ async def _serve(
         server.should_exit = True
 
     helpers = [asyncio.create_task(end()), asyncio.create_task(sweep(lambda: server.server_state.connections))]
+    helpers.append(asyncio.create_task(manager.keep_alive()))
     if web_config:
         helpers.append(asyncio.create_task(web_config.follow(lambda: server.server_state.connections)))
-    helpers.append(asyncio.create_task(manager.keep_alive()))
     manager.ready(status)  # it listens already, and what comes now is answered as soon as the loop turns
     # Of uvicorn's serve() the part after its own signal handlers, which would end the process before the runs.
     await server._serve([listener])
