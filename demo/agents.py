@@ -88,7 +88,6 @@ class ContainerAgents:
 
     def _provide_image(self, say: Callable[[str], None]) -> None:
         import docker
-        import requests
 
         try:
             self._client.images.get(IMAGE)
