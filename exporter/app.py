@@ -211,7 +211,7 @@ def _run_loop(daemon: Daemon, store: Store, listener: socket.socket) -> None:
     import asyncio
 
     # First of all: what follows loads parts of uvicorn as well.
-    from exporter.web.uvicorn_parts import Config, Server  # isort: split
+    from exporter.web.parts import Config, Server  # isort: split
 
     from exporter.web.api import Api
     from exporter.web.metrics_app import MetricsApp
