@@ -7,20 +7,36 @@ venv := .venv
 no_python = $(PYTHON) is missing or older than 3.11: apt install python3, or name another: make PYTHON=python3.12
 no_venv = $(PYTHON) cannot make virtual environments: apt install python3-venv
 
-.PHONY: help run check test bench docs rules clean FORCE
+.PHONY: help run demo demo-break image check test bench docs site rules clean FORCE
 
 help:
 	@echo 'make run    serve on 127.0.0.1:10042, everything kept in ./var (or in SUTAZAI_BASE_DIR)'
+	@echo 'make demo   a small world on ports of its own, kept in ./var/demo; make demo-break breaks it (docs/demo.md)'
+	@echo 'make image  build the container image sutazai-exporter (docs/container.md)'
 	@echo 'make check  ruff and mypy'
 	@echo 'make test   install what the tests need (as root or with sudo) and run them all'
 	@echo 'make bench  measure speed and size beside the peers'
-	@echo 'make docs   write the references of settings, metrics and alerts anew, and the rules'
+	@echo 'make docs   write the references of commands, settings, metrics and alerts anew, and the rules'
+	@echo 'make site   build the documentation as a site into ./site'
 	@echo 'make rules  write the bundled alert rules anew'
 	@echo 'make clean  remove what the others have made, except ./var'
 
 run: export SUTAZAI_BASE_DIR ?= $(CURDIR)/var
 run: $(venv)/.installed
 	@exec $(venv)/bin/sutazai-exporter serve
+
+# DEMO_PORT: the first of five ports; BREAKS: only these (`make demo-break BREAKS="kill-agent fill-log"`).
+demo: $(venv)/.installed
+	@exec $(venv)/bin/python -m demo up $(if $(DEMO_PORT),--first-port $(DEMO_PORT))
+
+demo-break: $(venv)/.installed
+	@exec $(venv)/bin/python -m demo break $(BREAKS)
+
+label = --label org.opencontainers.image
+image:
+	docker build --tag sutazai-exporter \
+	  $(label).version=$(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' exporter/__init__.py) \
+	  $(label).revision=$(shell git rev-parse HEAD 2>/dev/null) .
 
 check: $(venv)/.installed-dev
 	$(venv)/bin/ruff check
@@ -39,15 +55,18 @@ with_defaults = env -i SUTAZAI_BASE_DIR=/nonexistent $(venv)/bin/sutazai-exporte
 
 # The page's own words, then the table that the command prints.
 docs: $(venv)/.installed rules
-	@for page in 'configuration config reference' 'metrics metrics --format markdown' 'alert-rules rules --table'; do \
+	@for page in 'configuration config reference' 'metrics metrics --format markdown' 'alert-rules rules --table' 'command-line reference'; do \
 	  set -- $$page; file=docs/$$1.md; shift; \
 	  { sed '/^| /,$$d' $$file; $(with_defaults) "$$@"; } > $$file.new && mv $$file.new $$file; done
+
+site: $(venv)/.installed-dev
+	NO_MKDOCS_2_WARNING=1 $(venv)/bin/mkdocs build --strict --quiet
 
 rules: $(venv)/.installed
 	@$(with_defaults) rules --output alert_rules
 
 clean:
-	rm -rf $(venv) .venv-semgrep dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(venv) .venv-semgrep dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Who runs the tests has asked for packages to be installed; who only runs the exporter has not.

@@ -6,6 +6,7 @@ once and none is repaired silently. `Configuration.origins` remembers where each
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -31,6 +32,8 @@ from exporter.settings import (
 from jobs.core.settings import World
 
 CONFIG_FILE_VARIABLE = "SUTAZAI_CONFIG_FILE"
+COMMAND_LINE = "command line"
+"""The origin of what a flag has set."""
 
 
 class ConfigError(Exception):
@@ -92,16 +95,17 @@ def load(
     environment: Mapping[str, str] | None = None,
     flags: Mapping[tuple[str, ...], Any] | None = None,
 ) -> Configuration:
-    """Read every layer and return the configuration; raise ConfigError with all that is wrong at once."""
+    """Read every layer and return the configuration; raise ConfigError with all that is wrong at once.
+
+    `flags` are what the command line sets: text is read as that of a variable is.
+    """
     environment = os.environ if environment is None else environment
     layers = _Layers()
     file = _config_file(config_file, environment)
     if file:
         _read_file(layers, file)
     _read_environment(layers, environment)
-    for path, value in (flags or {}).items():
-        if value is not None:
-            layers.put(path, value, "command line")
+    _read_flags(layers, flags or {})
     _read_secrets(layers, environment)
     return _validate(layers)
 
@@ -110,7 +114,10 @@ def _config_file(given: Path | None, environment: Mapping[str, str]) -> Path | N
     if given or environment.get(CONFIG_FILE_VARIABLE):
         return given or Path(environment[CONFIG_FILE_VARIABLE])
     usual = Path(environment.get("SUTAZAI_BASE_DIR") or "/opt/sutazaiapp") / "config" / "exporter.yml"
-    return usual if usual.exists() else None
+    try:
+        return usual if usual.exists() else None
+    except OSError:  # nobody lets us look: reading it will say why
+        return usual
 
 
 def _read_file(layers: _Layers, file: Path) -> None:
@@ -151,6 +158,18 @@ def _read_environment(layers: _Layers, environment: Mapping[str, str]) -> None:
             _put_text(layers, *known[target], text.removesuffix("\n") if from_file else text, name)
 
 
+def _read_flags(layers: _Layers, flags: Mapping[tuple[str, ...], Any]) -> None:
+    fields = dict(leaf_fields())
+    for path, value in flags.items():
+        if value is None:
+            continue
+        try:
+            plain = not isinstance(value, str) or wants_text(fields[path])
+            layers.put(path, value if plain else read_yaml(value), COMMAND_LINE)
+        except DocumentError as error:
+            layers.problems.append(f"{'.'.join(path)}: {error} (from {COMMAND_LINE})")
+
+
 def _read_secrets(layers: _Layers, environment: Mapping[str, str]) -> None:
     """Take secrets from files named after them (`redis__password`), where only the YAML file gave them if anybody.
 
@@ -160,6 +179,7 @@ def _read_secrets(layers: _Layers, environment: Mapping[str, str]) -> None:
     directories = [Path(str(base_dir)) / "secrets_secure"]
     if environment.get("CREDENTIALS_DIRECTORY"):
         directories.insert(0, Path(environment["CREDENTIALS_DIRECTORY"]))
+    directories = [directory for directory in directories if _may_enter(layers, directory)]
     for path, info in leaf_fields():
         given = _at(layers.document, path) is not None and layers.origins.get(".".join(path))
         if not is_secret(info) or (given and given != layers.file):
@@ -169,6 +189,20 @@ def _read_secrets(layers: _Layers, environment: Mapping[str, str]) -> None:
             if secret := (text or "").removesuffix("\n"):
                 layers.put(path, secret, str(file))
                 break
+
+
+def _may_enter(layers: _Layers, directory: Path) -> bool:
+    """Whether there is such a directory; one that is closed to us is a problem, as secrets may be in it."""
+    try:
+        if not directory.is_dir():
+            return False
+        if os.access(directory, os.X_OK):
+            return True
+        reason = os.strerror(errno.EACCES)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+    layers.problems.append(f"{directory}: cannot be searched for secrets: {reason}; run this as its owner or as root")
+    return False
 
 
 def _read_text(layers: _Layers, file: Path, purpose: str) -> str | None:

@@ -1,96 +1,55 @@
-"""What commands that tell about the past and the present print: tables, or JSON when asked."""
+"""What commands that tell about the past and the present print with: tables, texts from outside, JSON when asked."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-from exporter.metrics import Metrics
-from exporter.record import Record
-from exporter.views.runs import why
-from exporter.views.shapes import TaskEntry
+from jobs.core.model import clean_message
 
 if TYPE_CHECKING:
     from exporter.bridge.outgoing.outbox import Entry
 
+T = TypeVar("T")
+
 out = Console(highlight=False, soft_wrap=True)
 if not out.is_terminal:
-    out.width = 240  # whoever reads this later has no edge to wrap at
-_STYLES = {"ok": "green", "skipped": "yellow", "error": "red", "timeout": "red", "stopped": "yellow"}
+    out.width = 1000  # whoever reads this later has no edge to wrap at
+OUTCOME_STYLES: Mapping[str, str] = {
+    "ok": "green",
+    "skipped": "yellow",
+    "error": "red",
+    "timeout": "red",
+    "stopped": "yellow",
+}
+SEVERITY_STYLES: Mapping[str, str] = {
+    "critical": "bold red",
+    "high": "red",
+    "medium": "yellow",
+    "low": "cyan",
+    "info": "dim",
+}
+VERDICT_STYLES: Mapping[str, str] = {
+    "good": "bold green",
+    "attention": "bold yellow",
+    "critical": "bold red",
+    "unknown": "bold magenta",
+}
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
-def print_history(records: Sequence[Record], missed: Sequence[dict[str, Any]], *, as_json: bool) -> None:
-    """The ledger, newest first, and the slots that passed without a run."""
-    if as_json:
-        print_json({"runs": [json.loads(record.model_dump_json()) for record in records], "missed": list(missed)})
-        return
-    table = table_of("started", "task", "mode", "why", "took", "outcome", "what came of it")
-    for record in records:
-        request, result = record.request, record.result
-        came_of_it = record.error or (f"{result.status}: {result.summary}" if result else "")
-        outcome = f"[{_STYLES[record.outcome]}]{record.outcome}[/]"
-        what = f"{request.task} {request.target}".strip()
-        cells = (_when(record.started), what, request.mode, why(request), f"{record.duration_seconds:.1f} s")
-        table.add_row(*map(escape, cells), outcome, escape(came_of_it))
-    out.print(table if records else "Nothing has run yet.")
-    for gap in missed:
-        text = f"{gap['task']} ({gap['cadence']}): {gap['count']} missed"
-        out.print(f"missed: {escape(text)} between {gap['after_slot']} and {gap['before_slot']}")
-
-
-
-def print_tasks(entries: Sequence[TaskEntry], *, as_json: bool) -> None:
-    """Every task with its schedule and its last run."""
+def show(entries: Sequence[T], table: Callable[[Sequence[T]], RenderableType], nothing: str, *, as_json: bool) -> None:
+    """Print what a view returned: as JSON, as a table, or `nothing` where there is none."""
     if as_json:
         print_json(entries)
-        return
-    table = table_of("task", "when", "last run", "outcome", "what it does")
-    for entry in entries:
-        when, last = ", ".join(entry["cadences"]) or "never (disabled)", entry["last_run"]
-        outcome = f"[{_STYLES[last['outcome']]}]{last['outcome']}[/]" if last else ""
-        began = _when(datetime.fromisoformat(last["started"])) if last else "never"
-        table.add_row(entry["task"], when, began, outcome, entry["summary"])
-    out.print(table)
-
-
-def print_agents(metrics: Metrics, *, as_json: bool) -> None:
-    """How each agent was when it was last looked at."""
-    shown = metrics.exposition.series("sutazai_agent_state")
-    states = {labels["agent"]: labels["state"] for labels, value in shown if value == 1}
-    rows = [
-        {
-            "agent": agent,
-            "state": state,
-            "uptime_24h_ratio": metrics.exposition.get("sutazai_agent_uptime_ratio", {"agent": agent}),
-            "consecutive_failures": metrics.exposition.get("sutazai_agent_consecutive_failures", {"agent": agent}),
-        }
-        for agent, state in sorted(states.items())
-    ]
-    if as_json:
-        print_json(rows)
-        return
-    table = table_of("agent", "state", "up in 24 h", "failures in a row")
-    for row in rows:
-        uptime = row["uptime_24h_ratio"]
-        cells = ("" if uptime is None else f"{uptime:.1%}", f"{row['consecutive_failures'] or 0:g}")
-        table.add_row(escape(str(row["agent"])), str(row["state"]), *cells)
-    out.print(table if rows else "No agents are known yet; `sutazai-exporter run agent-monitor` looks for them.")
-
-
-def print_messages(entries: Sequence[Entry], nothing: str) -> None:
-    """Messages of the outbox, the newest first; `nothing` is said where there are none."""
-    table = table_of("written", "channel", "what", "attempts", "tried again", "why it was not taken")
-    for entry in entries:
-        again = _when(datetime.fromtimestamp(entry.due).astimezone()) if entry.state == "pending" else "no"
-        cells = (_when(entry.message.at), entry.channel, entry.message.summary, str(entry.attempts), again, entry.error)
-        table.add_row(*map(escape, cells))
-    out.print(table if entries else nothing)
+    else:
+        out.print(table(entries) if entries else nothing)
 
 
 def print_json(content: Any) -> None:
@@ -103,5 +62,49 @@ def table_of(*columns: str) -> Table:
     return Table(*columns, box=None, padding=(0, 2, 0, 0))
 
 
+def said(text: Any) -> str:
+    """A text from outside in one line: neither commands to the terminal nor markup."""
+    return escape(" ".join(str(clean_message(str(text))).split()))
+
+
+def styled(text: str, style: str) -> str:
+    """A text of ours or from outside, in a style."""
+    return f"[{style}]{said(text)}[/]" if style else said(text)
+
+
+def when(at: str | None) -> str:
+    """A time of a view, as the clock on the wall here has it."""
+    return f"{datetime.fromisoformat(at).astimezone():%Y-%m-%d %H:%M:%S}" if at else ""
+
+
+def how_long(seconds: float) -> str:
+    """A duration in its two greatest units."""
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes = int(seconds // 60)
+    if minutes < 60:
+        return f"{minutes} min {seconds % 60:.0f} s"
+    hours = minutes // 60
+    return f"{hours} h {minutes % 60} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
+
+
+def how_large(size_bytes: int) -> str:
+    """A size in the unit that suits it."""
+    size, unit = float(size_bytes), 0
+    while size >= 1024 and unit < len(_UNITS) - 1:
+        size, unit = size / 1024, unit + 1
+    return f"{size:.0f} {_UNITS[unit]}" if unit == 0 or size >= 100 else f"{size:.1f} {_UNITS[unit]}"
+
+
+def print_messages(entries: Sequence[Entry], nothing: str) -> None:
+    """Messages of the outbox, the newest first; `nothing` is said where there are none."""
+    table = table_of("written", "channel", "what", "attempts", "tried again", "why it was not taken")
+    for entry in entries:
+        again = _when(datetime.fromtimestamp(entry.due).astimezone()) if entry.state == "pending" else "no"
+        cells = (_when(entry.message.at), entry.channel, entry.message.summary, str(entry.attempts), again, entry.error)
+        table.add_row(*map(said, cells))
+    out.print(table if entries else nothing)
+
+
 def _when(at: datetime) -> str:
-    return f"{at.astimezone():%Y-%m-%d %H:%M:%S}"
+    return when(at.isoformat())

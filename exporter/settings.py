@@ -50,6 +50,16 @@ class WebSettings(SettingsModel):
 
     listen_address: ListenAddress = Field("127.0.0.1:10042", description="Address to serve on.")
     telemetry_path: HttpPath = Field("/metrics", description="Path of the metrics.")
+    config_file: Path | None = Field(
+        None, description="Web configuration file as Prometheus' exporters have it: TLS, users, headers; unset: none."
+    )
+    health_without_authentication: bool = Field(
+        False, description="Answer /-/healthy and /-/ready also to those who do not say who they are."
+    )
+    metrics_need_token: bool = Field(
+        False,
+        description="Whether the metrics take a token (scope `scrape` or more) too; from this machine none.",
+    )
     max_connections: int = Field(512, ge=8, le=65536, description="Open connections; the stalest gives way.")
     header_timeout_seconds: Seconds = Field(10, description="Time for a request's headers to arrive.")
     body_timeout_seconds: Seconds = Field(30, description="Time for a request's body to arrive.")
@@ -107,8 +117,7 @@ class Settings(World):
         mail = self.notifications.mail
         if mail.host and not (mail.recipients or self.admin_email):
             raise ValueError(
-                "notifications.mail.host is set and nobody to send to; "
-                "set notifications.mail.recipients or admin_email"
+                "notifications.mail.host is set and nobody to send to; set notifications.mail.recipients or admin_email"
             )
         return self
 

@@ -116,6 +116,11 @@ class Store:
         """Records completed after the given finish order (0: all), oldest first, with theirs."""
         return self._records("SELECT finish_order, record FROM runs WHERE finish_order > ? ORDER BY 1", order)
 
+    def record(self, run_id: int) -> Record | None:
+        """The record of one run; None where there is none that is complete."""
+        sql = "SELECT finish_order, record FROM runs WHERE id = ? AND finish_order IS NOT NULL"
+        return next((record for _, record in self._records(sql, run_id)), None)
+
     def last_finish_order(self) -> int:
         """The finish order of the newest complete run; 0 before the first."""
         return int(self.rows("SELECT coalesce(max(finish_order), 0) FROM runs")[0][0])

@@ -1,14 +1,11 @@
-"""Proves backups good: every file every day, and once a week the newest dump of each database by restoring it.
-
-Exit code 0: all are; 1: something is not known, too old, or the disk too full; 2: a backup is bad or missing.
-"""
+"""Proves backups good: every file every day, and once a week the newest dump of each database by restoring it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from jobs.core.cadence import Cadence
-from jobs.core.job import Job, JobError, ReportFiles
+from jobs.core.job import Flag, Job, JobError, ReportFiles
 from jobs.core.model import Request, Result
 from jobs.core.sight import ALL, SAME, Sight
 from jobs.verification.families import FAMILIES
@@ -52,4 +49,15 @@ JOB = Job(
             "sources_unknown": "backup_missing .*",
         },
     ),
+    flags=(
+        Flag(
+            "--verify-all", "Restore every dump, not only each newest.", mode="full", setting="verify_all", value=True
+        ),
+    ),
+    mode_notes={"standard": "reads every backup", "full": "the same, and restores the newest dump of each database"},
+    verdicts={
+        0: "every backup is good",
+        1: "something is not known, too old, or the disk too full",
+        2: "a backup is bad or missing",
+    },
 )

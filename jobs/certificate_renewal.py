@@ -1,8 +1,7 @@
 """Renews certificates before they end, and watches those that are served.
 
 Our own pair is `ssl/cert.pem` with `ssl/key.pem`; what somebody else issued is only ever renewed by the command that
-the configuration names for it. Exit code 0: all is well; 1: something to look at; 2: something is wrong; 3: a
-certificate is unusable, or a renewal failed.
+the configuration names for it.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 from jobs.certificates.metrics import FAMILIES, Problem
 from jobs.certificates.settings import FORCE, MODES, STANDARD, WATCH, Settings
 from jobs.core.cadence import Cadence
-from jobs.core.job import Job, JobError, ReportFiles
+from jobs.core.job import Flag, Job, JobError, ReportFiles
 from jobs.core.model import Request, Result, Severity
 from jobs.core.sight import ALL, SAME, Sight
 
@@ -60,4 +59,16 @@ JOB = Job(
             **dict.fromkeys((Problem.UNREADABLE, Problem.MISSING), SAME),
         },
     ),
+    flags=(Flag("--force-renew", "Renew what can be renewed now, whether it is due or not.", mode=FORCE),),
+    mode_notes={
+        STANDARD: "renews what is due, and looks at what is served",
+        FORCE: "renews whether it is due or not",
+        WATCH: "only looks at what is on disk and at what is served",
+    },
+    verdicts={
+        0: "all is well",
+        1: "something to look at",
+        2: "something is wrong",
+        3: "a certificate is unusable, or a renewal failed",
+    },
 )

@@ -1,7 +1,6 @@
 """Looks after the databases: takes their statistics, backs them up, and cleans them where their figures call for it.
 
-Each server is a part of its own, as are Redis and the backups: where one fails the others go on. Exit code 0: all well;
-1: a warning; 2: something failed, or a finding is serious; 3: a finding is critical.
+Each server is a part of its own, as are Redis and the backups: where one fails the others go on.
 """
 
 from __future__ import annotations
@@ -9,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jobs.core.cadence import Cadence
-from jobs.core.job import Job, JobError, ReportFiles
+from jobs.core.job import Flag, Job, JobError, ReportFiles
 from jobs.core.model import Request, Result
 from jobs.core.sight import ALL, SAME, Sight
 from jobs.databases.families import FAMILIES
@@ -67,4 +66,18 @@ JOB = Job(
             "saving_unknown": "not_saved {subject}",
         },
     ),
+    flags=(Flag("--full-maintenance", "Do everything, whether it is due or not.", mode=FULL),),
+    mode_notes={
+        STANDARD: "backs up, and does what is due",
+        FULL: "the same, and everything else whether it is due or not",
+        STATISTICS: "only takes the statistics",
+        BACKUP: "backs up, and takes the statistics",
+        VACUUM: "cleans PostgreSQL where that is due, and takes the statistics",
+    },
+    verdicts={
+        0: "all is well",
+        1: "a warning",
+        2: "something failed, or a finding is serious",
+        3: "a finding is critical",
+    },
 )

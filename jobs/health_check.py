@@ -16,7 +16,7 @@ from jobs.clients.errors import Absent, ClientError, Refused
 from jobs.core import checks
 from jobs.core.cadence import Cadence
 from jobs.core.checks import Answer, Check, Planned, Status, counted
-from jobs.core.job import Job, JobError, ReportFiles
+from jobs.core.job import Flag, Job, JobError, ReportFiles
 from jobs.core.model import Deduction, Family, Finding, Observation, Request, Result, Severity
 from jobs.core.scoring import DEDUCTION_FAMILY, deduction_samples, score
 from jobs.core.settings import AgentName, JobSettings, Percent, Seconds
@@ -235,4 +235,7 @@ JOB = Job(
     score_name="health",
     event="health",
     sight=Sight(looks_at={ANY_MODE: ALL}, blind={"vanished": SAME}),
+    flags=(Flag("--email", "Mail to ADDRESS what is wrong, if anything is.", mails=True),),
+    mode_notes={"full": "every check, with a report", "light": "every check, without a report"},
+    verdicts={0: "HEALTHY", 1: "WARNING", 2: "DEGRADED", 3: "CRITICAL"},
 )

@@ -1,7 +1,6 @@
 """Keeps logs small: what is too large or too old goes into archives, and no writer loses a line.
 
-`jobs.logs.plan` tells what is done with which log, `jobs.logs.work` does it. Exit code 0: all is well; 1: something
-needs a person's attention; 2: a log could not be rotated, or a directory not be looked at.
+`jobs.logs.plan` tells what is done with which log, `jobs.logs.work` does it.
 """
 
 from __future__ import annotations
@@ -9,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jobs.core.cadence import Cadence
-from jobs.core.job import Job, JobError, ReportFiles
+from jobs.core.job import Flag, Job, JobError, ReportFiles
 from jobs.core.model import Request, Result
 from jobs.core.sight import ALL, Sight
 from jobs.logs.figures import FAMILIES
@@ -58,4 +57,15 @@ JOB = Job(
             **dict.fromkeys(("no_permission", "missing", "too_many", "out_of_time", "error"), ".* logs?/{name}(/.*)?"),
         },
     ),
+    flags=(Flag("--force", "Delete the oldest archives until the total is under its cap.", mode=FORCE),),
+    mode_notes={
+        STANDARD: "rotates, archives, deletes archives past their time",
+        FORCE: "the same, then deletes the oldest archives until the total is under its cap",
+        WATCH: "only looks: sizes, growth, deleted files held open",
+    },
+    verdicts={
+        0: "all is well",
+        1: "something needs a person's attention",
+        2: "a log could not be rotated, or a directory not be looked at",
+    },
 )

@@ -1,14 +1,11 @@
-"""Reports how the machine, its containers, agents, databases and models perform, and what got worse.
-
-Exit code 0: the score is good or excellent; 1: it is fair, or something could not be measured; 2: it is poor.
-"""
+"""Reports how the machine, its containers, agents, databases and models perform, and what got worse."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from jobs.core.cadence import Cadence
-from jobs.core.job import Job, JobError, ReportFiles
+from jobs.core.job import Flag, Job, JobError, ReportFiles
 from jobs.core.model import Request, Result
 from jobs.core.sight import ANY_MODE, Sight
 from jobs.performance.families import FAMILIES
@@ -57,4 +54,19 @@ JOB = Job(
             **dict.fromkeys(("ollama_down", "model_silent"), "model_.* model/.*"),
         },
     ),
+    flags=(
+        Flag("--format", "Forms of the report.", setting="report_format"),
+        Flag("--period", "The time that is reported on.", modes=("daily", "weekly", "monthly")),
+    ),
+    mode_notes={
+        "daily": "the last day against the day before, with a report",
+        "weekly": "the last week against the week before, with a report",
+        "monthly": "the last month against the month before, with a report",
+        "sample": "only takes a sample",
+    },
+    verdicts={
+        0: "the score is good or excellent",
+        1: "it is fair, or something could not be measured",
+        2: "it is poor",
+    },
 )

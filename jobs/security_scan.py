@@ -1,6 +1,6 @@
 """Scans containers, files, network, code and configuration for what is weak, and says what is new.
 
-Exit code 0 to 3: the risk is LOW, MEDIUM, HIGH or CRITICAL. It is not LOW while a scanner is unknown.
+The risk is not LOW while a scanner is unknown.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jobs.core.cadence import Cadence
-from jobs.core.job import Job, JobError, ReportFiles
+from jobs.core.job import Flag, Job, JobError, ReportFiles
 from jobs.core.model import Request, Result
 from jobs.core.sight import ALL, Sight
 from jobs.security.families import FAMILIES
@@ -51,4 +51,11 @@ JOB = Job(
         blind={"scan_problem": ALL, "nothing_scanned": ALL},
         cut="more_findings",
     ),
+    flags=(
+        Flag("--full-scan", "Use the scanners that take long as well.", mode=FULL),
+        Flag("--report-format", "Forms of the report.", setting="report_format"),
+        Flag("--severity", "Findings below it are counted, and not scored.", setting="severity_threshold"),
+    ),
+    mode_notes={STANDARD: "what is quick to scan", FULL: "the scanners that take long as well"},
+    verdicts={0: "the risk is LOW", 1: "MEDIUM", 2: "HIGH", 3: "CRITICAL"},
 )

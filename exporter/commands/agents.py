@@ -1,44 +1,92 @@
-"""The command `agents`: how they are, and their release from quarantine."""
+"""The command `agents`: how they are, their restart, and their release from quarantine."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from exporter.clock import SystemClock
-from exporter.commands.base import config_option
-from exporter.commands.run import run
-from exporter.config import load
+from exporter.commandline.arguments import agents as known_agents
+from exporter.commandline.arguments import completing
+from exporter.commands.base import Group, config_option, json_option
+
+_agent_argument = click.argument("agent", shell_complete=completing(known_agents))
+_dry_run_option = click.option("--dry-run", is_flag=True, help="Print what would be done; change and write nothing.")
 
 
-@click.group(no_args_is_help=False)
+@click.group(cls=Group, no_args_is_help=False)
 def agents() -> None:
-    """The agents: how they are, and release from quarantine."""
+    """The agents: how they are, restart, release from quarantine.
+
+    \b
+    Examples:
+      sutazai-exporter agents list
+      sutazai-exporter agents restart sutazai-agent-orchestrator --dry-run
+      sutazai-exporter agents release sutazai-agent-orchestrator
+    """
 
 
 @agents.command("list")
 @config_option
-@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+@json_option
 def list_agents(config_file: Path | None, as_json: bool) -> None:
-    """How each agent was when it was last looked at."""
-    from exporter import app, console
-    from exporter.replay import replayed_metrics
+    """How each agent was when it was last looked at.
 
-    configuration = load(config_file)
-    metrics = replayed_metrics(configuration, app.open_store(configuration, read_only=True), SystemClock().now())
-    console.print_agents(metrics, as_json=as_json)
+    \b
+    Examples:
+      sutazai-exporter agents list
+      sutazai-exporter agents list --json
+    """
+    from exporter import app, console
+    from exporter.commandline.tables import agent_table
+    from exporter.config import load
+    from exporter.views.agents import agents as view
+
+    entries = view(app.open_sources(load(config_file)))
+    nothing = "No agents are known yet; `sutazai-exporter run agent-monitor` looks for them."
+    console.show(entries, agent_table, nothing, as_json=as_json)
 
 
 @agents.command()
-@click.argument("agent")
+@_agent_argument
 @config_option
-@click.option("--dry-run", is_flag=True, help="Print what would be done; change and write nothing.")
-@click.pass_context
-def release(context: click.Context, agent: str, config_file: Path | None, dry_run: bool) -> None:
+@_dry_run_option
+@json_option
+def restart(**order: Any) -> None:
+    """Restart AGENT now, if it is not healthy, without waiting for more failures; one that is well is left alone.
+
+    The same as `run agent-monitor --mode repair --target AGENT`.
+
+    \b
+    Examples:
+      sutazai-exporter agents restart sutazai-agent-orchestrator --dry-run
+      sutazai-exporter agents restart sutazai-agent-orchestrator
+    """
+    _visit("repair", **order)
+
+
+@agents.command()
+@_agent_argument
+@config_option
+@_dry_run_option
+@json_option
+def release(**order: Any) -> None:
     """Release AGENT from quarantine, give it its restarts back, and look at it at once.
 
     The same as `run agent-monitor --mode release --target AGENT`; a daemon on the same base directory takes
     the result up within a second.
+
+    \b
+    Examples:
+      sutazai-exporter agents release sutazai-agent-orchestrator --dry-run
+      sutazai-exporter agents release sutazai-agent-orchestrator
     """
-    context.invoke(run, task="agent-monitor", mode="release", target=agent, config_file=config_file, dry_run=dry_run)
+    _visit("release", **order)
+
+
+def _visit(mode: str, agent: str, **order: Any) -> None:
+    from exporter.commandline.job_flags import Chosen
+    from exporter.commandline.one_run import Order, carry_out
+
+    carry_out(Order(task="agent-monitor", choice=Chosen(mode=mode), target=agent, **order))

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from exporter.commands.base import EXIT_USAGE, Failure, config_option
+from exporter.commands.base import EXIT_USAGE, Failure, Group, config_option, json_option
 from exporter.config import load
-from jobs.core.model import clean_message
 
 if TYPE_CHECKING:
     from exporter.bridge.remediation.audit import Link
@@ -19,15 +18,14 @@ if TYPE_CHECKING:
 _EXIT_NOT_WHOLE = 1
 
 
-@click.group(no_args_is_help=False)
+@click.group(cls=Group, no_args_is_help=False)
 def audit() -> None:
     """The log of every decision about a remediation.
 
     \b
     Examples:
-      sutazai-exporter audit list --limit 20             what was decided, by whom, and what came of it
-      sutazai-exporter audit verify                      whether the log is as it was written
-      sutazai-exporter audit verify --anchor 12:0a3f…    as well: whether entry 12 is that of the daemon's log
+      sutazai-exporter audit list --limit 20  what was decided, by whom, and what came of it
+      sutazai-exporter audit verify           whether the log is as it was written
     """
 
 
@@ -37,7 +35,12 @@ def audit() -> None:
 def verify(config_file: Path | None, anchor: str | None) -> None:
     """Check that no entry was changed, removed, moved or cut off; exit with 1 and the first that was.
 
-    Without --anchor, a log that somebody wrote anew from the beginning cannot be told from the true one.
+    With --anchor also whether that entry is the one that the daemon logged: without, a log that somebody wrote anew
+    from the beginning cannot be told from the true one.
+
+    \b
+    Examples:
+      sutazai-exporter audit verify
     """
     from exporter import app
     from exporter.bridge.remediation import audit as log
@@ -63,11 +66,15 @@ def _link(text: str) -> Link:
 @audit.command("list")
 @config_option
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="How many.")
-@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+@json_option
 def list_entries(config_file: Path | None, limit: int, as_json: bool) -> None:
-    """The newest decisions, newest first."""
-    from rich.markup import escape
+    """The newest decisions, newest first.
 
+    \b
+    Examples:
+      sutazai-exporter audit list --limit 20
+      sutazai-exporter audit list --json
+    """
     from exporter import app, console
     from exporter.bridge.remediation import audit as log
 
@@ -81,5 +88,5 @@ def list_entries(config_file: Path | None, limit: int, as_json: bool) -> None:
         name = alert.get("name", "") if isinstance(alert, dict) else ""
         cells = [entry["sequence"], *(entry.get(key) for key in ("at", "who")), name]
         cells += [entry.get(key) for key in ("rule", "remediation", "what", "outcome", "detail")]
-        shown.add_row(*(escape("" if cell is None else clean_message(str(cell))) for cell in cells))
+        shown.add_row(*(console.said("" if cell is None else cell) for cell in cells))
     console.out.print(shown if entries else "Nothing was decided yet.")

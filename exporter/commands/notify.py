@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from exporter.commands.base import EXIT_CONFIG, EXIT_UNAVAILABLE, EXIT_USAGE, Failure, config_option
+from exporter.commands.base import EXIT_CONFIG, EXIT_UNAVAILABLE, EXIT_USAGE, Failure, Group, config_option, json_option
 
 if TYPE_CHECKING:
     from exporter.bridge.model import Message
@@ -30,11 +30,10 @@ def _only_one(context: click.Context, option: click.Parameter, names: tuple[str,
 _channel_option = click.option(
     "--channel", "name", metavar="NAME", multiple=True, callback=_only_one, help="Only this one. [default: all]"
 )
-_json_option = click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 _dry_run_option = click.option("--dry-run", is_flag=True, help="Print what would be done; change nothing.")
 
 
-@click.group(invoke_without_command=True, no_args_is_help=False)
+@click.group(cls=Group, invoke_without_command=True, no_args_is_help=False)
 @click.option("--test", "run_test", is_flag=True, help="The same as the command `test`.")
 @_channel_option
 @config_option
@@ -64,9 +63,13 @@ def test(name: str | None, config_file: Path | None) -> None:
     """Send a test message through each channel, now, and say what happened.
 
     Exit code 0 if all took it, 69 if one did not, 78 if there is none.
+
+    \b
+    Examples:
+      sutazai-exporter notify test --channel mail
     """
     from exporter import run_screen
-    from exporter.bridge.outgoing.postman import CourierError, send_test
+    from exporter.bridge.outgoing.postman import CourierError, send_at_once
     from exporter.clock import SystemClock
     from exporter.config import load
 
@@ -74,7 +77,7 @@ def test(name: str | None, config_file: Path | None) -> None:
     names = _channels(configuration, name)
     run_screen.log_to_screen(configuration, verbose=False)
     try:
-        attempts = send_test(configuration, _test_message(SystemClock().now()), names)
+        attempts = send_at_once(configuration, _test_message(SystemClock().now()), names)
     except CourierError as error:
         raise Failure(str(error), EXIT_UNAVAILABLE) from None
     for attempt in attempts:
@@ -86,19 +89,31 @@ def test(name: str | None, config_file: Path | None) -> None:
 
 @notify.command()
 @_channel_option
-@_json_option
+@json_option
 @config_option
 def pending(name: str | None, as_json: bool, config_file: Path | None) -> None:
-    """What waits to be sent: since when, how often it was tried, why it was not taken."""
+    """What waits to be sent: since when, how often it was tried, why it was not taken.
+
+    \b
+    Examples:
+      sutazai-exporter notify pending
+      sutazai-exporter notify pending --json
+    """
     _print_entries("pending", name, config_file, "Nothing waits to be sent.", as_json=as_json)
 
 
 @notify.command()
 @_channel_option
-@_json_option
+@json_option
 @config_option
 def dead(name: str | None, as_json: bool, config_file: Path | None) -> None:
-    """What was given up, and why."""
+    """What was given up, and why.
+
+    \b
+    Examples:
+      sutazai-exporter notify dead
+      sutazai-exporter notify dead --channel mail --json
+    """
     _print_entries("dead", name, config_file, "Nothing was given up.", as_json=as_json)
 
 
@@ -107,7 +122,13 @@ def dead(name: str | None, as_json: bool, config_file: Path | None) -> None:
 @_dry_run_option
 @config_option
 def retry(name: str | None, dry_run: bool, config_file: Path | None) -> None:
-    """Have what was given up sent again: by the daemon at once, without one after the next run."""
+    """Have what was given up sent again: by the daemon at once, without one after the next run.
+
+    \b
+    Examples:
+      sutazai-exporter notify retry --channel mail --dry-run
+      sutazai-exporter notify retry
+    """
     _change_dead(name, config_file, "sent again", lambda outbox, now: outbox.retry_dead(name, now), dry_run=dry_run)
 
 
@@ -116,7 +137,13 @@ def retry(name: str | None, dry_run: bool, config_file: Path | None) -> None:
 @_dry_run_option
 @config_option
 def discard(name: str | None, dry_run: bool, config_file: Path | None) -> None:
-    """Put aside what was given up: it is not sent, and counts no more as dead."""
+    """Put aside what was given up: it is not sent, and counts no more as dead.
+
+    \b
+    Examples:
+      sutazai-exporter notify discard --channel mail --dry-run
+      sutazai-exporter notify discard
+    """
     _change_dead(name, config_file, "put aside", lambda outbox, now: outbox.discard_dead(name, now), dry_run=dry_run)
 
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from exporter.clock import SystemClock
-from exporter.commands.base import EXIT_USAGE, Failure, config_option, user_name
+from exporter.commands.base import EXIT_USAGE, Failure, Group, config_option, json_option, user_name
 from exporter.config import load
+from jobs.core.model import clean_message
 
 if TYPE_CHECKING:
     from exporter.bridge.remediation.remediations import Entry
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 _ID = click.IntRange(1, (1 << 63) - 1)
 
 
-@click.group(no_args_is_help=False)
+@click.group(cls=Group, no_args_is_help=False)
 def remediations() -> None:
     """What alerts have brought about, and the answers that they wait for.
 
@@ -35,11 +36,15 @@ def remediations() -> None:
 @config_option
 @click.option("--all", "all_of_them", is_flag=True, help="Those that are over as well.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="How many.")
-@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+@json_option
 def list_remediations(config_file: Path | None, all_of_them: bool, limit: int, as_json: bool) -> None:
-    """Remediations that are not over, newest first."""
-    from rich.markup import escape
+    """Remediations that are not over, newest first.
 
+    \b
+    Examples:
+      sutazai-exporter remediations list
+      sutazai-exporter remediations list --all --json
+    """
     from exporter import app, console
     from exporter.bridge.remediation import remediations as table
 
@@ -51,7 +56,7 @@ def list_remediations(config_file: Path | None, all_of_them: bool, limit: int, a
     shown = console.table_of("id", "since", "alert", "rule", "task", "target", "state", "attempts", "what")
     for entry in entries:
         cells = (str(entry.id), _when(entry.created), entry.alert.name, entry.rule, entry.task, entry.target)
-        shown.add_row(*map(escape, (*cells, entry.state, str(entry.attempts), entry.detail)))
+        shown.add_row(*map(console.said, (*cells, entry.state, str(entry.attempts), entry.detail)))
     console.out.print(shown if entries else "There are none." if all_of_them else "None is open; see --all.")
 
 
@@ -64,6 +69,10 @@ def approve(number: int, config_file: Path | None, dry_run: bool) -> None:
 
     A daemon on the same base directory begins within a second, where no budget, cool-down or maintenance window is in
     the way; without one, the next daemon does.
+
+    \b
+    Examples:
+      sutazai-exporter remediations approve 7 --dry-run
     """
     _answer(number, config_file, dry_run, approved=True)
 
@@ -73,7 +82,12 @@ def approve(number: int, config_file: Path | None, dry_run: bool) -> None:
 @config_option
 @click.option("--dry-run", is_flag=True, help="Print what would be done; change and write nothing.")
 def reject(number: int, config_file: Path | None, dry_run: bool) -> None:
-    """End the remediation ID, which waits for a person, without doing anything."""
+    """End the remediation ID, which waits for a person, without doing anything.
+
+    \b
+    Examples:
+      sutazai-exporter remediations reject 7 --dry-run
+    """
     _answer(number, config_file, dry_run, approved=False)
 
 
@@ -88,17 +102,21 @@ def _answer(number: int, config_file: Path | None, dry_run: bool, *, approved: b
     try:
         if dry_run:
             entry = receiving.waiting(table.find(store, number), number)
-            click.echo(f"{'approve' if approved else 'reject'} {_told(entry)}: {entry.detail}")
+            click.echo(f"{'approve' if approved else 'reject'} {_told(entry)}: {_clean(entry.detail)}")
             return
         desk = Desk(store, configuration.settings, SystemClock().now(), f"user:{user_name()}")
         entry = receiving.answer(desk, number, approved=approved)
     except (receiving.Unknown, receiving.NotWaiting) as error:
         raise Failure(str(error), EXIT_USAGE) from None
-    click.echo(f"{_told(entry)} is {entry.state} now: {entry.detail}")
+    click.echo(f"{_told(entry)} is {entry.state} now: {_clean(entry.detail)}")
 
 
 def _told(entry: Entry) -> str:
-    return f"remediation {entry.id} ({entry.alert.name}, {entry.rule})"
+    return f"remediation {entry.id} ({_clean(entry.alert.name)}, {entry.rule})"
+
+
+def _clean(text: str) -> str:
+    return " ".join(str(clean_message(text)).split())
 
 
 def _when(stamp: float) -> str:

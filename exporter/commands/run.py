@@ -2,128 +2,175 @@
 
 from __future__ import annotations
 
-import logging
-import sys
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import click
 
-from exporter.clock import SystemClock
-from exporter.commands.base import EXIT_USAGE, Failure, config_option, user_name
-from exporter.config import Configuration, load
+from exporter.commands.base import Group, config_option, json_option
+from jobs.core.job import Job
+from jobs.core.registry import all_jobs
 
-if TYPE_CHECKING:
-    from exporter.store import Store
-    from jobs.core.model import Request
+_EXIT_CODES = {
+    4: "the run did not work: it failed, took too long or was stopped",
+    64: "wrong usage",
+    69: "something needed cannot be used",
+    75: "somebody else is running it, or no slot is due",
+    78: "wrong configuration",
+    130: "Ctrl-C",
+}
 
 
-@click.command()
-@click.argument("task")
-@config_option
-@click.option("--mode", default="", help="One of the task's modes. [default: its first]")
-@click.option("--target", default="", help="Only this one (an agent's name).")
-@click.option("--dry-run", is_flag=True, help="Print what would be done; change and write nothing.")
-@click.option("--scheduled", is_flag=True, help="Only if a slot of its schedule is due and unclaimed (for cron).")
-@click.option(
-    "--wait",
-    "wait_seconds",
-    type=click.FloatRange(0, 86400),
-    default=30,
-    show_default=True,
-    help="Seconds to wait for another run of the task to end.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print the whole record as JSON.")
-@click.option("--verbose", "-v", is_flag=True, help="Print the run's log and every finding.")
-def run(
-    task: str,
-    config_file: Path | None,
-    mode: str = "",
-    target: str = "",
-    dry_run: bool = False,
-    scheduled: bool = False,
-    wait_seconds: float = 30,
-    as_json: bool = False,
-    verbose: bool = False,
-) -> None:
+class Task(click.Command):
+    """A task, with the flags that its job brings."""
+
+    def __init__(self, job: Job) -> None:
+        from exporter.commandline.job_flags import options_of
+
+        self.job = job
+        super().__init__(
+            job.name,
+            callback=_carry_out,
+            params=[*options_of(job), *_common_options(job)],
+            help=f"{job.summary}.\n\n\b\nExamples:\n{_examples(job)}",
+            short_help=job.summary,
+        )
+
+    def parse_args(self, context: click.Context, arguments: list[str]) -> list[str]:
+        """Parse; raise click.UsageError, which says whose flag it is where it is that of another task."""
+        try:
+            return super().parse_args(context, arguments)
+        except click.NoSuchOption as error:
+            whose = [name for name, job in all_jobs().items() if error.option_name in {flag.name for flag in job.flags}]
+            if not whose:
+                raise
+            message = f"{self.job.name} has no option {error.option_name!r}; {', '.join(whose)} has"
+            raise click.UsageError(message, context) from None
+
+    def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the flags, the modes, the schedule and the exit codes."""
+        job = self.job
+        flags = {f"--{flag.name.lstrip('-')}" for flag in job.flags}
+        records = [
+            (option, record) for option in self.get_params(context) if (record := option.get_help_record(context))
+        ]
+        for title, own in (("Options of this task", True), ("Options of every task", False)):
+            rows = [record for option, record in records if bool(flags & set(option.opts)) is own]
+            _write(formatter, title, rows)
+        default = job.modes[0]
+        notes = [(mode + (" (default)" if mode == default else ""), job.mode_notes.get(mode, "")) for mode in job.modes]
+        _write(formatter, "Modes", notes)
+        _write(formatter, "Runs by itself, unless jobs.*.schedule says otherwise", [(str(c), "") for c in job.cadences])
+        _write(formatter, "Exit codes", [(str(code), text) for code, text in {**job.verdicts, **_EXIT_CODES}.items()])
+
+
+class Tasks(Group):
+    """Every job as a command. Options may stand before the task's name as well."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        """Every task's name."""
+        return list(all_jobs())
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        """The task of a name."""
+        job = all_jobs().get(name)
+        return Task(job) if job else None
+
+    def parse_args(self, context: click.Context, arguments: list[str]) -> list[str]:
+        """Find the task among the arguments; raise click.UsageError where there is none."""
+        place = next((place for place, word in enumerate(arguments) if word in all_jobs()), None)
+        if place is not None:
+            arguments = [arguments[place], *arguments[:place], *arguments[place + 1 :]]
+        elif not context.resilient_parsing and not {"-h", "--help"} & set(arguments):
+            self._refuse(context, [word for word in arguments if not word.startswith("-")])
+        return super().parse_args(context, arguments)
+
+    def _refuse(self, context: click.Context, words: Iterable[str]) -> None:
+        from exporter.commandline.arguments import check_task
+
+        check_task(next(iter(words), None))
+        raise click.UsageError(f"Missing argument 'TASK'; there are {', '.join(all_jobs())}.", context)
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write what tasks there are, and the options of each of them."""
+        _write(formatter, "Tasks", [(job.name, job.summary) for job in all_jobs().values()])
+        records = [option.get_help_record(context) for option in _common_options(None)]
+        _write(formatter, "Options of every task", [record for record in records if record])
+
+
+def _write(formatter: click.HelpFormatter, title: str, rows: Iterable[tuple[str, str]]) -> None:
+    rows = list(rows)
+    if rows:
+        with formatter.section(title):
+            formatter.write_dl(rows)
+
+
+def _examples(job: Job) -> str:
+    command = f"  sutazai-exporter run {job.name}"
+    lines = [command, f"{command} --dry-run", f"{command} --json"]
+    lines += [f"{command} {flag.name}" for flag in job.flags if not flag.takes_value]
+    return "\n".join(lines)
+
+
+def _common_options(job: Job | None) -> list[click.Parameter]:
+    """The options of every task; of `job` they know its modes, and whether it takes a target."""
+    from exporter.commandline.arguments import agents, completing
+
+    modes = completing(lambda context: job.modes if job else ())
+
+    @config_option
+    @click.option("--mode", metavar="MODE", default="", shell_complete=modes, help="One of the task's modes.")
+    @click.option(
+        "--target",
+        metavar="NAME",
+        default="",
+        hidden=job is not None and not job.takes_target,
+        shell_complete=completing(agents),
+        help="Only this one (an agent's name).",
+    )
+    @click.option("--dry-run", is_flag=True, help="Print what would be done; change and write nothing.")
+    @click.option(
+        "--scheduled",
+        is_flag=True,
+        help="Only if a slot of its schedule is due and unclaimed (for cron: prints only what is not well).",
+    )
+    @click.option(
+        "--wait",
+        "wait_seconds",
+        metavar="SECONDS",
+        type=click.FloatRange(0, 86400),
+        default=30,
+        show_default=True,
+        help="Time to wait for another run of the task to end.",
+    )
+    @json_option
+    @click.option("--verbose", "-v", is_flag=True, help="Print the run's log and every finding.")
+    def carrier() -> None: ...
+
+    return list(reversed(carrier.__click_params__))  # type: ignore[attr-defined]
+
+
+def _carry_out(config_file: Path | None, mode: str, **given: Any) -> None:
+    from exporter.commandline.job_flags import chosen
+    from exporter.commandline.one_run import Order, carry_out
+
+    name = click.get_current_context().command.name or ""
+    job = all_jobs()[name]
+    flags = {key: value for key, value in given.items() if key.startswith("flag_")}
+    common = {key: value for key, value in given.items() if key not in flags}
+    carry_out(Order(task=name, choice=chosen(job, mode, flags), config_file=config_file, **common))
+
+
+@click.group(cls=Tasks, no_args_is_help=False, subcommand_metavar="TASK [OPTIONS]", options_metavar="")
+def run() -> None:
     """Run TASK once, now, and exit with its verdict.
+
+    Each task has flags, modes and exit codes of its own: see `run TASK --help`.
 
     \b
     Examples:
       sutazai-exporter run health-check
+      sutazai-exporter run log-rotation --force --dry-run
       sutazai-exporter run agent-monitor --target sutazai-agent-orchestrator --dry-run
     """
-    from exporter import app, run_screen
-    from exporter.runner import UnknownRequest, check
-    from jobs.core.model import Request
-
-    if scheduled and (dry_run or mode or target):
-        raise Failure(
-            "--scheduled claims a slot, which says what to run: leave out --dry-run, --mode, --target", EXIT_USAGE
-        )
-    configuration = load(config_file)
-    try:
-        asked = f"asked for by user:{user_name()}"
-        request = check(Request(task=task, mode=mode, target=target, dry_run=dry_run, reason=asked))[1]
-        store = app.open_store(configuration, read_only=dry_run)
-        runner = app.build_runner(configuration, store)
-        run_screen.log_to_screen(configuration, verbose)
-        if not dry_run:
-            runner.close_cut_off()
-        if scheduled:
-            request = _due(request, configuration, store)
-        with run_screen.run_screen(quiet=as_json) as watcher, run_screen.stopped_by_signals(runner):
-            record = runner.run(request, watcher, wait_seconds=wait_seconds)
-    except UnknownRequest as error:
-        raise Failure(str(error), EXIT_USAGE) from None
-    run_screen.print_record(record, as_json=as_json, verbose=verbose)
-    if not dry_run:
-        app.remind(configuration, store)
-        with run_screen.stopped_by_signals(runner):
-            app.send_notifications(configuration, store, runner.stop)
-        _update_textfile(configuration, store)
-        _update_page(configuration, store)
-    sys.exit(record.exit_code)
-
-
-def _due(request: Request, configuration: Configuration, store: Store) -> Request:
-    """What the first slot asks for that is due and unclaimed; it is claimed then. Raise Failure if there is none."""
-    from exporter.plan import cadences_of
-    from exporter.record import EXIT_SKIPPED
-    from exporter.runner import check
-    from exporter.scheduler import claim_due
-
-    now = SystemClock().now()
-    for cadence in cadences_of(configuration, request.task):
-        due = claim_due(store, request.task, cadence, now)
-        if due:
-            return check(due)[1]
-    raise Failure(f"{request.task}: no slot is due that was not claimed already; nothing was run", EXIT_SKIPPED)
-
-
-def _update_textfile(configuration: Configuration, store: Store) -> None:
-    directory = configuration.settings.textfile.directory
-    if directory:
-        from exporter.record import EXIT_NOT_OK
-        from exporter.replay import replayed_metrics
-        from exporter.textfile import write_textfile
-
-        try:
-            write_textfile(directory, replayed_metrics(configuration, store, SystemClock().now()).exposition)
-        except OSError as error:
-            raise Failure(f"{error.filename}: the textfile cannot be written: {error.strerror}", EXIT_NOT_OK) from None
-
-
-def _update_page(configuration: Configuration, store: Store) -> None:
-    """Write the status page, where no daemon does. That it cannot be is said in the log, and fails no run."""
-    from exporter import app
-
-    if app.is_served(configuration):
-        return
-    from exporter.dashboard.file import DashboardFile
-    from exporter.store import StoreError
-
-    try:
-        DashboardFile().write(app.sources(configuration, store), serving=False)
-    except StoreError as error:
-        logging.getLogger(__name__).error(str(error))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def scores(sources: Sources) -> list[Score]:
     """Every score that a job gives."""
     scored = [job for job in all_jobs().values() if job.score_name]
-    deductions = _deductions(sources) if scored else {}
+    deductions = _deductions(sources) if scored else {}  # without a score there is no family of them
     return [
         {
             "name": job.score_name,
@@ -29,6 +29,8 @@ def scores(sources: Sources) -> list[Score]:
 
 def _deductions(sources: Sources) -> dict[str, list[DeductionEntry]]:
     found: dict[str, list[DeductionEntry]] = {}
+    if not any(DEDUCTION_FAMILY in job.metrics for job in all_jobs().values()):
+        return found
     for labels, points in sources.exposition.series(DEDUCTION_FAMILY.name):
         found.setdefault(labels["score"], []).append({"reason": labels["reason"], "points": points})
     return found

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, SecretStr
 
+from exporter.config import Configuration
 from exporter.redaction import MASK, Redactor
 from exporter.settings import is_secret, leaf_fields
 from exporter.views.sources import Sources
@@ -19,12 +20,16 @@ DEFAULT = "default"
 
 
 def settings(sources: Sources) -> list[SettingEntry]:
-    """Every setting, secrets masked, in the order of the reference.
+    """Every setting, secrets masked, in the order of the reference."""
+    return settings_of(sources.configuration)
+
+
+def settings_of(configuration: Configuration) -> list[SettingEntry]:
+    """The same, for whoever has a configuration and no store.
 
     Masked is every secret by its type, however deep it stands, whatever else holds the text of one, and any password
     within a URL.
     """
-    configuration = sources.configuration
     redactor = Redactor(configuration.secrets)
     return [
         {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,30 @@ class ReportFiles:
 
 
 @dataclass(frozen=True)
+class Flag:
+    """An option that a job brings to `run`: it chooses the mode, sets one of the job's settings for this run, or mails.
+
+    With a `mode` or a `value` it stands alone (`--force`); otherwise it takes a value, which is one of `modes`
+    (`--period weekly`), what `setting` is set to (`--max-restarts 5`), or with `mails` the address that is told what
+    came of the run. `setting` is a key below the job's own section, and what it is set to is checked as in the
+    configuration.
+    """
+
+    name: str
+    help: str
+    mode: str = ""
+    modes: tuple[str, ...] = ()
+    setting: str = ""
+    value: Any = None
+    mails: bool = False
+
+    @property
+    def takes_value(self) -> bool:
+        """Whether a value follows it."""
+        return not self.mode and self.value is None
+
+
+@dataclass(frozen=True)
 class Job:
     """One kind of work.
 
@@ -41,7 +65,8 @@ class Job:
     events that ask for a run of their container. `event` is what its problems are called where they are told
     (`health`), and `tells_from` the least severity of a finding that is worth telling. `sight` says what its runs look
     at, and when they could not: nothing else is ever told as over. `takes_target` says whether a run can be narrowed
-    to one thing, and `needs_target` names the modes that are always about one.
+    to one thing, and `needs_target` names the modes that are always about one. `flags` are options of its own for
+    `run`, `mode_notes` say in a few words what each mode does, and `verdicts` what each exit code means.
     """
 
     name: str
@@ -60,6 +85,9 @@ class Job:
     takes_target: bool = False
     needs_target: tuple[str, ...] = ()
     per_node: bool = True
+    flags: tuple[Flag, ...] = ()
+    mode_notes: Mapping[str, str] = field(default_factory=dict)
+    verdicts: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def key(self) -> str:

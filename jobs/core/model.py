@@ -15,7 +15,8 @@ MAX_DOCUMENT_TEXT = 1 << 16
 """Characters of one text within a document."""
 MAX_RENDERING = 16 << 20
 """Characters of a report in another form, which is one text."""
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+"""Control characters, which on a terminal are commands, but for tabs and line ends."""
 
 
 def clean_text(text: Any, limit: int = MAX_TEXT) -> Any:
@@ -33,7 +34,7 @@ def clean_text(text: Any, limit: int = MAX_TEXT) -> Any:
 def clean_message(text: Any) -> Any:
     """Clean text for people: without control characters, which on a terminal are commands, but for line ends."""
     cleaned = clean_text(text)
-    return _CONTROL.sub("\ufffd", cleaned) if isinstance(cleaned, str) else cleaned
+    return CONTROL.sub("\ufffd", cleaned) if isinstance(cleaned, str) else cleaned
 
 
 def clean_document(value: Any, max_text: int = MAX_DOCUMENT_TEXT) -> Any:

@@ -16,6 +16,7 @@ from tests.services.exporter_daemon import REPOSITORY
         ("configuration.md", ("config", "reference")),
         ("metrics.md", ("metrics", "--format", "markdown")),
         ("alert-rules.md", ("rules", "--table")),
+        ("command-line.md", ("reference",)),
     ],
 )
 def test_the_reference_is_what_its_command_prints(run_cli: Callable[..., Any], page: str, command: Any) -> None:

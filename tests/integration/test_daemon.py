@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +15,7 @@ import yaml
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
 from tests.services.binaries import need
-from tests.services.exporter_daemon import ExporterDaemon
+from tests.services.exporter_daemon import REPOSITORY, ExporterDaemon
 from tests.services.trial_jobs import KEY, TASK, TrialPackage, operator, start, wait_runs, work
 from tests.services.wait import wait_for
 
@@ -253,7 +255,7 @@ result = Result(status="X", run_again_seconds=0.1 if request.trigger != "follow-
     start(daemon, target="one")
     wait_runs(daemon, "ok", 2)
     runs = daemon.get("/api/v1/runs").json()["runs"]
-    assert [(run["request"]["trigger"], run["request"]["target"]) for run in runs] == [
+    assert [(run["trigger"], run["target"]) for run in runs] == [
         ("follow-up", "one"),
         ("api", "one"),
     ]
@@ -269,7 +271,8 @@ def test_a_burst_of_the_same_request_is_one_run_and_one_waiting(
     start(daemon, headers)
     daemon.wait_metric("sutazai_task_running", {"task": TASK}, lambda value: value == 1)
     (row,) = [row for row in daemon.get("/api/v1/tasks").json() if row["task"] == TASK]
-    assert row["running"] | {"since": ""} == {"since": "", "done": 0, "total": 0, "ratio": None, "message": "", "ours": True}
+    nothing_said = {"done": 0, "total": 0, "ratio": None, "message": "", "ours": True}
+    assert row["running"] | {"since": ""} == {"since": "", **nothing_said}
     for _ in range(5):
         start(daemon, headers)
     wait_runs(daemon, "skipped", 4)
@@ -291,3 +294,26 @@ def test_old_reports_go_as_new_ones_come(package: TrialPackage, exporter_daemon:
 
 def test_the_configuration_files_of_tests_are_what_users_write(served: ExporterDaemon) -> None:
     assert yaml.safe_load(served.config_file.read_text())["jobs"][KEY]["code"] == SAMPLES
+
+
+def test_the_job_of_the_documentation_works_as_it_stands(
+    tmp_path: Path, package: TrialPackage, run_cli: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    page = (REPOSITORY / "docs" / "adding-a-job.md").read_text()
+    (example,) = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    (package.directory / "jobs" / "scratch_cleanup.py").write_text(example)
+    scratch = tmp_path / "base" / "scratch"
+    scratch.mkdir(parents=True)
+    old, fresh = scratch / "old", scratch / "fresh"
+    old.touch()
+    fresh.touch()
+    os.utime(old, (0, 0))
+    planned = run_cli("run", "scratch-cleanup", "--dry-run", env=package.environment)
+    assert f"would: remove {old}" in planned.stdout, planned.stderr
+    assert old.exists()
+    done = run_cli("run", "scratch-cleanup", env=package.environment)
+    assert done.returncode == 0
+    assert "1 of 2 files" in done.stdout
+    assert [file.name for file in scratch.iterdir()] == ["fresh"]
+    report = json.loads((tmp_path / "base/reports/latest_scratch_cleanup_report.json").read_text())
+    assert report == {"removed": ["old"], "left": 1}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import socket
 import sqlite3
 import stat
@@ -37,29 +38,66 @@ def base(tmp_path: Path) -> Path:
     return tmp_path / "base"
 
 
+READING = [
+    ["status"],
+    ["tasks"],
+    ["history"],
+    ["findings"],
+    ["backups"],
+    ["agents", "list"],
+    ["reports", "list"],
+    ["remediations", "list"],
+    ["audit", "list"],
+    ["notify", "pending"],
+]
+"""Commands that read the store, and tell of an empty one as well."""
+
 # Bad input: one line that names it, the right code, nothing written
 
 BAD_USAGE = [
     ([], "Missing command. See 'sutazai-exporter --help'."),
     (["token"], "Missing command. See 'sutazai-exporter token --help'."),
-    (["serv"], "No such command 'serv'"),
-    (["serve", "--web.listen-adress", "x"], "--web.listen-adress"),
+    (["serv"], "No such command 'serv'; did you mean 'serve'? See 'sutazai-exporter --help'."),
+    (["reprts", "list"], "did you mean 'reports'?"),
+    (["agents", "restrt"], "No such command 'restrt'; did you mean 'restart'? See 'sutazai-exporter agents --help'."),
+    (["audit", "verfy"], "did you mean 'verify'?"),
+    (["remediations", "aprove", "1"], "did you mean 'approve'?"),
+    (["token", "creat"], "did you mean 'create'?"),
+    (["notify", "ded"], "did you mean 'dead'?"),
+    (["serve", "--web.listen-adress", "x"], "did you mean '--web.listen-address'?"),
     (["serve", "--log.level", "loud"], "'loud' is not one of"),
     (["serve", "extra"], "extra"),
     (["serve", "--config.file"], "--config.file"),
     (["serve", "--config.file", "/"], "'/' is a directory"),
-    (["run"], "TASK"),
+    (["run"], "Missing argument 'TASK'; there are trial-work."),
+    (["run", "--dry-run"], "Missing argument 'TASK'"),
+    (["run", "--dry-run", "trial-wrok"], "did you mean 'trial-work'?"),
     (["run", "trial-wrok"], "no task is called 'trial-wrok'; did you mean 'trial-work'?"),
     (["run", "../core/job"], "no task is called '../core/job'"),
     (["run", TASK, "--mode", "fast"], "trial-work has no mode 'fast'; it has full, light"),
+    (["run", TASK, "--mode", "ligt"], "trial-work has no mode 'ligt'; did you mean 'light'?"),
     (["run", TASK, "--target", "../../x"], "'../../x' cannot be a target: letters, digits"),
     (["run", TASK, "--target", "a b;$(id)"], "cannot be a target"),
-    (["run", TASK, "--dry-rum"], "--dry-rum"),
+    (["run", TASK, "--dry-rum"], "No such option '--dry-rum'; did you mean '--dry-run'?"),
+    (["run", TASK, "extra"], "extra"),
     (["run", TASK, "--wait", "-1"], "--wait"),
     (["run", TASK, "--scheduled", "--dry-run"], "leave out --dry-run"),
-    (["run", TASK, "--scheduled", "--mode", "light"], "leave out --dry-run, --mode, --target"),
+    (["run", TASK, "--scheduled", "--mode", "light"], "leave out --dry-run, --target, --mode"),
     (["history", "--task", "zzz"], "no task is called 'zzz'; there are trial-work"),
+    (["history", "--since", "yesterday"], "'yesterday' is no time; write 90m"),
+    (["history", "--since", "99999999999w"], "is no time"),
+    (["history", "--run", "7"], "there is no run 7 that is over"),
     (["history", "--limit", "0"], "0 is not in the range"),
+    (["findings", "--task", "trial-wrk"], "did you mean 'trial-work'?"),
+    (["findings", "--severity", "awful"], "'awful' is not one of"),
+    (["reports", "show", "../../etc/passwd"], "no report is called '../../etc/passwd'"),
+    (["reports", "show", "latst"], "no report is called 'latst'; did you mean 'latest'?"),
+    (["reports", "list", "--task", "trial"], "no task is called 'trial'; did you mean 'trial-work'?"),
+    (["config", "show", "jobs.trial_wrok"], "no setting is called 'jobs.trial_wrok'; did you mean 'jobs.trial_work'?"),
+    (["config", "show", "web.listen"], "did you mean"),
+    (["completion", "csh"], "'csh' is not one of"),
+    (["status", "--watch"], "--watch needs a terminal"),
+    (["status", "--interval", "0"], "0 is not in the range"),
     (["history", "--limit", "many"], "'many' is not a valid integer"),
     (["token", "create"], "--name"),
     (["audit", "verify", "--anchor", "12:zz"], "'12:zz' is not SEQ:HASH"),
@@ -84,7 +122,18 @@ def test_wrong_usage_is_one_line_and_64(cli: Run, tmp_path: Path, arguments: lis
 
 
 @pytest.mark.parametrize(
-    "command", [["serve"], ["run", TASK], ["history"], ["tasks"], ["agents", "list"], ["check-config"]]
+    "command",
+    [
+        ["serve"],
+        ["run", TASK],
+        *READING,
+        ["check-config"],
+        ["config", "show"],
+        ["rules"],
+        ["notify", "--test"],
+        ["token", "create", "--name", "x", "--scope", "read"],
+    ],
+    ids=" ".join,
 )
 def test_a_wrong_configuration_is_told_whole_and_78_before_anything_runs(
     cli: Run, tmp_path: Path, command: list[str]
@@ -127,7 +176,7 @@ def test_a_base_directory_that_cannot_be_used_is_one_line_and_69(cli: Run, tmp_p
     assert (tmp_path / "base").read_text() == "in the way"
 
 
-@pytest.mark.parametrize("command", [["run", TASK], ["history"], ["tasks"], ["serve"]])
+@pytest.mark.parametrize("command", [["run", TASK], ["serve"], *READING], ids=" ".join)
 def test_a_corrupt_store_is_one_line_and_69_and_stays_as_it_is(cli: Run, base: Path, command: list[str]) -> None:
     (base / "data").mkdir(parents=True)
     (base / "data" / "sutazai.db").write_bytes(b"not a database " * 100)
@@ -262,15 +311,39 @@ def test_a_dry_run_says_so_and_leaves_nothing(cli: Run, tmp_path: Path) -> None:
 
 def test_scheduled_claims_the_slot_and_is_75_when_there_is_none(cli: Run) -> None:
     config = work("result = Result(status=request.mode)", task={"schedule": ["every 60 minutes: light"]})
-    first = cli("run", TASK, "--scheduled", config=config)
+    first = cli("run", TASK, "--scheduled", "--verbose", config=config)
     assert (first.returncode, first.stdout[:17]) == (0, "trial-work: light")
     second = cli("run", TASK, "--scheduled", config=config)
     assert second.returncode in (0, 75)  # 0 only if the hour has just turned
-    if second.returncode:
-        assert second.stderr == (
-            "sutazai-exporter: trial-work: no slot is due that was not claimed already; nothing was run\n"
-        )
-    assert cli("run", TASK, "--scheduled", config=work()).returncode == 75
+    told = cli("run", TASK, "--scheduled", "--verbose", config=work())
+    assert told.returncode == 75
+    assert told.stderr == "sutazai-exporter: trial-work: no slot is due that was not claimed already; nothing was run\n"
+
+
+def test_cron_hears_nothing_of_a_good_run_and_of_a_slot_that_is_not_due(cli: Run) -> None:
+    config = work(task={"schedule": ["every 60 minutes"]})
+    done = [cli("run", TASK, "--scheduled", config=config) for _ in range(2)]
+    assert [one.returncode for one in done] in ([0, 75], [0, 0])  # the second only if the hour has just turned
+    assert [one.stdout + one.stderr for one in done] == ["", ""]
+    assert [run["outcome"] for run in json.loads(cli("history", "--json").stdout)["runs"]][-1] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        ("result = Result(status='BAD', verdict=2, summary='look here')", "trial-work: BAD"),
+        ("raise JobError('no disk: attach one')", "trial-work: error after"),
+    ],
+)
+def test_cron_hears_of_what_is_not_well(cli: Run, code: str, says: str) -> None:
+    done = cli("run", TASK, "--scheduled", config=work(code, task={"schedule": ["every 60 minutes"]}))
+    assert done.returncode != 0
+    assert says in done.stdout + done.stderr
+
+
+def test_options_may_stand_before_the_task(cli: Run) -> None:
+    done = cli("run", "--mode", "light", "--json", TASK)
+    assert json.loads(done.stdout)["request"]["mode"] == "light"
 
 
 # history, tasks, token, metrics
@@ -299,13 +372,31 @@ def test_tasks_lists_each_with_its_schedule_and_last_run(cli: Run) -> None:
     assert (row["task"], row["last_run"]["outcome"], row["modes"]) == (TASK, "ok", ["full", "light"])
 
 
-@pytest.mark.parametrize("command", [["history"], ["tasks"], ["check-config"], ["metrics"]])
+def test_history_since_a_time_and_all_about_one_run(cli: Run) -> None:
+    cli(
+        "run",
+        TASK,
+        config=work(
+            "result = Result(status='GOOD', summary='fine', actions=(Action(verb='restart', subject='a', done=True),))"
+        ),
+    )
+    assert len(json.loads(cli("history", "--since", "1h", "--json").stdout)["runs"]) == 1
+    assert json.loads(cli("history", "--since", "2999-01-01", "--json").stdout)["runs"] == []
+    assert "Nothing has run since then." in cli("history", "--since", "2999-01-01T00:00").stdout
+    assert "did: restart a" in cli("history", "--run", "1").stdout
+    assert json.loads(cli("history", "--run", "1", "--json").stdout)["result"]["summary"] == "fine"
+
+
+@pytest.mark.parametrize(
+    "command", [*READING, ["check-config"], ["metrics"], ["config", "show"], ["completion", "bash"]], ids=" ".join
+)
 def test_commands_that_only_tell_write_nothing(cli: Run, tmp_path: Path, command: list[str]) -> None:
-    assert cli(*command).returncode == 0
+    verdicts = (0, 1, 2, 3) if command == ["status"] else (0,)
+    assert cli(*command).returncode in verdicts
     assert list(tmp_path.iterdir()) == []
     cli("run", TASK)
     before = tree_digest(tmp_path)
-    assert cli(*command).returncode == 0
+    assert cli(*command).returncode in verdicts
     assert tree_digest(tmp_path) == before
 
 
@@ -362,7 +453,19 @@ def test_help_is_no_mistake(cli: Run, arguments: list[str]) -> None:
     assert done.stderr == ""
 
 
-@pytest.mark.parametrize("arguments", [["metrics"], ["rules"], ["alertmanager-config"]], ids=lambda value: value[0])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["metrics"],
+        ["rules"],
+        ["alertmanager-config"],
+        ["status"],
+        ["tasks"],
+        ["config", "show"],
+        ["completion", "bash"],
+    ],
+    ids=" ".join,
+)
 def test_a_full_disk_behind_standard_output_is_one_line_and_69(base: Path, arguments: list[str]) -> None:
     from tests.services.exporter_daemon import command_line, environment_of
 
@@ -381,13 +484,25 @@ def test_a_full_disk_behind_standard_output_is_one_line_and_69(base: Path, argum
     assert "Exception ignored" not in done.stderr
 
 
-def test_a_reader_that_leaves_is_no_error(package: TrialPackage, base: Path) -> None:
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_no_error(package: TrialPackage, base: Path, closed: str) -> None:
+    from tests.services.exporter_daemon import command_line, environment_of
+
+    for arguments in (["run", TASK], ["tasks"]):
+        script = f"{shlex.join(command_line(*arguments))} {closed}"
+        env = environment_of(base, package.environment)
+        done = subprocess.run(["sh", "-c", script], env=env, cwd=base.parent, capture_output=True, text=True)
+        assert (done.returncode, done.stderr) == (0, ""), arguments
+
+
+@pytest.mark.parametrize("arguments", [["metrics"], ["tasks"], ["status"], ["--help"]], ids=" ".join)
+def test_a_reader_that_leaves_is_no_error(package: TrialPackage, base: Path, arguments: list[str]) -> None:
     from tests.services.exporter_daemon import command_line, environment_of
 
     reading, writing = os.pipe()
     os.close(reading)
     done = subprocess.run(
-        command_line("metrics"),
+        command_line(*arguments),
         env=environment_of(base, package.environment),
         stdout=writing,
         stderr=subprocess.PIPE,

@@ -106,10 +106,10 @@ def send_courier(configuration: Configuration, store: Store, limit_seconds: floa
     return courier.tried
 
 
-def send_test(configuration: Configuration, message: Message, channels: Sequence[str]) -> list[Mapping[str, Any]]:
-    """Have a courier send a message through these channels at once; what came of each, as delivery.Attempt has it.
+def send_at_once(configuration: Configuration, message: Message, channels: Sequence[str]) -> list[Mapping[str, Any]]:
+    """Have a courier send a message through these channels, past the outbox; raise CourierError.
 
-    Raise CourierError.
+    What came of each is as delivery.Attempt has it.
     """
     order = {"document": _document(configuration), "test": message.model_dump(mode="json"), "channels": list(channels)}
     courier = _Courier(configuration)

@@ -1,0 +1,1 @@
+"""What the commands in `exporter.commands` are made of."""

@@ -1,0 +1,151 @@
+"""One run by hand or by cron: what is asked, done, shown, told and left for others."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from exporter import app, run_screen
+from exporter.clock import SystemClock
+from exporter.commandline import mailing
+from exporter.commandline.job_flags import Chosen, configured
+from exporter.commands.base import EXIT_USAGE, Failure, user_name
+from exporter.runner import UnknownRequest, check
+from jobs.core.model import Request
+
+if TYPE_CHECKING:
+    from exporter.config import Configuration
+    from exporter.record import Record
+    from exporter.runner import Runner
+    from exporter.store import Store
+
+logger = logging.getLogger(__name__)
+EXIT_INTERRUPTED = 130
+
+
+@dataclass(frozen=True)
+class Order:
+    """What somebody at the command line asks for."""
+
+    task: str
+    choice: Chosen = field(default_factory=Chosen)
+    target: str = ""
+    config_file: Path | None = None
+    dry_run: bool = False
+    scheduled: bool = False
+    wait_seconds: float = 30
+    as_json: bool = False
+    verbose: bool = False
+
+    @property
+    def quiet(self) -> bool:
+        """Whether good news is no news: cron mails every line to somebody."""
+        return self.scheduled and not (self.as_json or self.verbose or sys.stdout.isatty())
+
+
+def carry_out(order: Order) -> NoReturn:
+    """Run it, show what came of it, and exit with its verdict; raise Failure, ConfigError, StoreError."""
+    if order.scheduled and (order.dry_run or order.choice.mode or order.target):
+        raise Failure(
+            "--scheduled claims a slot, which says what to run: leave out --dry-run, --target, --mode "
+            "and flags that choose one",
+            EXIT_USAGE,
+        )
+    request = _checked(order)
+    configuration = configured(order.config_file, order.choice)
+    address = order.choice.mail_to
+    letter = None if address is None else mailing.Letter.to(address, order.config_file)
+    store = app.open_store(configuration, read_only=order.dry_run)
+    runner = app.build_runner(configuration, store)
+    run_screen.log_to_screen(configuration, order.verbose)
+    if not order.dry_run:
+        runner.close_cut_off()
+    if order.scheduled:
+        request = _due(request, configuration, store, quiet=order.quiet)
+    with run_screen.stopped_by_signals(runner) as signals:
+        record = _run(order, request, runner)
+        say = _sayer(order, record)
+        if letter:
+            say(letter.send(record, dry_run=order.dry_run))
+        if not order.dry_run:
+            _leave_behind(configuration, store, runner)
+    sys.exit(EXIT_INTERRUPTED if signals.interrupted else record.exit_code)
+
+
+def _checked(order: Order) -> Request:
+    asked = f"asked for by user:{user_name()}"
+    try:
+        job, request = check(
+            Request(task=order.task, mode=order.choice.mode, target=order.target, dry_run=order.dry_run, reason=asked)
+        )
+    except UnknownRequest as error:
+        raise Failure(str(error), EXIT_USAGE) from None
+    if order.target and not job.takes_target:
+        raise Failure(f"{job.name} takes no target: leave out --target", EXIT_USAGE)
+    return request
+
+
+def _run(order: Order, request: Request, runner: Runner) -> Record:
+    with run_screen.run_screen(quiet=order.as_json or order.quiet) as watcher:
+        record = runner.run(request, watcher, wait_seconds=order.wait_seconds)
+    if not (order.quiet and record.exit_code == 0):
+        run_screen.print_record(record, as_json=order.as_json, verbose=order.verbose)
+    return record
+
+
+def _sayer(order: Order, record: Record) -> Callable[[str], None]:
+    quiet = order.as_json or (order.quiet and record.exit_code == 0)
+    return (lambda line: None) if quiet else run_screen.print_line
+
+
+def _leave_behind(configuration: Configuration, store: Store, runner: Runner) -> None:
+    app.remind(configuration, store)
+    app.send_notifications(configuration, store, runner.stop)
+    _update_page(configuration, store)
+    _update_textfile(configuration, store)
+
+
+def _due(request: Request, configuration: Configuration, store: Store, *, quiet: bool) -> Request:
+    """What the first slot asks for that is due and unclaimed; it is claimed then. Raise Failure if there is none."""
+    from exporter.plan import cadences_of
+    from exporter.record import EXIT_SKIPPED
+    from exporter.scheduler import claim_due
+
+    now = SystemClock().now()
+    for cadence in cadences_of(configuration, request.task):
+        due = claim_due(store, request.task, cadence, now)
+        if due:
+            return check(due)[1]
+    if quiet:
+        sys.exit(EXIT_SKIPPED)
+    raise Failure(f"{request.task}: no slot is due that was not claimed already; nothing was run", EXIT_SKIPPED)
+
+
+def _update_textfile(configuration: Configuration, store: Store) -> None:
+    directory = configuration.settings.textfile.directory
+    if directory:
+        from exporter.record import EXIT_NOT_OK
+        from exporter.replay import replayed_metrics
+        from exporter.textfile import write_textfile
+
+        try:
+            write_textfile(directory, replayed_metrics(configuration, store, SystemClock().now()).exposition)
+        except OSError as error:
+            raise Failure(f"{error.filename}: the textfile cannot be written: {error.strerror}", EXIT_NOT_OK) from None
+
+
+def _update_page(configuration: Configuration, store: Store) -> None:
+    """Write the status page, where no daemon does. That it cannot be is said in the log, and fails no run."""
+    if app.is_served(configuration):
+        return
+    from exporter.dashboard.file import DashboardFile
+    from exporter.store import StoreError
+
+    try:
+        DashboardFile().write(app.sources(configuration, store), serving=False)
+    except StoreError as error:
+        logger.error(str(error))

@@ -1,0 +1,39 @@
+"""The command `findings`: what is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from exporter.commandline.arguments import check_task, task_option
+from exporter.commands.base import config_option, json_option
+from jobs.core.model import Severity
+
+
+@click.command()
+@config_option
+@task_option()
+@click.option(
+    "--severity", type=click.Choice([str(one) for one in Severity]), help="Only what is as bad as this, or worse."
+)
+@json_option
+def findings(config_file: Path | None, task: str | None, severity: str | None, as_json: bool) -> None:
+    """What was found and not found gone since, the worst first, with what to do about it.
+
+    \b
+    Examples:
+      sutazai-exporter findings --severity high
+      sutazai-exporter findings --task security-scan --json
+    """
+    from exporter import app, console
+    from exporter.commandline.status_screen import finding_lines
+    from exporter.config import load
+    from exporter.views.findings import findings as view
+
+    configuration = load(config_file)
+    check_task(task)
+    least = list(Severity).index(Severity(severity)) if severity else 0
+    found = view(app.open_sources(configuration), task)
+    wanted = [entry for entry in found if list(Severity).index(Severity(entry["severity"])) >= least]
+    console.show(wanted, finding_lines, "Nothing was found.", as_json=as_json)

@@ -1,0 +1,80 @@
+"""The command `status`: whether anything is wrong."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from exporter.commands.base import EXIT_USAGE, Failure, config_option, json_option
+
+if TYPE_CHECKING:
+    from exporter.config import Configuration
+    from exporter.views.shapes import Status
+
+EXIT_CODES = {"good": 0, "attention": 1, "critical": 2, "unknown": 3}
+"""By the verdict."""
+
+
+@click.command()
+@config_option
+@click.option("--watch", is_flag=True, help="Show it anew every few seconds, until Ctrl-C.")
+@click.option(
+    "--interval",
+    "interval_seconds",
+    metavar="SECONDS",
+    type=click.FloatRange(0.5, 3600),
+    default=2,
+    show_default=True,
+    help="How often, with --watch.",
+)
+@json_option
+def status(config_file: Path | None, watch: bool, interval_seconds: float, as_json: bool) -> None:
+    """Whether anything is wrong, what to do about it, and how everything is.
+
+    Exit code 0: all is well; 1: something needs attention; 2: something is critical; 3: too little is known to say so.
+
+    \b
+    Examples:
+      sutazai-exporter status
+      sutazai-exporter status --watch
+      sutazai-exporter status --json
+    """
+    from exporter import console
+    from exporter.config import load
+
+    configuration = load(config_file)
+    if watch:
+        if as_json or not console.out.is_terminal:
+            raise Failure("--watch needs a terminal, and shows no JSON: leave it out", EXIT_USAGE)
+        _watch(configuration, interval_seconds)
+    found = _look(configuration)
+    if as_json:
+        console.print_json(found)
+    else:
+        from exporter.commandline.status_screen import status_screen
+
+        console.out.print(status_screen(found))
+    sys.exit(EXIT_CODES[found["verdict"]])
+
+
+def _look(configuration: Configuration) -> Status:
+    from exporter import app
+    from exporter.views.status import status as view
+
+    return view(app.open_sources(configuration), serving=app.is_served(configuration))
+
+
+def _watch(configuration: Configuration, interval_seconds: float) -> None:
+    from rich.live import Live
+
+    from exporter import console
+    from exporter.commandline.status_screen import status_screen
+
+    with Live(console=console.out, screen=True, auto_refresh=False) as live:
+        while True:
+            live.update(status_screen(_look(configuration)), refresh=True)
+            time.sleep(interval_seconds)
