@@ -11,12 +11,13 @@ from typing import Any
 
 from demo.layout import AGENTS, Layout
 from demo.processes import Child, environment
+from jobs.clients.discovery import LOCAL, listens
 
 IMAGE = "busybox:1.36.1"
 LABEL = "sutazai.demo"
 """On each container of a demo, with the directory of the demo that it belongs to."""
 
-_AWAY_SECONDS = 30.0
+_AWAY_SECONDS, _ANSWER_SECONDS, _POLL_SECONDS = 30.0, 20.0, 0.2
 _SERVE = "mkdir -p /www && echo ok >/www/health && exec httpd -f -p 127.0.0.1:{port} -h /www"
 
 
@@ -28,27 +29,47 @@ class ContainerAgents:
     """Agents as containers, on the host's network, as no engine's own network is the same everywhere."""
 
     def __init__(self, layout: Layout, url: str, say: Callable[[str], None]) -> None:
-        import docker
-
-        self._layout, self.docker_url = layout, url
-        try:
-            self._client: Any = docker.DockerClient(base_url=url, timeout=60)
-            self._client.ping()
-            self._provide_image(say)
-        except docker.errors.DockerException as error:
-            raise NoDocker(" ".join(str(error).split())[:200]) from None
+        self._layout, self.docker_url, self._say = layout, url, say
+        self.containers: dict[str, str] = {}
+        self.processes: dict[str, int] = {}
 
     def start(self) -> None:
-        """Start them; what a demo in this directory that was killed has left is removed first."""
-        self.stop()
-        self.containers = {name: self._run(name) for name in AGENTS}
-        self.processes: dict[str, int] = {}
+        """Start them, once what a killed demo has left here is removed; NoDocker if that does not work."""
+        import docker
+        import requests
+
+        try:
+            self._client: Any = docker.DockerClient(base_url=self.docker_url, timeout=60)
+            self.stop()
+            self._provide_image(self._say)
+            self.containers = {name: self._run(name) for name in AGENTS}
+            self._wait()
+        except (docker.errors.DockerException, requests.RequestException, NoDocker) as error:
+            self.stop()
+            raise NoDocker(" ".join(str(error).split())[:200]) from None
+
+    def _wait(self) -> None:
+        """Wait until they answer; they never do where the engine's host is a machine of its own, as with a desktop."""
+        deadline = time.monotonic() + _ANSWER_SECONDS
+        while not all(listens(LOCAL, self._layout.agent_port(name)) for name in AGENTS):
+            if time.monotonic() > deadline:
+                raise NoDocker("its containers do not answer on 127.0.0.1, even on the host's network")
+            time.sleep(_POLL_SECONDS)
 
     def stop(self) -> None:
         """Remove every container of this demo, and no other."""
+        if not hasattr(self, "_client"):
+            return
+        import docker
+        import requests
+
         ours = {"label": f"{LABEL}={self._layout.directory}"}
-        for container in self._client.containers.list(all=True, filters=ours, ignore_removed=True):
-            container.remove(force=True, v=True)
+        try:
+            for container in self._client.containers.list(all=True, filters=ours, ignore_removed=True):
+                container.remove(force=True, v=True)
+        except (docker.errors.DockerException, requests.RequestException) as error:
+            names = " ".join(map(self._layout.container, AGENTS))
+            self._say(f"Docker at {self.docker_url} does not answer ({error}); what is left: docker rm -f {names}")
 
     def check(self) -> None:
         """That one is down is what the demo is about."""
@@ -57,7 +78,7 @@ class ContainerAgents:
         container = self._client.containers.run(
             IMAGE,
             ["sh", "-c", _SERVE.format(port=self._layout.agent_port(name))],
-            name=f"sutazai-{name}",
+            name=self._layout.container(name),
             detach=True,
             network_mode="host",
             labels={LABEL: str(self._layout.directory)},

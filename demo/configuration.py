@@ -30,7 +30,7 @@ def exporter_document(layout: Layout, docker_url: str, bridge_token: str, *, bac
             "discover": False,
             "timeout_seconds": 2,
             "listed": [
-                {"name": name, "port": layout.agent_port(name), "container": f"sutazai-{name}"} for name in AGENTS
+                {"name": name, "port": layout.agent_port(name), "container": layout.container(name)} for name in AGENTS
             ],
         },
         "alertmanager": {"delivers": ["mail", "webhook"], "bridge_token": bridge_token},

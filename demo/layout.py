@@ -69,6 +69,10 @@ class Layout:
         """The host and port of a part."""
         return f"127.0.0.1:{self.first_port + number}"
 
+    def container(self, agent: str) -> str:
+        """The name of an agent's container; another demo has other ports, and so other names."""
+        return f"sutazai-{agent}-{self.first_port}"
+
     def agent_port(self, name: str) -> int:
         """The port of an agent."""
         return self.first_port + 3 + AGENTS.index(name)
@@ -84,8 +88,12 @@ class Layout:
         for port in range(self.first_port, self.first_port + 3 + len(AGENTS)):
             if not _is_free(port):
                 raise DemoError(f"port {port} is taken; name others with --first-port (make demo DEMO_PORT=20140)")
-        self.directory.mkdir(parents=True, exist_ok=True)
-        (self.directory / _MARK).touch()
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            (self.directory / _MARK).touch()
+        except OSError as error:
+            reason = f"{error.filename}: cannot be made: {error.strerror}"
+            raise DemoError(f"{reason}; name another directory with --directory") from None
 
 
 @dataclass(frozen=True)

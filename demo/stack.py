@@ -89,21 +89,26 @@ class Stack:
         self._told.write()
 
     def _start_agents(self) -> ContainerAgents | ProcessAgents:
-        agents = self._containers() or ProcessAgents(self._layout)
-        self._stack.callback(agents.stop)
-        agents.start()
-        return agents
+        if containers := self._containers():
+            return containers
+        processes = ProcessAgents(self._layout)
+        self._stack.callback(processes.stop)
+        processes.start()
+        return processes
 
     def _containers(self) -> ContainerAgents | None:
         url = docker_url() if self._docker else None
         if url is None:
             self._say("There is no Docker engine here." if self._docker else "Docker is left out, as asked.")
             return None
+        containers = ContainerAgents(self._layout, url, self._say)
+        self._stack.callback(containers.stop)
         try:
-            return ContainerAgents(self._layout, url, self._say)
+            containers.start()
         except NoDocker as error:
             self._say(f"Docker at {url} cannot be used: {error}")
             return None
+        return containers
 
     def _configure(self) -> None:
         """Write every part's configuration, the exporter's first: the others are made from it."""

@@ -116,7 +116,8 @@ def _due(request: Request, configuration: Configuration, store: Store, *, quiet:
     from exporter.scheduler import claim_due
 
     now = SystemClock().now()
-    for cadence in cadences_of(configuration, request.task):
+    # The rarest first: what comes every few minutes is always due, and would keep a missed day's run from its turn.
+    for cadence in sorted(cadences_of(configuration, request.task), key=lambda one: -one.period_seconds):
         due = claim_due(store, request.task, cadence, now)
         if due:
             return check(due)[1]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from exporter.commands.base import EXIT_UNAVAILABLE, EXIT_USAGE, Failure, config_option
+from exporter.commands.base import EXIT_UNAVAILABLE, EXIT_USAGE, Failure, config_option, json_option
 
 if TYPE_CHECKING:
     from exporter.doctor.diagnosis import Check
@@ -30,9 +30,14 @@ EXIT_TO_DO = 1
     show_default=True,
     help="Time for each check; all run side by side.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+@json_option
 def doctor(config_file: Path | None, only: tuple[str, ...], timeout_seconds: float, as_json: bool) -> int:
     """Look at everything the exporter needs, and say what is missing and what to do. Nothing is changed.
+
+    \b
+    Examples:
+      sutazai-exporter doctor
+      sutazai-exporter doctor --only docker --only postgres:main --json
 
     \b
     Exit codes: 0 nothing to do; 1 something to do; 64 wrong usage; 69 it could not even begin.

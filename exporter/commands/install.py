@@ -95,9 +95,9 @@ def _check(**given: Any) -> None:
 def _by_systemd(wishes: Wishes, *, timers: bool) -> Plan:
     from exporter.install import systemd_plan
     from exporter.install.accounts import SERVICE_USER
-    from exporter.install.site import look, need_root
+    from exporter.install.site import UNITS, look, need_root
 
-    need_root(wishes, f"units are written to {systemd_plan.UNITS}")
+    need_root(wishes, f"units are written to {UNITS}")
     now = SystemClock().now()
     site = look(wishes, os.environ, _existing(wishes) or SERVICE_USER, now, one_shot=timers)
     return systemd_plan.install(site, timers=timers)

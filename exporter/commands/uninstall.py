@@ -39,7 +39,7 @@ def removal(root: Path | None, *, systemd: bool, cron: bool, user: str) -> Plan:
     """What has to go; with neither `systemd` nor `cron`, whatever there is of both."""
     from exporter.install import cron_plan, systemd_plan
     from exporter.install.crontab_program import CrontabProgram
-    from exporter.install.site import systemd_runs
+    from exporter.install.site import UNITS, systemd_runs
     from exporter.install.steps import Plan
 
     both, place = systemd == cron, root.absolute() if root else Path("/")
@@ -49,7 +49,7 @@ def removal(root: Path | None, *, systemd: bool, cron: bool, user: str) -> Plan:
     if cron or both:
         plans.append(_with_rights(cron_plan.out_of_directory(place / cron_plan.CRON_FILE.relative_to("/")), root))
     if systemd or both:
-        for directory in (systemd_plan.UNITS, *systemd_plan.PACKAGES):
+        for directory in (UNITS, *systemd_plan.PACKAGES):
             live = root is None and systemd_runs()
             plans.append(_with_rights(systemd_plan.remove(place / directory.relative_to("/"), live=live), root))
     steps = tuple(step for plan in plans for step in plan.steps)

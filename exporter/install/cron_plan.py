@@ -10,10 +10,11 @@ from exporter.install import crontab_text
 from exporter.install.accounts import may_write_to
 from exporter.install.crontab_program import CrontabChange, CrontabProgram
 from exporter.install.marker import Whose, marked, whose
-from exporter.install.site import Site, content_of
+from exporter.install.site import UNITS, Site, content_of
 from exporter.install.steps import FileChange, Kept, Plan, Step
 
 CRON_FILE = Path("/etc/cron.d/sutazai-exporter")
+TOGETHER = "both together do each slot once"
 _CRON_NAMES = ("cron", "crond", "anacron", "busybox")
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -39,6 +40,8 @@ def out_of_crontab(program: CrontabProgram, copies: Kept | None = None) -> Plan:
 
 def into_directory(site: Site) -> Plan:
     """Our file for /etc/cron.d."""
+    if not site.staged:
+        _check_base_dir(site)
     path = site.on_disk(CRON_FILE)
     before = content_of(path)
     _refuse_others(site, path, before)
@@ -102,9 +105,14 @@ def _left(before: bytes) -> list[str]:
 
 
 def _of_cron(site: Site) -> list[str]:
-    """Whether anybody will read the lines."""
-    if site.staged:
-        return []
+    """Whether anybody will read the lines, and who does the same already."""
+    units = [path for path in site.on_disk(UNITS).glob("sutazai-*") if path.suffix in (".service", ".timer")]
+    told = f"{UNITS}: has units of ours as well; {TOGETHER}; remove one: uninstall --systemd"
+    beside = [told] if units else []
+    return beside if site.staged else [*beside, *_of_the_daemon()]
+
+
+def _of_the_daemon() -> list[str]:
     for entry in os.scandir("/proc"):
         if entry.name.isdigit():
             try:

@@ -24,6 +24,8 @@ from exporter.install.invocation import (
 from jobs.core.cadence import Cadence
 from jobs.core.registry import all_jobs
 
+UNITS = Path("/etc/systemd/system")
+"""Where the administrator's units are."""
 COPIES = Path("backups/automation")
 """Below the base directory: crontabs and units as they were before."""
 _BOOTED_BY_SYSTEMD = Path("/run/systemd/system")

@@ -9,13 +9,13 @@ from pathlib import Path
 from exporter.commands.base import EXIT_UNAVAILABLE, Failure
 from exporter.install import legacy
 from exporter.install.accounts import DOCKER_GROUP, group_exists, may_reach
+from exporter.install.cron_plan import CRON_FILE, TOGETHER
 from exporter.install.marker import Whose, marked, whose
-from exporter.install.site import Site, content_of, systemd_runs
+from exporter.install.site import UNITS, Site, content_of, systemd_runs
 from exporter.install.steps import Command, Directory, FileChange, Kept, Plan, Step
 from exporter.install.task_units import daemon_units, timer_units
 from exporter.install.units import SERVICE
 
-UNITS = Path("/etc/systemd/system")
 PACKAGES = (Path("/usr/local/lib/systemd/system"),)
 """Where else units of ours may be that no package manager looks after."""
 _OURS = ("sutazai-*.service", "sutazai-*.timer")
@@ -70,7 +70,7 @@ def install(site: Site, *, timers: bool) -> Plan:
         steps += _start(starts, changes, reload=touched)
     elif not site.staged:
         by_hand = ("systemctl daemon-reload", f"systemctl enable --now {' '.join(starts)}")
-    notes = [*site.notes, *_of_conflicts(gone, timers), *_of_kept(kept, found), *_of_reach(site)]
+    notes = [*site.notes, *_of_conflicts(gone, timers), *_of_cron(site), *_of_kept(kept, found), *_of_reach(site)]
     return Plan(tuple(steps), tuple(notes), by_hand)
 
 
@@ -167,6 +167,11 @@ def _of_conflicts(gone: list[Path], timers: bool) -> list[str]:
             "(both together would do each slot once)"
         ]
     return []
+
+
+def _of_cron(site: Site) -> list[str]:
+    file = site.on_disk(CRON_FILE)
+    return [f"{file}: has lines of ours as well; {TOGETHER}; remove one: uninstall --cron"] if file.exists() else []
 
 
 def _of_kept(kept: Iterable[Path], found: _Found) -> list[str]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from exporter.config import load
-from tests.services.dialogue import INTERRUPT, Terminal
+from tests.services.conversation import Conversation
 from tests.services.docker_engine import DockerEngine
 from tests.services.docker_images import AGENT_IMAGE
 from tests.services.exporter_daemon import command_line, environment_of
 from tests.services.redis import RedisServer
+from tests.services.terminal import CTRL_C
 from tests.services.trees import tree_digest
 
 SILENT = ["--domain", "localhost", "--listen-address", "127.0.0.1:10042", "--docker-url", "unix:///nowhere.sock"]
@@ -19,8 +20,8 @@ SILENT += ["--alertmanager-url", "http://127.0.0.1:1", "--textfile-directory", "
 """Answers to everything that these tests do not ask for."""
 
 
-def terminal(base: Path, *arguments: str) -> Terminal:
-    return Terminal(command_line("init", *arguments), env=environment_of(base), cwd=base.parent)
+def terminal(base: Path, *arguments: str) -> Conversation:
+    return Conversation(command_line("init", *arguments), environment_of(base), base.parent)
 
 
 def test_a_person_is_asked_until_the_answers_fit(tmp_path: Path, redis_server: RedisServer) -> None:
@@ -46,9 +47,9 @@ def test_a_person_is_asked_until_the_answers_fit(tmp_path: Path, redis_server: R
         person.answer("Webhook", "")
         person.answer("Token of Alertmanager", "")
         person.answer("What alerts may bring about", "shadow")
-        assert person.wait() == 0, person.shown
+        assert person.wait() == 0, person.shown()
         person.expect("next: sutazai-exporter doctor")
-        shown = person.shown
+        shown = person.shown()
     file = base / "config" / "exporter.yml"
     assert (redis_server.password or "") not in shown + file.read_text()
     found = load(file, {}).settings
@@ -63,9 +64,9 @@ def test_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:
     before = tree_digest(tmp_path)
     with terminal(base, "--redis-url", "redis://127.0.0.1:1/0", *SILENT) as person:
         person.expect("Password of PostgreSQL")
-        person.press(INTERRUPT)
+        person.press(CTRL_C)
         assert person.wait() == 130
-        assert "Traceback" not in person.shown
+        assert "Traceback" not in person.shown()
     assert tree_digest(tmp_path) == before
 
 
@@ -73,7 +74,7 @@ def test_the_end_of_input_leaves_nothing_behind(tmp_path: Path) -> None:
     base = tmp_path / "base"
     with terminal(base, *SILENT) as person:
         person.expect("Password of PostgreSQL")
-        person.press("\x04")
+        person.press(b"\x04")
         assert person.wait() == 130
     assert not base.exists()
 
@@ -84,8 +85,8 @@ def test_what_is_there_already_is_said_before_anything_is_asked(tmp_path: Path) 
     file.write_text("admin_email: me@example.org\n")
     with terminal(tmp_path / "base") as person:
         assert person.wait() == 69
-        assert "is there already" in person.shown
-        assert "Domain" not in person.shown
+        assert "is there already" in person.shown()
+        assert "Domain" not in person.shown()
     assert file.read_text() == "admin_email: me@example.org\n"
 
 
@@ -97,5 +98,5 @@ def test_agents_of_the_guide_are_proposed(tmp_path: Path, docker_clean: DockerEn
         person.answer("Address to serve on", "")
         person.expect("1 containers with the guide's names; 1 labelled sutazai.agent=true")
         person.expect("[sutazai-agent-orchestrator:8004]")
-        person.press(INTERRUPT)
+        person.press(CTRL_C)
         assert person.wait() == 130

@@ -179,6 +179,40 @@ def test_units_of_the_guides_own_set_up_are_replaced(install: Run, units: Path) 
     assert not list(units.glob("sutazai-db-maintenance.*"))
 
 
+def test_cron_and_systemd_know_of_each_other(install: Run, tmp_path: Path) -> None:
+    assert install("--systemd").stderr == ""
+    assert "has units of ours as well; both together do each slot once" in install("--cron", "--system").stderr
+    assert "has lines of ours as well; both together do each slot once" in install("--systemd").stderr
+    assert install(command="uninstall").returncode == 0
+    assert [path for path in (tmp_path / "root").rglob("*") if path.is_file()] == []
+
+
+WRONG = [
+    (["--systemd", "--cron"], "choose one"),
+    (["--timers"], "--timers belongs to --systemd"),
+    (["--systemd", "--email", "a@b.c, d@e.f"], "not one mail address"),
+    (["--systemd", "--email", "a@b.c\nExecStart=/x"], "not one mail address"),
+    (["--systemd", "--prefix", "usr"], "an absolute path is needed"),
+    (["--systemd", "--program", "bin/x"], "an absolute path is needed"),
+    (["--cron"], "needs --system"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "says"), WRONG)
+def test_wrong_usage_is_one_line_and_writes_nothing(
+    run_cli: Run, tmp_path: Path, arguments: list[str], says: str
+) -> None:
+    done = run_cli("install", "--root", str(tmp_path / "root"), *arguments)
+    assert (done.returncode, len(done.stderr.splitlines()), says in done.stderr) == (64, 1, True), done.stderr
+    assert not (tmp_path / "root").exists()
+
+
+def test_what_would_break_out_of_a_unit_is_refused(install: Run, tmp_path: Path) -> None:
+    done = install("--systemd", env={"SUTAZAI_ORG": "x\nExecStartPre=/bin/evil"})
+    assert (done.returncode, "control characters" in done.stderr) == (64, True)
+    assert not (tmp_path / "root").exists()
+
+
 # With a systemctl
 
 
@@ -201,7 +235,7 @@ import sys
 from pathlib import Path
 from exporter.install import site, systemd_plan
 root = Path(sys.argv.pop(1))
-systemd_plan.UNITS, systemd_plan.PACKAGES = root / "units", ()
+systemd_plan.UNITS, site.UNITS, systemd_plan.PACKAGES = root / "units", root / "units", ()
 site._BOOTED_BY_SYSTEMD = root
 from exporter.cli import main
 main()

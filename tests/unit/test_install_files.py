@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from exporter.install.accounts import Account, may_reach, may_write_to
 from exporter.install.legacy import is_guides_unit
 from exporter.install.marker import Whose, marked, whose
 from exporter.install.textfile_directory import Found, find
+from tests.services.process import private_directory, remove_directory
 
 
 def test_a_file_is_ours_as_long_as_no_byte_of_it_was_changed() -> None:
@@ -77,10 +79,17 @@ def test_debians_defaults_file_is_read_as_a_shell_reads_it(
     assert str(found.directory) == (directory or str(tmp_path / "var/lib/prometheus/node-exporter"))
 
 
-def test_permissions_are_judged_for_somebody_else(tmp_path: Path) -> None:
-    for above in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
-        above.chmod(0o755)
-    place = tmp_path / "place"
+@pytest.fixture
+def open_to_all() -> Iterator[Path]:
+    """A directory that everybody can come to, as those of pytest are not."""
+    made = private_directory("accounts")
+    made.chmod(0o755)
+    yield made
+    remove_directory(made)
+
+
+def test_permissions_are_judged_for_somebody_else(open_to_all: Path) -> None:
+    place = open_to_all / "place"
     place.mkdir()
     place.chmod(0o750)
     here = place.stat()
