@@ -29,7 +29,7 @@ from exporter.scheduler import Scheduler
 from exporter.store import Store, StoreError
 from exporter.textfile import write_textfile
 from exporter.views.sources import Sources
-from jobs.core.agents.report import UP
+from jobs.core.agents.families import UP
 from jobs.core.files import remove_leftovers
 from jobs.core.model import Request
 from jobs.core.ports import Clock

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec, module_from_spec
 from types import ModuleType
 
 _PYDANTIC_PLUGINS = "pydantic.plugin._loader"
+_ZONES = ("/usr/share/zoneinfo", "/usr/lib/zoneinfo", "/usr/share/lib/zoneinfo", "/etc/zoneinfo")
+"""Where zones are looked for by default (https://docs.python.org/3/library/zoneinfo.html#configuring-the-data-sources)."""
 
 
 def leave_out() -> None:
-    """Let pydantic look for no plugins; to be called before it is loaded.
+    """Let pydantic look for no plugins, and zoneinfo not ask how Python was built; to be called before they are loaded.
 
     Nothing but this package is to change what a setting means. To find out that there is no plugin, pydantic would load
     all that reads the descriptions of installed distributions (with parsers of mail, ZIP and CSV), and read them all.
     """
-    no_plugins = ModuleType(_PYDANTIC_PLUGINS)
-    no_plugins.get_plugins = tuple  # type: ignore[attr-defined]
-    sys.modules.setdefault(_PYDANTIC_PLUGINS, no_plugins)
+    sys.modules.setdefault(_PYDANTIC_PLUGINS, _module(_PYDANTIC_PLUGINS, {"get_plugins": tuple}))
+    os.environ.setdefault("PYTHONTZPATH", os.pathsep.join(_ZONES))
 
 
 def bare_package(name: str) -> ModuleType:
@@ -26,3 +30,26 @@ def bare_package(name: str) -> ModuleType:
     if spec is not None:
         sys.modules[name] = module_from_spec(spec)
     return sys.modules[name]
+
+
+@contextmanager
+def without(**names: tuple[str, ...]) -> Iterator[None]:
+    """While this lasts, modules (`logging__config` is `logging.config`) are stand-ins that have these names of classes.
+
+    Whoever is loaded meanwhile keeps the stand-ins; one that is loaded already stays itself.
+    """
+    modules = {key.replace("__", "."): classes for key, classes in names.items()}
+    absent = {name: classes for name, classes in modules.items() if name not in sys.modules}
+    for name, classes in absent.items():
+        sys.modules[name] = _module(name, {one: type(one, (Exception,), {}) for one in classes})
+    try:
+        yield
+    finally:
+        for name in absent:
+            del sys.modules[name]
+
+
+def _module(name: str, content: dict[str, object]) -> ModuleType:
+    module = ModuleType(name)
+    vars(module).update(content)
+    return module

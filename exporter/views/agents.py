@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from exporter.views.sources import Sources
-from jobs.core.agents.report import FAILURES, QUARANTINED, RESTARTS, STATE, UPTIME, UPTIME_DAY
+from jobs.core.agents.families import FAILURES, QUARANTINED, RESTARTS, STATE, UPTIME, UPTIME_DAY
 from jobs.core.agents.state import State
 from jobs.core.model import Family
 from jobs.core.registry import all_jobs

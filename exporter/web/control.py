@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from typing import Any, Protocol
 
@@ -134,6 +133,8 @@ class Control:
 
 def unknown(kind: str, name: str, known: list[str]) -> str:
     """That there is no such thing, and what may have been meant."""
+    import difflib  # for a mistake alone
+
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     return f"no {kind} is called {name[:100]!r}; " + (
         f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known[:20])}"

@@ -1,10 +1,15 @@
-"""Of uvicorn what serves: its package is its command line as well, with all that watches over several processes."""
+"""Of uvicorn what serves; to be loaded before anything else of it is.
 
-from exporter.spare import bare_package
+Its package is its command line as well, with all that watches over several processes, and its configuration can set up
+logs, which is not used here: both load more than the server itself.
+"""
+
+from exporter.spare import bare_package, without
 
 _package = bare_package("uvicorn")
 
-from uvicorn.config import Config  # noqa: E402
+with without(logging__config=(), configparser=("RawConfigParser",)):
+    from uvicorn.config import Config
 
 _package.Config = Config  # type: ignore[attr-defined]  # other modules of it ask the package for it
 

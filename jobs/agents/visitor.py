@@ -12,6 +12,7 @@ from jobs.agents.facts import FactFinder
 from jobs.agents.files import AgentFiles, CorruptState
 from jobs.agents.repair import Repair, quarantine
 from jobs.core.agents.discovery import Watched
+from jobs.core.agents.modes import PARTICIPLES, RELEASE, REPAIR, RESTART
 from jobs.core.agents.record import AgentRecord
 from jobs.core.agents.state import (
     WINDOW_SECONDS,
@@ -25,7 +26,7 @@ from jobs.core.agents.state import (
     decide_repair,
     decide_restart,
 )
-from jobs.core.agents.visit import PARTICIPLES, RELEASE, REPAIR, RESTART, Visit, remembered
+from jobs.core.agents.visit import Visit, remembered
 from jobs.core.job import JobError
 from jobs.core.model import Severity
 

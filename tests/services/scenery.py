@@ -21,7 +21,7 @@ from exporter.store import Store
 from exporter.views.shapes import Status
 from exporter.views.sources import Sources
 from exporter.views.status import status
-from jobs.core.agents.report import FAILURES, QUARANTINED, STATE, UP, UPTIME
+from jobs.core.agents.families import FAILURES, QUARANTINED, STATE, UP, UPTIME
 from jobs.core.agents.state import State
 from jobs.core.model import Finding, Outcome, Request, Result, Sample, Severity
 from jobs.core.registry import all_jobs

@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 import pytest
 
 from jobs.core.agents.discovery import Watched
+from jobs.core.agents.families import FAMILIES
 from jobs.core.agents.record import AgentRecord
-from jobs.core.agents.report import FAILED_SERIES, FAMILIES, RESPONSE_SERIES, Round, Uptimes
+from jobs.core.agents.report import FAILED_SERIES, RESPONSE_SERIES, Round, Uptimes
 from jobs.core.agents.state import Decision, Facts, Probe, State, Stop, Verb
 from jobs.core.agents.visit import FAILED, RECOVERED, Visit, finding, remembered
 from jobs.core.model import Severity
