@@ -7,10 +7,12 @@ venv := .venv
 no_python = $(PYTHON) is missing or older than 3.11: apt install python3, or name another: make PYTHON=python3.12
 no_venv = $(PYTHON) cannot make virtual environments: apt install python3-venv
 
-.PHONY: help run check test bench docs site rules clean FORCE
+.PHONY: help run demo demo-break image check test bench docs site rules clean FORCE
 
 help:
 	@echo 'make run    serve on 127.0.0.1:10042, everything kept in ./var (or in SUTAZAI_BASE_DIR)'
+	@echo 'make demo   a small world on ports of its own, kept in ./var/demo; make demo-break breaks it (docs/demo.md)'
+	@echo 'make image  build the container image sutazai-exporter (docs/container.md)'
 	@echo 'make check  ruff and mypy'
 	@echo 'make test   install what the tests need (as root or with sudo) and run them all'
 	@echo 'make bench  measure speed and size beside the peers'
@@ -22,6 +24,19 @@ help:
 run: export SUTAZAI_BASE_DIR ?= $(CURDIR)/var
 run: $(venv)/.installed
 	@exec $(venv)/bin/sutazai-exporter serve
+
+# DEMO_PORT: the first of five ports; BREAKS: only these (`make demo-break BREAKS="kill-agent fill-log"`).
+demo: $(venv)/.installed
+	@exec $(venv)/bin/python -m demo up $(if $(DEMO_PORT),--first-port $(DEMO_PORT))
+
+demo-break: $(venv)/.installed
+	@exec $(venv)/bin/python -m demo break $(BREAKS)
+
+label = --label org.opencontainers.image
+image:
+	docker build --tag sutazai-exporter \
+	  $(label).version=$(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' exporter/__init__.py) \
+	  $(label).revision=$(shell git rev-parse HEAD 2>/dev/null) .
 
 check: $(venv)/.installed-dev
 	$(venv)/bin/ruff check

@@ -86,7 +86,10 @@ def _several_empty_runs(ours: ExporterDaemon, start: Starter) -> Cost:
 def _seconds_to_last_finish(ours: ExporterDaemon, asked: float) -> float:
     time.sleep(0.2)  # asking costs the daemon CPU time
     runs = get_json(f"{ours.url}/api/v1/runs?task={EMPTY_TASK}&limit=1")["runs"]
-    return max(0.0, datetime.fromisoformat(runs[0]["finished"]).timestamp() - asked) if runs else 0.0
+    if not runs:
+        return 0.0
+    whole = get_json(f"{ours.url}/api/v1/runs/{runs[0]['run_id']}")
+    return max(0.0, datetime.fromisoformat(whole["finished"]).timestamp() - asked)
 
 
 def _one_shots(packages: Path, runs: int) -> Iterator[Figure]:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -22,27 +20,23 @@ from exporter.logs import set_up
 from exporter.ownership import other_owner
 from exporter.redaction import Redactor
 from exporter.runner import Runner
+from exporter.service_manager import ServiceManager
 from exporter.store import Store, StoreError
+from exporter.web.listening import Unavailable, listening_socket
 from exporter.web.tokens import Tokens
 
 if TYPE_CHECKING:
-    import uvicorn
-
     from exporter.bridge.outgoing.postman import Postman
     from exporter.bridge.remediation.engine import Engine
     from exporter.daemon import Daemon
     from exporter.events import DockerWatch
     from exporter.views.sources import Sources
+    from exporter.web.web_config_watch import WatchedWebConfig
 
 logger = logging.getLogger(__name__)
-_BACKLOG = 1024
 DAEMON_LOCK = Path("data/daemon.lock")
 """Below the base directory; held by the daemon that serves it."""
 _SECOND_LOOK_SECONDS = 0.1
-
-
-class Unavailable(Exception):
-    """The daemon cannot serve here; the message names the thing, the reason and the remedy."""
 
 
 def store_file(configuration: Configuration) -> Path:
@@ -99,28 +93,44 @@ def set_up_logs(configuration: Configuration) -> None:
 
 
 def serve(configuration: Configuration, reload_configuration: Callable[[], Configuration]) -> None:
-    """Serve until SIGTERM or SIGINT; raise Unavailable or StoreError when that cannot even begin."""
+    """Serve until SIGTERM or SIGINT; raise ConfigError, Unavailable or StoreError when that cannot even begin."""
     from exporter.daemon import Daemon
     from exporter.heaps import share_heaps
+    from exporter.web.server import run_loop
 
     share_heaps()
     set_up_logs(configuration)
+    manager = ServiceManager(os.environ)
     base_dir = configuration.settings.base_dir
-    with _only_daemon(base_dir), _listening_socket(configuration.settings.web.listen_address) as listener:
+    web_config = _web_config(configuration)
+    with _only_daemon(base_dir), listening_socket(configuration.settings.web.listen_address) as listener:
         store = open_store(configuration)
         daemon = Daemon(configuration, store, SystemClock(), reload_configuration, set_up_logs)
         daemon.start()
         try:
             host, port = listener.getsockname()[:2]
             about = {"version": __version__, "address": f"{host}:{port}", "base_dir": str(base_dir)}
+            if web_config:
+                web_config.show_in(daemon.metrics)
+                about |= web_config.about()
             logger.info("serving", extra=about)
             watch, engine, postman = _docker_watch(daemon), _engine(daemon, store), _postman(daemon, store)
             with _running(watch), _running(engine), _running(postman):
-                _run_loop(daemon, store, listener)
+                run_loop(daemon, store, open_tokens(configuration), listener, manager, web_config)
         finally:
             daemon.stop()
             store.close()
             logger.info("stopped")
+
+
+def _web_config(configuration: Configuration) -> WatchedWebConfig | None:
+    """The web configuration file, where there is one; raise ConfigError if it cannot be used."""
+    file = configuration.settings.web.config_file
+    if file is None:
+        return None
+    from exporter.web.web_config_watch import WatchedWebConfig
+
+    return WatchedWebConfig(file)
 
 
 @contextmanager
@@ -165,20 +175,6 @@ def send_notifications(configuration: Configuration, store: Store, stop: threadi
         send_due(configuration, store, SystemClock(), stop)
 
 
-@contextmanager
-def _listening_socket(address: str) -> Iterator[socket.socket]:
-    host, _, port = address.rpartition(":")
-    host = host.strip("[]")
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        listener = socket.create_server((host, int(port)), family=family, backlog=_BACKLOG)
-    except OSError as error:
-        reason = (error.strerror or str(error)).partition(" (while attempting")[0]  # the address is named already
-        raise Unavailable(f"{address}: cannot be listened on: {reason}; choose another --web.listen-address") from None
-    with listener:
-        yield listener
-
-
 class _Startable(Protocol):
     def start(self) -> None: ...
     def stop(self) -> None: ...
@@ -218,62 +214,3 @@ def _postman(daemon: Daemon, store: Store) -> Postman:
     from exporter.bridge.outgoing.postman import Postman
 
     return Postman(lambda: daemon.configuration, store, SystemClock())
-
-
-def _run_loop(daemon: Daemon, store: Store, listener: socket.socket) -> None:
-    import asyncio
-
-    import uvicorn
-
-    from exporter.web.api import Api
-    from exporter.web.metrics_app import MetricsApp
-    from exporter.web.protocol import Limits, guarded_protocol
-
-    web = daemon.configuration.settings.web
-    limits = Limits.within_descriptors(
-        web.max_connections, web.header_timeout_seconds, web.body_timeout_seconds, web.max_body_bytes
-    )
-    api = Api(daemon, store, open_tokens(daemon.configuration)).application()
-    config = uvicorn.Config(
-        MetricsApp(daemon.metrics.exposition, web.telemetry_path, api),
-        http=guarded_protocol(limits),
-        loop="uvloop",
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_keep_alive=75,
-        timeout_graceful_shutdown=5,
-        backlog=_BACKLOG,
-    )
-    server = uvicorn.Server(config)
-    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-        runner.run(_serve(server, daemon, listener))
-
-
-async def _serve(server: uvicorn.Server, daemon: Daemon, listener: socket.socket) -> None:
-    """Serve; on SIGTERM end the runs first, so that /metrics answers until they are entered."""
-    import asyncio
-
-    from exporter.web.protocol import sweep
-
-    loop = asyncio.get_running_loop()
-    stopping = asyncio.Event()
-    for sign in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(sign, stopping.set)
-    loop.add_signal_handler(signal.SIGHUP, lambda: loop.run_in_executor(None, daemon.reload))
-
-    async def end() -> None:
-        await stopping.wait()
-        logger.info("stopping: runs have their grace to end")
-        await loop.run_in_executor(None, daemon.stop)
-        server.should_exit = True
-
-    helpers = [asyncio.create_task(end()), asyncio.create_task(sweep(lambda: server.server_state.connections))]
-    # Of uvicorn's serve() the part after its own signal handlers, which would end the process before the runs.
-    await server._serve([listener])
-    for helper in helpers:
-        helper.cancel()
-        with suppress(asyncio.CancelledError):
-            await helper

@@ -6,6 +6,7 @@ once and none is repaired silently. `Configuration.origins` remembers where each
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -115,8 +116,8 @@ def _config_file(given: Path | None, environment: Mapping[str, str]) -> Path | N
     usual = Path(environment.get("SUTAZAI_BASE_DIR") or "/opt/sutazaiapp") / "config" / "exporter.yml"
     try:
         return usual if usual.exists() else None
-    except PermissionError:
-        return usual  # it may be there, and reading it says why it cannot be read
+    except OSError:  # nobody lets us look: reading it will say why
+        return usual
 
 
 def _read_file(layers: _Layers, file: Path) -> None:
@@ -178,28 +179,30 @@ def _read_secrets(layers: _Layers, environment: Mapping[str, str]) -> None:
     directories = [Path(str(base_dir)) / "secrets_secure"]
     if environment.get("CREDENTIALS_DIRECTORY"):
         directories.insert(0, Path(environment["CREDENTIALS_DIRECTORY"]))
+    directories = [directory for directory in directories if _may_enter(layers, directory)]
     for path, info in leaf_fields():
         given = _at(layers.document, path) is not None and layers.origins.get(".".join(path))
         if not is_secret(info) or (given and given != layers.file):
             continue
         for file in (directory / "__".join(path) for directory in directories):
-            text = _read_text(layers, file, ".".join(path)) if _is_there(layers, file) else None
+            text = _read_text(layers, file, ".".join(path)) if file.is_file() else None
             if secret := (text or "").removesuffix("\n"):
                 layers.put(path, secret, str(file))
                 break
 
 
-def _is_there(layers: _Layers, file: Path) -> bool:
-    """Whether it is a file; that this user may not look into its directory is a problem, told once."""
+def _may_enter(layers: _Layers, directory: Path) -> bool:
+    """Whether there is such a directory; one that is closed to us is a problem, as secrets may be in it."""
     try:
-        return file.is_file()
-    except PermissionError as error:
-        problem = (
-            f"{file.parent}: cannot be looked into for secrets: {error.strerror}; run this as its owner or as root"
-        )
-        if problem not in layers.problems:
-            layers.problems.append(problem)
-        return False
+        if not directory.is_dir():
+            return False
+        if os.access(directory, os.X_OK):
+            return True
+        reason = os.strerror(errno.EACCES)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+    layers.problems.append(f"{directory}: cannot be searched for secrets: {reason}; run this as its owner or as root")
+    return False
 
 
 def _read_text(layers: _Layers, file: Path, purpose: str) -> str | None:

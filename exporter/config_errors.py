@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, get_args
 
@@ -45,6 +44,8 @@ def describe(error: ValidationError, model: type[SettingsModel], origins: Mappin
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """`; did you mean 'x'?` for the known name that is most like `name`, or nothing."""
+    import difflib  # for a mistake alone
+
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
     return f"; did you mean {close[0]!r}?" if close else ""
 

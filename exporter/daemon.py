@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING
 
 from exporter import metrics
 from exporter.bridge.families import INTAKE_REFUSED
@@ -13,7 +16,10 @@ from exporter.bridge.incoming.reception import Reception
 from exporter.bridge.outgoing.upkeep import Upkeep
 from exporter.bridge.remediation import remediations
 from exporter.config import ConfigError, Configuration
-from exporter.dispatcher import Dispatcher, OnEnd, Progress
+from exporter.dashboard.file import DashboardFile
+from exporter.dispatcher import Dispatcher, OnBegin, OnEnd, Progress
+from exporter.hub import Hub
+from exporter.locks import holder_of, run_lock
 from exporter.plan import cadences_of, max_run_seconds, stale_after_seconds
 from exporter.record import Record
 from exporter.replay import replayed_metrics
@@ -29,12 +35,15 @@ from jobs.core.model import Request
 from jobs.core.ports import Clock
 from jobs.core.registry import all_jobs
 
+if TYPE_CHECKING:
+    from exporter.views.shapes import RunEntry, RunningEntry
+
 logger = logging.getLogger(__name__)
 
 UPKEEP_SECONDS = 3600
 STALL_SECONDS = 12
 """An access to the store that lasts longer (SQLite itself gives up before that) waits for a disk that is stuck."""
-OWN_DIRECTORIES = ("data", "logs", "reports", "secrets_secure")
+OWN_DIRECTORIES = ("dashboard", "data", "logs", "reports", "secrets_secure")
 NEEDS_RESTART = ("base_dir", "docker.url", "web", "runs.max_parallel")
 """What a reload cannot change."""
 
@@ -76,6 +85,7 @@ class Daemon:
         self.alerts_came = self.reception.came
         """Set when alerts came in that nobody has dealt with."""
         self._show_refusals()
+        self._page = DashboardFile()
         self._follow_lock = threading.Lock()
         self._reload_lock = threading.Lock()
         self._next_upkeep = clock.monotonic() + UPKEEP_SECONDS
@@ -83,6 +93,8 @@ class Daemon:
         self._replan = threading.Event()
         self._thread = threading.Thread(target=self._work, name="scheduler")
         self._watchdog = threading.Thread(target=self._watch_store, name="store-watch", daemon=True)
+        self.hub = Hub()
+        """Who listens to what happens here."""
         self.ready = threading.Event()
         """Set once the schedule is being watched."""
 
@@ -105,9 +117,11 @@ class Daemon:
         """End every run within its grace, enter it as stopped, and let go."""
         self._stop.set()
         self.runner.stop.set()
+        self.hub.close()
         if self._thread.is_alive():
             self._thread.join()
         self._dispatcher.stop()
+        self._write_page(serving=False)
 
     def _work(self) -> None:
         self._scheduler.start()
@@ -117,7 +131,8 @@ class Daemon:
                 self._look()
             except StoreError as error:
                 logger.error(str(error))
-                self._note_store(False)
+                if self._note_store(False):
+                    self._write_page()
             except Exception:  # whatever it is, the schedule must go on
                 logger.exception("the schedule could not be looked at")
 
@@ -138,6 +153,7 @@ class Daemon:
         self.follow()
         if self._bridge.look(self.configuration.settings):
             self._write_textfile()
+            self._write_page()
         for task in self.metrics.expire(self._clock.now()):
             logger.warning("no result for too long: its gauges are taken back", extra={"task": task})
         if self._clock.monotonic() >= self._next_upkeep:
@@ -214,9 +230,40 @@ class Daemon:
 
     # Runs
 
-    def submit(self, request: Request, on_end: OnEnd | None = None) -> None:
+    def submit(self, request: Request, on_end: OnEnd | None = None, on_begin: OnBegin | None = None) -> None:
         """Enqueue a request; raise UnknownRequest. `on_end` gets the record of the run that does it."""
-        self._dispatcher.submit(request, on_end)
+        self._dispatcher.submit(request, on_end, on_begin)
+
+    def stop_task(self, task: str, by: str, target: str | None = None) -> list[Request]:
+        """End what this daemon runs of a task, and let what waits not begin; return what that is."""
+        return self._dispatcher.stop_task(task, by, target)
+
+    def running(self, task: str) -> RunningEntry | None:
+        """A task's run that is under way here, as views tell of it."""
+        from exporter.views import runs
+
+        return runs.running(self.sources(), task, {})
+
+    def _run_entry(self, record: Record) -> RunEntry:
+        from exporter.views import runs
+
+        return runs.run_entry(self.sources(), record)
+
+    def is_stopping(self) -> bool:
+        """Whether no run is begun any more."""
+        return self.runner.stop.is_set()
+
+    def holder(self, task: str, target: str | None = None) -> str:
+        """Which other process runs a task (for a target, if given); empty where none does. Raise StoreError."""
+        base_dir = self.configuration.settings.base_dir
+        targets = [
+            request.target
+            for _, request, pid, _ in self._store.unfinished_runs()
+            if request.task == task and target in (None, request.target) and pid != os.getpid()
+        ]
+        # The entry stays when a process is killed, the lock does not.
+        holders = (holder_of(run_lock(base_dir, task, found)) for found in targets)
+        return next(filter(None, holders), "")
 
     def progress(self, task: str) -> Progress | None:
         """How far a task's run is, or None if none is under way."""
@@ -229,14 +276,19 @@ class Daemon:
     def known_agents(self) -> frozenset[str]:
         """The agents that are listed, and those that the agent monitor last reported."""
         listed = self.configuration.settings.agents.listed or ()
+        return frozenset(agent.name for agent in listed) | self.seen_agents()
+
+    def seen_agents(self) -> frozenset[str]:
+        """The agents that the agent monitor last reported; none where it has not looked yet."""
         seen = self.metrics.exposition.series(UP.name) if "agent-monitor" in all_jobs() else []
-        return frozenset(agent.name for agent in listed) | {labels["agent"] for labels, _ in seen}
+        return frozenset(labels["agent"] for labels, _ in seen)
 
     def _show_progress(self, task: str, progress: Progress | None) -> None:
         if progress:
             self.metrics.running(task, progress.since, progress.ratio)
         else:
             self.metrics.running(task, None)
+        self.hub.tell("progress", task, lambda: {"task": task, "running": self.running(task)})
 
     def _on_record(self, record: Record, entered: bool) -> None:
         try:
@@ -263,6 +315,8 @@ class Daemon:
                     self._seen = order
                     if record.request.task in all_jobs():
                         self.metrics.record(record, stale_after_seconds(self.configuration, record.request.task))
+            for order, record in fresh:
+                self.hub.tell("run", str(order), partial(self._run_entry, record))
             self._note_store(True)
             self._write_textfile()
 
@@ -276,6 +330,11 @@ class Daemon:
                 write_textfile(directory, self.metrics.exposition)
             except OSError as error:
                 logger.error("textfile not written", extra={"file": error.filename, "reason": error.strerror})
+
+    def _write_page(self, *, serving: bool = True) -> None:
+        """Write the status page. The schedule asks once a second at most, whenever anything has changed."""
+        written = self._page.write(self.sources(), serving=serving)
+        self.metrics.set(metrics.PAGE_WRITTEN, float(written))
 
     def _note_store(self, worked: bool) -> bool:
         """Show whether the store works; say whether that is news."""

@@ -29,6 +29,10 @@ CREATE TABLE IF NOT EXISTS counters (
   family TEXT NOT NULL, labels TEXT NOT NULL, value REAL NOT NULL, PRIMARY KEY (family, labels)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS budgets (key TEXT NOT NULL, spent REAL NOT NULL);
 CREATE INDEX IF NOT EXISTS budgets_by_key ON budgets (key, spent);
+CREATE TABLE IF NOT EXISTS idempotency_keys (
+  who TEXT NOT NULL, key TEXT NOT NULL, request TEXT NOT NULL, answer TEXT NOT NULL, life TEXT NOT NULL,
+  begun INTEGER NOT NULL DEFAULT 0, created REAL NOT NULL, PRIMARY KEY (who, key)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS idempotency_keys_by_age ON idempotency_keys (created);
 """
 _BRIDGE = """
 CREATE TABLE IF NOT EXISTS problems (
@@ -115,6 +119,22 @@ def open_to_read(file: Path) -> sqlite3.Connection:
         with contextlib.closing(connection):  # somebody is just making it, or an older version made it
             return _in_memory(connection)
     return _in_memory(None)
+
+
+def open_to_examine(file: Path) -> sqlite3.Connection:
+    """A connection that touches no file at all, not even the index of a log that a killed daemon has left behind.
+
+    Raise sqlite3.Error where the file is not ours, is of a newer format, or cannot be read without changing something.
+    """
+    alone = not file.with_name(f"{file.name}-wal").exists()
+    uri = f"{file.absolute().as_uri()}?mode=ro&{'immutable' if alone else 'readonly_shm'}=1"
+    connection = sqlite3.connect(uri, uri=True, check_same_thread=False, timeout=BUSY_SECONDS)
+    try:
+        _format(connection)
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
 
 
 def _in_memory(original: sqlite3.Connection | None) -> sqlite3.Connection:

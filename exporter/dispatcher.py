@@ -6,13 +6,15 @@ import logging
 import threading
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 
 from exporter.plan import max_run_seconds
 from exporter.record import Record
 from exporter.runner import LedgerError, Runner, Watcher, check
+from exporter.stopping import Stop
 from exporter.store import StoreError
 from jobs.core.model import Outcome, Request, Trigger
 from jobs.core.ports import Clock
@@ -23,6 +25,8 @@ PROGRESS_SECONDS = 0.5
 
 OnEnd = Callable[[Record | None], None]
 """Hears, on the thread of the run, how it ended; None if it came to no record."""
+OnBegin = Callable[[], None]
+"""Called when the run is in the ledger and has not done anything yet; where it raises StoreError, it never will."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,18 @@ class Progress:
     def ratio(self) -> float:
         """The share that is done, 0 to 1."""
         return min(1.0, self.done / self.total) if self.total > 0 else 0.0
+
+
+@dataclass(eq=False)
+class _Ticket:
+    """A request that was submitted and is not over, and who wants to hear of it."""
+
+    request: Request
+    stop: Stop
+    on_begin: list[OnBegin] = field(default_factory=list)
+    on_end: list[OnEnd] = field(default_factory=list)
+    work: Future[None] | None = None
+    begun: bool = False
 
 
 class Dispatcher:
@@ -64,31 +80,52 @@ class Dispatcher:
         self._on_store_failure = on_store_failure
         self._pool = ThreadPoolExecutor(max_parallel, thread_name_prefix="run")
         self._lock = threading.Lock()
-        self._waiting: dict[tuple[str, str, str], list[OnEnd]] = {}
+        self._tickets: set[_Ticket] = set()
+        self._waiting: dict[tuple[str, str, str], _Ticket] = {}
         self._running: Counter[str] = Counter()
         self._progress: dict[str, Progress] = {}
         self._progress_told: dict[str, float] = {}
         self._timers: set[threading.Timer] = set()
 
-    def submit(self, request: Request, on_end: OnEnd | None = None) -> None:
+    def submit(self, request: Request, on_end: OnEnd | None = None, on_begin: OnBegin | None = None) -> None:
         """Enqueue a request; raise UnknownRequest. One that adds nothing is entered as skipped.
 
         `on_end` gets the record of the run that does what is asked: of one that adds nothing, that of the equal one
-        that waits. When everything is stopped before that run begins, it hears nothing.
+        that waits; `on_begin` likewise. When everything is stopped before that run begins, they hear nothing.
         """
         _, request = check(request)
         if self._runner.stop.is_set():
             return
         with self._lock:
-            adds_nothing = _key(request) in self._waiting
-            listeners = self._waiting.setdefault(_key(request), [])
-            if on_end:
-                listeners.append(on_end)
+            ticket = self._waiting.get(_key(request))
+            adds_nothing = ticket is not None
+            if ticket is None:
+                ticket = _Ticket(request, Stop(self._runner.stop))
+                ticket.work = self._pool.submit(self._guarded, partial(self._run, ticket), request)
+                self._waiting[_key(request)] = ticket
+                self._tickets.add(ticket)
+            ticket.on_end += filter(None, [on_end])
+            ticket.on_begin += filter(None, [on_begin])
         # Of a burst of events the first is told; a slot of the schedule is always accounted for.
-        if not adds_nothing:
-            self._pool.submit(self._guarded, self._run, request)
-        elif request.trigger is not Trigger.EVENT:
-            self._pool.submit(self._guarded, self._skip, request)
+        if adds_nothing and request.trigger is not Trigger.EVENT:
+            self._pool.submit(self._guarded, partial(self._skip, request), request)
+
+    def stop_task(self, task: str, by: str, target: str | None = None) -> list[Request]:
+        """End what this process runs of a task (of one target, if given), and let what waits not begin.
+
+        Return what that is, which may be nothing. Each is entered as stopped by whoever `by` is; a run has its grace
+        first, and may end by itself in it.
+        """
+        with self._lock:
+            found = [t for t in self._tickets if t.request.task == task and target in (None, t.request.target)]
+            for ticket in found:
+                ticket.stop.ask(by)
+                self._no_longer_waits(ticket)
+            cancelled = [t for t in found if t.work and t.work.cancel()]
+            self._tickets.difference_update(cancelled)
+        for ticket in cancelled:
+            self._guarded(partial(self._cancel, ticket), ticket.request)
+        return [ticket.request for ticket in found]
 
     def submit_later(self, request: Request, seconds: float) -> None:
         """Enqueue a request after a time, unless we are stopped before."""
@@ -113,39 +150,33 @@ class Dispatcher:
             timer.cancel()
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def _guarded(self, work: Callable[[Request], None], request: Request) -> None:
+    def _guarded(self, work: Callable[[], None], request: Request) -> None:
         try:
-            work(request)
+            work()
         except StoreError as error:
             logger.error(str(error), extra=about(request))
             self._on_store_failure()
         except Exception:  # the pool would keep it to itself
             logger.exception("a run could not be dealt with", extra=about(request))
 
-    def _run(self, request: Request) -> None:
-        begun: list[OnEnd] | None = None
-        listeners: list[OnEnd] = []
+    def _run(self, ticket: _Ticket) -> None:
         record: Record | None = None
-
-        def started(request: Request, since: datetime) -> None:
-            nonlocal begun
-            begun = self._begin(request, since)
-
         try:
             try:
-                record, entered = self._record(request, started)
+                record, entered = self._record(ticket)
             finally:
-                listeners = self._end(request, begun)
+                self._end(ticket)
             self._told(record, entered)
         finally:
-            for listener in listeners:
-                listener(record)
+            self._hear(ticket, record)
 
-    def _record(self, request: Request, started: Callable[[Request, datetime], None]) -> tuple[Record, bool]:
+    def _record(self, ticket: _Ticket) -> tuple[Record, bool]:
         """The record of a run, and whether it is in the ledger."""
+        request = ticket.request
         limit_seconds = max_run_seconds(self._runner.configuration, request.task)
+        watcher = Watcher(lambda _, since: self._begin(ticket, since), self._advance)
         try:
-            return self._runner.run(request, Watcher(started, self._advance), wait_seconds=limit_seconds), True
+            return self._runner.run(request, watcher, wait_seconds=limit_seconds, stop=ticket.stop), True
         except LedgerError as error:
             logger.error(str(error), extra=about(request))
             return error.record, False
@@ -154,15 +185,37 @@ class Dispatcher:
         reason = "the same run is waiting already"
         self._told(self._runner.enter(request, Outcome.SKIPPED, reason, self._clock.now()), True)
 
-    def _begin(self, request: Request, since: datetime) -> list[OnEnd]:
-        """Show a run as begun; return who wants to hear of its end."""
-        logger.info("run started", extra=about(request))
+    def _cancel(self, ticket: _Ticket) -> None:
+        record: Record | None = None
+        try:
+            reason = f"{ticket.stop.reason} before it began"
+            record = self._runner.enter(ticket.request, Outcome.STOPPED, reason, self._clock.now())
+            self._told(record, True)
+        finally:
+            self._hear(ticket, record)
+
+    def _hear(self, ticket: _Ticket, record: Record | None) -> None:
+        for listener in ticket.on_end:
+            self._guarded(partial(listener, record), ticket.request)
+
+    def _begin(self, ticket: _Ticket, since: datetime) -> None:
+        """Show a run as begun."""
+        task = ticket.request.task
         with self._lock:
-            listeners = self._waiting.pop(_key(request), [])
-            self._running[request.task] += 1
-            self._progress[request.task] = Progress(since)
-        self._on_running(request.task, self._progress[request.task])
-        return listeners
+            self._no_longer_waits(ticket)
+        for listener in ticket.on_begin:
+            listener()
+        logger.info("run started", extra=about(ticket.request))
+        with self._lock:
+            ticket.begun = True
+            self._running[task] += 1
+            self._progress[task] = Progress(since)
+        self._on_running(task, self._progress[task])
+
+    def _no_longer_waits(self, ticket: _Ticket) -> None:
+        """Let the next equal request have a run of its own; to be called with the lock."""
+        if self._waiting.get(_key(ticket.request)) is ticket:
+            del self._waiting[_key(ticket.request)]
 
     def _advance(self, request: Request, done: int, total: int, message: str) -> None:
         task, now = request.task, self._clock.monotonic()
@@ -176,21 +229,22 @@ class Dispatcher:
         if due:
             self._on_running(task, progress)
 
-    def _end(self, request: Request, begun: list[OnEnd] | None) -> list[OnEnd]:
-        """Show a run as ended, if it had begun (what `_begin` returned); return who wants to hear of it."""
+    def _end(self, ticket: _Ticket) -> None:
+        """Show a run as ended, if it had begun."""
+        task = ticket.request.task
         with self._lock:
-            if begun is None:
-                return self._waiting.pop(_key(request), [])
-            self._running[request.task] -= 1
-            idle = self._running[request.task] == 0
+            self._tickets.discard(ticket)
+            self._no_longer_waits(ticket)
+            self._running[task] -= ticket.begun
+            idle = ticket.begun and self._running[task] == 0
             if idle:
-                del self._progress[request.task]
+                del self._progress[task]
         if idle:
-            self._on_running(request.task, None)
-        return begun
+            self._on_running(task, None)
 
     def _told(self, record: Record, entered: bool) -> None:
-        level = logging.INFO if record.outcome in (Outcome.OK, Outcome.SKIPPED) else logging.ERROR
+        as_wanted = record.outcome in (Outcome.OK, Outcome.SKIPPED, Outcome.STOPPED)
+        level = logging.INFO if as_wanted else logging.ERROR
         came_of_it = record.error or (f"{record.result.status}: {record.result.summary}" if record.result else "")
         seconds = round(record.duration_seconds, 3)
         logger.log(

@@ -5,6 +5,7 @@ They end with whoever started them, and what they or their libraries print can n
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import resource
@@ -71,6 +72,8 @@ def _follow_parent(descriptor: int, on_parent_gone: Callable[[], None]) -> None:
 
 def limit_self(max_memory_mb: int) -> None:
     """Give way to others, leave no core dumps, and allocate no more than this."""
-    os.nice(NICENESS)
+    # A sandbox may keep it from us: there the unit says how it gives way (CPUWeight=, Nice=).
+    with contextlib.suppress(PermissionError):
+        os.nice(NICENESS)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_DATA, (max_memory_mb << 20, max_memory_mb << 20))

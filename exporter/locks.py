@@ -26,9 +26,9 @@ class FileLock:
         try:
             fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            text = os.pread(self.descriptor, 200, 0).decode(errors="replace")
+            holder = _said(self.descriptor)
             os.close(self.descriptor)
-            raise Busy(re.sub(r"[^ -~]", "", text) or "another process") from None
+            raise Busy(holder) from None
         self.say(holder)
 
     def say(self, holder: str) -> None:
@@ -43,17 +43,27 @@ class FileLock:
 
 def is_held(file: Path) -> bool:
     """Whether somebody holds the lock on a file. While we look, for microseconds, nobody else can take it."""
+    return bool(holder_of(file))
+
+
+def holder_of(file: Path) -> str:
+    """What who holds the lock on a file wrote about himself; empty where nobody does. As for `is_held`."""
     try:
         descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError:
-        return False
+        return ""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        return True
+        return _said(descriptor)
     finally:
         os.close(descriptor)
-    return False
+    return ""
+
+
+def _said(descriptor: int) -> str:
+    text = os.pread(descriptor, 200, 0).decode(errors="replace")
+    return re.sub(r"[^ -~]", "", text) or "another process"
 
 
 def run_lock(base_dir: Path, task: str, target: str) -> Path:

@@ -43,16 +43,28 @@ RELOAD_OK = Family(name="sutazai_config_last_reload_successful", help="1 if the 
 RELOAD_TIME = Family(
     name="sutazai_config_last_reload_success_timestamp_seconds", help="When the configuration was last loaded."
 )
+WEB_CONFIG_OK = Family(
+    name="sutazai_web_config_last_reload_successful",
+    help="1 if the web configuration file and what it names are in force as they are, else 0; absent without one.",
+)
+WEB_CONFIG_TIME = Family(
+    name="sutazai_web_config_last_reload_success_timestamp_seconds",
+    help="When the web configuration that is in force was read; absent without one.",
+)
 STORE_UP = Family(name="sutazai_store_up", help="1 if the last access to the store worked, else 0.")
 EVENTS_CONNECTED = Family(
     name="sutazai_docker_events_connected", help="1 while the Docker engine's events are being received, else 0."
+)
+PAGE_WRITTEN = Family(
+    name="sutazai_status_page_written", help="1 if the file of the status page could be written last, else 0."
 )
 DROPPED = Family(
     name="sutazai_dropped_series", help="Series left out because their family was full.", labels=("family",)
 )
 
 OWN_FAMILIES = (
-    BUILD_INFO, RELOAD_OK, RELOAD_TIME, STORE_UP, EVENTS_CONNECTED, DROPPED,
+    BUILD_INFO, RELOAD_OK, RELOAD_TIME, WEB_CONFIG_OK, WEB_CONFIG_TIME,
+    STORE_UP, EVENTS_CONNECTED, PAGE_WRITTEN, DROPPED,
     LAST_RUN, LAST_SUCCESS, NEXT_RUN, RUNNING, STARTED, PROGRESS, INTERVAL, MAX_RUN, RUNS, MISSED, DURATION,
     *bridge.FAMILIES,
 )  # fmt: skip

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from exporter.marks import RUN_ID_VARIABLE, kill_marked
 from exporter.starting import Fork, spawn
@@ -24,6 +24,14 @@ MAX_ANSWER_BYTES = 64 << 20
 OUTPUT_TAIL_BYTES = 16 << 10
 """Of what a run prints outside its answer, so much is kept."""
 KILL_WAIT_SECONDS = 5.0
+
+
+class Stoppable(Protocol):
+    """What says that a process is to end: an event, or `exporter.stopping.Stop`."""
+
+    def is_set(self) -> bool:
+        """Whether it is to end."""
+        ...
 
 
 class End(Enum):
@@ -89,7 +97,7 @@ class RunProcess:
         on_line: Callable[[bytes], None],
         *,
         limit_seconds: float,
-        stop: threading.Event,
+        stop: Stoppable,
         stop_grace_seconds: float,
     ) -> Exit:
         """Pass each line of the answer to `on_line` until the process has ended; end it at its limit or on stop.
@@ -114,7 +122,7 @@ class RunProcess:
         oom = code == -signal.SIGKILL and end is End.BY_ITSELF and _oom_kills() > self._oom_kills
         return Exit(end, code, reader.tail(), _stuck(self.pid) if code is None else "", oom)
 
-    def _await_end(self, reader: _Reader, limit_seconds: float, stop: threading.Event) -> End:
+    def _await_end(self, reader: _Reader, limit_seconds: float, stop: Stoppable) -> End:
         deadline = time.monotonic() + limit_seconds
         with _exit_descriptor(self.pid) as exited:
             reader.watch(exited)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import logging
 import os
@@ -24,6 +23,7 @@ from exporter.record import CUT_OFF, Record
 from exporter.redaction import Redactor
 from exporter.reports import prune_reports, write_report
 from exporter.retention import may_remove
+from exporter.stopping import Stop
 from exporter.store import Store, StoreError
 from jobs.core.job import Job
 from jobs.core.model import Outcome, Request, Result
@@ -123,27 +123,30 @@ class Runner:
         self.stop = threading.Event()
         """Set to end every run that is under way and to start no other."""
 
-    def run(self, request: Request, watcher: Watcher | None = None, *, wait_seconds: float = 0) -> Record:
+    def run(
+        self, request: Request, watcher: Watcher | None = None, *, wait_seconds: float = 0, stop: Stop | None = None
+    ) -> Record:
         """Do what is asked and return the Record, which is then in the ledger (unless it is a dry run).
 
         A task (with its target) runs once at a time, on all processes that share the base directory: wait
-        up to `wait_seconds` for the one that is running, then give up as skipped. Raise UnknownRequest;
-        StoreError when the ledger cannot be written, so that nothing was run; LedgerError when it was.
+        up to `wait_seconds` for the one that is running, then give up as skipped. `stop` ends this run alone; one
+        that is stopped while it waits is entered as stopped. Raise UnknownRequest; StoreError when the ledger cannot
+        be written, so that nothing was run; LedgerError when it was.
         """
         job, request = check(request)
-        watcher = watcher or Watcher()
+        watcher, stop = watcher or Watcher(), stop or Stop(self.stop)
         started = self._clock.now()
         if request.dry_run:
-            return self._process(job, request, watcher, 0, started, ())[0]
+            return self._process(job, request, watcher, stop, 0, started, ())[0]
         try:
-            lock = self._lock(request, started, wait_seconds)
+            lock = self._lock(request, started, wait_seconds, stop)
         except (Busy, OSError) as error:
-            return self._enter_skipped(request, started, error)
+            return self._enter_skipped(request, started, error, stop)
         try:
             started = self._clock.now()
             run_id = self._store.begin_run(request, started, os.getpid())
             watcher.started(request, started)
-            record, log_lines = self._process(job, request, watcher, run_id, started, (lock.descriptor,))
+            record, log_lines = self._process(job, request, watcher, stop, run_id, started, (lock.descriptor,))
             record = self._report(record, job, log_lines)
             try:
                 self._finish(record)
@@ -153,18 +156,20 @@ class Runner:
         finally:
             lock.release()
 
-    def _lock(self, request: Request, started: datetime, wait_seconds: float) -> FileLock:
+    def _lock(self, request: Request, started: datetime, wait_seconds: float, stop: Stop) -> FileLock:
         file = run_lock(self.configuration.settings.base_dir, request.task, request.target)
         deadline = time.monotonic() + wait_seconds
         while True:
             try:
                 return FileLock(file, f"pid {os.getpid()} since {started:%Y-%m-%d %H:%M:%S}")
             except Busy:
-                if time.monotonic() >= deadline or self.stop.wait(_LOCK_POLL_SECONDS):
+                if time.monotonic() >= deadline or stop.wait(_LOCK_POLL_SECONDS):
                     raise
 
-    def _enter_skipped(self, request: Request, started: datetime, error: Busy | OSError) -> Record:
-        if isinstance(error, Busy):
+    def _enter_skipped(self, request: Request, started: datetime, error: Busy | OSError, stop: Stop) -> Record:
+        if stop.by:
+            outcome, reason = Outcome.STOPPED, f"{stop.reason} before it began"
+        elif isinstance(error, Busy):
             outcome, reason = Outcome.SKIPPED, f"{request.task} is running already: {error.holder}"
         else:
             outcome, reason = Outcome.ERROR, f"{error.filename}: cannot be locked: {error.strerror}"
@@ -198,7 +203,7 @@ class Runner:
         """Complete in the ledger, as failed, the runs whose process ended before they did."""
         for run_id, request, pid, started in self._store.unfinished_runs():
             try:
-                lock = self._lock(request, started, wait_seconds=0)
+                lock = self._lock(request, started, 0, Stop(self.stop))
             except (Busy, OSError):
                 continue  # somebody is at it, or nobody can be
             try:
@@ -209,7 +214,14 @@ class Runner:
                 lock.release()
 
     def _process(
-        self, job: Job, request: Request, watcher: Watcher, run_id: int, started: datetime, keep_open: tuple[int, ...]
+        self,
+        job: Job,
+        request: Request,
+        watcher: Watcher,
+        stop: Stop,
+        run_id: int,
+        started: datetime,
+        keep_open: tuple[int, ...],
     ) -> tuple[Record, list[str]]:
         settings = self.configuration.settings
         answer = _Answer(Redactor(self.configuration.secrets), request, watcher)
@@ -225,9 +237,9 @@ class Runner:
         try:
             process = RunProcess(order, run_id, keep_open, fork=self._fork)
             ended = process.listen(
-                answer.line, limit_seconds=limit, stop=self.stop, stop_grace_seconds=settings.runs.stop_grace_seconds
+                answer.line, limit_seconds=limit, stop=stop, stop_grace_seconds=settings.runs.stop_grace_seconds
             )
-            outcome, reason = _judge(ended, answer, limit, process.pid)
+            outcome, reason = _judge(ended, answer, limit, process.pid, stop)
         except OSError as error:
             outcome, reason = Outcome.ERROR, f"no process could be run: {error.strerror}"
         return Record(
@@ -254,13 +266,13 @@ class Runner:
         return record.model_copy(update={"report": report, "result": kept})
 
 
-def _judge(ended: Exit, answer: _Answer, limit_seconds: float, pid: int) -> tuple[Outcome, str]:
+def _judge(ended: Exit, answer: _Answer, limit_seconds: float, pid: int, stop: Stop) -> tuple[Outcome, str]:
     """Whether a run worked, and if not, why."""
     stuck = f"; pid {pid} survived SIGKILL ({ended.stuck})" if ended.stuck else ""
     if ended.end is End.TIMEOUT:
         return Outcome.TIMEOUT, f"not done after {limit_seconds:g} s; killed with all its children{stuck}"
     if ended.end is End.STOPPED:
-        return Outcome.STOPPED, f"stopped with the exporter{stuck}"
+        return Outcome.STOPPED, f"{stop.reason}{stuck}"
     if ended.end is End.TOO_LONG:
         return Outcome.ERROR, f"answered more than {MAX_ANSWER_BYTES >> 20} MiB; killed{stuck}"
     if answer.error:
@@ -277,5 +289,7 @@ def _judge(ended: Exit, answer: _Answer, limit_seconds: float, pid: int) -> tupl
 
 
 def _or_rather(name: str, known: list[str], otherwise: str = "there are") -> str:
+    import difflib  # for a mistake alone
+
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     return f"; did you mean {close[0]!r}?" if close else f"; {otherwise} {', '.join(known)}"

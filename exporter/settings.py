@@ -50,6 +50,16 @@ class WebSettings(SettingsModel):
 
     listen_address: ListenAddress = Field("127.0.0.1:10042", description="Address to serve on.")
     telemetry_path: HttpPath = Field("/metrics", description="Path of the metrics.")
+    config_file: Path | None = Field(
+        None, description="Web configuration file as Prometheus' exporters have it: TLS, users, headers; unset: none."
+    )
+    health_without_authentication: bool = Field(
+        False, description="Answer /-/healthy and /-/ready also to those who do not say who they are."
+    )
+    metrics_need_token: bool = Field(
+        False,
+        description="Whether the metrics take a token (scope `scrape` or more) too; from this machine none.",
+    )
     max_connections: int = Field(512, ge=8, le=65536, description="Open connections; the stalest gives way.")
     header_timeout_seconds: Seconds = Field(10, description="Time for a request's headers to arrive.")
     body_timeout_seconds: Seconds = Field(30, description="Time for a request's body to arrive.")
@@ -91,15 +101,15 @@ class Settings(World):
     """Every setting there is. `jobs` has one section for each job, named as its file."""
 
     admin_email: MailAddress | None = Field(None, description="The person in charge.")
-    web: WebSettings = WebSettings()
-    log: LogSettings = LogSettings()
-    textfile: TextfileSettings = TextfileSettings()
-    runs: RunsSettings = RunsSettings()
-    reports: ReportsSettings = ReportsSettings()
-    notifications: NotificationSettings = NotificationSettings()
-    alertmanager: AlertmanagerSettings = AlertmanagerSettings()
-    remediation: RemediationSettings = RemediationSettings()
-    alerts: AlertSettings = AlertSettings()
+    web: WebSettings = WebSettings.model_construct()
+    log: LogSettings = LogSettings.model_construct()
+    textfile: TextfileSettings = TextfileSettings.model_construct()
+    runs: RunsSettings = RunsSettings.model_construct()
+    reports: ReportsSettings = ReportsSettings.model_construct()
+    notifications: NotificationSettings = NotificationSettings.model_construct()
+    alertmanager: AlertmanagerSettings = AlertmanagerSettings.model_construct()
+    remediation: RemediationSettings = RemediationSettings.model_construct()
+    alerts: AlertSettings = AlertSettings.model_construct()
     jobs: Any = None
 
     @model_validator(mode="after")
@@ -107,8 +117,7 @@ class Settings(World):
         mail = self.notifications.mail
         if mail.host and not (mail.recipients or self.admin_email):
             raise ValueError(
-                "notifications.mail.host is set and nobody to send to; "
-                "set notifications.mail.recipients or admin_email"
+                "notifications.mail.host is set and nobody to send to; set notifications.mail.recipients or admin_email"
             )
         return self
 
@@ -116,9 +125,10 @@ class Settings(World):
 @cache
 def settings_model() -> type[Settings]:
     """Settings with one section for each job that is there."""
-    sections: dict[str, Any] = {job.key: (job.settings, job.settings()) for job in all_jobs().values()}
+    sections: dict[str, Any] = {job.key: (job.settings, job.settings.model_construct()) for job in all_jobs().values()}
     jobs_model = create_model("JobsSettings", __base__=SettingsModel, __doc__="One section for each job.", **sections)
-    return create_model("Settings", __base__=Settings, __doc__=Settings.__doc__, jobs=(jobs_model, jobs_model()))
+    jobs = (jobs_model, jobs_model.model_construct())
+    return create_model("Settings", __base__=Settings, __doc__=Settings.__doc__, jobs=jobs)
 
 
 @cache

@@ -6,7 +6,6 @@ Which agents there are, and what each condition means, is told by `jobs.core.age
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import timedelta
@@ -20,7 +19,7 @@ from jobs.agents.visitor import Visitor
 from jobs.core.agents.discovery import Watched
 from jobs.core.agents.report import FAMILIES, SERIES, Round, Uptimes
 from jobs.core.agents.state import Rules, State, Verb, backoff_left
-from jobs.core.agents.visit import CHECK, FAILED, PARTICIPLES, RELEASE, REPAIR, Visit, finding
+from jobs.core.agents.visit import CHECK, FAILED, PARTICIPLES, RELEASE, REPAIR, RESTART, Visit, finding
 from jobs.core.cadence import Cadence
 from jobs.core.job import Flag, Job, JobError, ReportFiles
 from jobs.core.model import Finding, Request, Result, Severity, Trigger
@@ -35,6 +34,8 @@ _NOT_WELL = (State.UNHEALTHY, State.UNREACHABLE, State.STOPPED, State.MISSING, S
 _STATUS = ("HEALTHY", "DEGRADED", "CRITICAL")
 _ASKED = (Trigger.COMMAND, Trigger.API, Trigger.ALERT)
 """Who asks for a run with a purpose, and looks for its report."""
+_PERSON = (Trigger.COMMAND, Trigger.API)
+"""Who may have an agent restarted however it is; whoever else asks for that has it repaired."""
 _DAY, _WEEK = timedelta(days=1), timedelta(days=7)
 
 
@@ -63,7 +64,8 @@ def run(settings: Settings, clients: Clients, request: Request) -> Result:
     """Look at all agents, or at the one that `request.target` names, and restart what needs it.
 
     `release` ends the quarantine of one agent, `repair` restarts one that is not healthy without waiting for more
-    failures; both need a target, and raise JobError without.
+    failures, `restart` restarts one however it is, which does not end its quarantine and which only a person may
+    ask for; they need a target, and raise JobError without.
     """
     return _Run(settings, clients, request).result()
 
@@ -72,6 +74,8 @@ class _Run:
     def __init__(self, settings: Settings, clients: Clients, request: Request) -> None:
         self.settings, self.clients, self.request = settings, clients, request
         self.mode = request.mode or CHECK
+        if self.mode == RESTART and request.trigger not in _PERSON:
+            self.mode = REPAIR
         self.now, self.began = clients.clock.now(), clients.clock.monotonic()
         self.files = AgentFiles(clients.base_dir)
         rules = Rules(
@@ -88,6 +92,7 @@ class _Run:
             recovery_timeout_seconds=settings.recovery_timeout_seconds,
             log_lines=settings.evidence_log_lines,
             evidence_files=settings.evidence_files,
+            asked=self.mode == RESTART,
         )
         self.visitor = Visitor(
             clients,
@@ -173,8 +178,8 @@ class _Run:
         )
 
     def _left_alone(self, visits: Sequence[Visit]) -> str:
-        """Why nothing was done where a repair was asked for."""
-        if self.mode != REPAIR:
+        """Why nothing was done where a repair or a restart was asked for."""
+        if self.mode not in (REPAIR, RESTART):
             return ""
         decisions = (visit.decision for visit in visits)
         return "".join(f"; left alone: {d.reason}" for d in decisions if d.verb is Verb.NOTHING and d.reason)
@@ -243,6 +248,8 @@ def _unknown(name: str, roll: Roll) -> str:
         return f"there is no agent {name!r}: none is configured (agents.listed) or found; {roll.engine_error}".rstrip(
             "; "
         )
+    import difflib  # for a mistake alone
+
     near = difflib.get_close_matches(name, roll.names, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(roll.names[:10])}"
     return f"there is no agent {name!r}; {hint}"
@@ -254,13 +261,13 @@ JOB = Job(
     cadences=(Cadence(minutes=5),),
     settings=Settings,
     metrics=FAMILIES,
-    modes=(CHECK, RELEASE, REPAIR),
+    modes=(CHECK, RELEASE, REPAIR, RESTART),
     report=ReportFiles(directory="logs", stem="agent_monitoring_report", link="logs/latest_agent_report.json"),
     # `stop` needs no run of its own, it follows `die`. `start` does: what a person stopped and started again is
     # seen to be up at once.
     wakes_on=("die", "oom", "start", "health_status: unhealthy"),
     takes_target=True,
-    needs_target=(RELEASE, REPAIR),
+    needs_target=(RELEASE, REPAIR, RESTART),
     run=run,
     event="agent",
     # Without the engine only the listed agents are seen, and beyond the limit nobody knows which are left out. That a

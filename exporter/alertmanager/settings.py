@@ -52,5 +52,5 @@ class AlertmanagerSettings(SettingsModel):
     templates: AbsolutePath | None = Field(
         None, description="Directory of your own templates (*.tmpl), which may define the bundled ones anew."
     )
-    critical: CriticalRoute = CriticalRoute()
-    other: OtherRoute = OtherRoute()
+    critical: CriticalRoute = CriticalRoute.model_construct()
+    other: OtherRoute = OtherRoute.model_construct()

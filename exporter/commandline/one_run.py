@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from exporter.runner import Runner
     from exporter.store import Store
 
+logger = logging.getLogger(__name__)
 EXIT_INTERRUPTED = 130
 
 
@@ -103,6 +105,7 @@ def _sayer(order: Order, record: Record) -> Callable[[str], None]:
 def _leave_behind(configuration: Configuration, store: Store, runner: Runner) -> None:
     app.remind(configuration, store)
     app.send_notifications(configuration, store, runner.stop)
+    _update_page(configuration, store)
     _update_textfile(configuration, store)
 
 
@@ -133,3 +136,16 @@ def _update_textfile(configuration: Configuration, store: Store) -> None:
             write_textfile(directory, replayed_metrics(configuration, store, SystemClock().now()).exposition)
         except OSError as error:
             raise Failure(f"{error.filename}: the textfile cannot be written: {error.strerror}", EXIT_NOT_OK) from None
+
+
+def _update_page(configuration: Configuration, store: Store) -> None:
+    """Write the status page, where no daemon does. That it cannot be is said in the log, and fails no run."""
+    if app.is_served(configuration):
+        return
+    from exporter.dashboard.file import DashboardFile
+    from exporter.store import StoreError
+
+    try:
+        DashboardFile().write(app.sources(configuration, store), serving=False)
+    except StoreError as error:
+        logger.error(str(error))

@@ -53,7 +53,8 @@ def config_option(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option(
         "--config.file",
         "config_file",
-        type=click.Path(path_type=Path, dir_okay=False),
+        # Whether it can be read is seen by reading it: access(2) knows nothing of capabilities that a unit gives.
+        type=click.Path(path_type=Path, dir_okay=False, readable=False),
         help="Configuration file (YAML). [default: config/exporter.yml in the base directory, if it exists]",
     )(command)
 

@@ -22,5 +22,10 @@ def check_config(config_file: Path | None) -> None:
     from exporter.config import load
 
     configuration = load(config_file)
+    if web_file := configuration.settings.web.config_file:
+        from exporter.web.web_config import Files, read_web_config
+
+        for warning in read_web_config(web_file, Files()).warnings:
+            click.echo(f"sutazai-exporter: warning: {warning}", err=True)
     origins = sorted(set(configuration.origins.values()))
     click.echo(f"The configuration is good. It comes from {', '.join(['defaults', *origins])}.")

@@ -12,6 +12,7 @@ from exporter.config import Configuration, load
 _SETTINGS: dict[str, tuple[str, ...]] = {
     "listen_address": ("web", "listen_address"),
     "telemetry_path": ("web", "telemetry_path"),
+    "web_config_file": ("web", "config_file"),
     "log_level": ("log", "level"),
     "log_format": ("log", "format"),
 }
@@ -21,6 +22,9 @@ _SETTINGS: dict[str, tuple[str, ...]] = {
 @config_option
 @click.option("--web.listen-address", "listen_address", metavar="HOST:PORT", help="Address to serve on.")
 @click.option("--web.telemetry-path", "telemetry_path", metavar="PATH", help="Path of the metrics.")
+@click.option(
+    "--web.config.file", "web_config_file", metavar="FILE", help="Web configuration file: TLS, users, headers."
+)
 @click.option("--log.level", "log_level", type=click.Choice(["debug", "info", "warning", "error"]))
 @click.option("--log.format", "log_format", type=click.Choice(["logfmt", "json"]))
 def serve(config_file: Path | None, **given: str | None) -> None:
@@ -32,9 +36,12 @@ def serve(config_file: Path | None, **given: str | None) -> None:
     Examples:
       sutazai-exporter serve
       sutazai-exporter serve --web.listen-address 127.0.0.1:10043 --log.level debug
+      sutazai-exporter serve --web.config.file /etc/sutazai/web.yml
     """
     from exporter import app
+    from exporter.web.listening import Unavailable
 
+    given["web_config_file"] = given["web_config_file"] or None  # exporters take an empty one for none
     flags = {_SETTINGS[name]: value for name, value in given.items()}
 
     def configuration() -> Configuration:
@@ -42,5 +49,5 @@ def serve(config_file: Path | None, **given: str | None) -> None:
 
     try:
         app.serve(configuration(), configuration)
-    except app.Unavailable as error:
+    except Unavailable as error:
         raise Failure(str(error), EXIT_UNAVAILABLE) from None

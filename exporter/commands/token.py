@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from exporter.clock import SystemClock
 from exporter.commands.base import EXIT_UNAVAILABLE, EXIT_USAGE, Failure, Group, config_option
 from exporter.config import load
+
+if TYPE_CHECKING:
+    from exporter.web.tokens import Tokens
+
+_json_option = click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 
 
 @click.group(cls=Group, no_args_is_help=False)
@@ -17,29 +25,102 @@ def token() -> None:
 
     \b
     Examples:
-      sutazai-exporter token create --name me --scope operate
+      sutazai-exporter token create --name me --scope operate           start, stop, restart, approve, and read
+      sutazai-exporter token create --name prometheus --scope scrape    nothing but the metrics
+      sutazai-exporter token list
+      sutazai-exporter token revoke me                                  a running daemon refuses it at once
     """
 
 
 @token.command()
 @config_option
 @click.option("--name", required=True, help="What the token is called.")
-@click.option("--scope", "scopes", type=click.Choice(["read", "operate", "alert"]), multiple=True, required=True)
-def create(config_file: Path | None, name: str, scopes: tuple[str, ...]) -> None:
+@click.option(
+    "--scope",
+    "scopes",
+    type=click.Choice(["scrape", "read", "operate", "alert"]),
+    multiple=True,
+    required=True,
+    help="What it opens: the metrics; all that there is to see; everything; the intake of alerts alone.",
+)
+@_json_option
+def create(config_file: Path | None, name: str, scopes: tuple[str, ...], as_json: bool) -> None:
     """Make a token and print it: this is the only time that it can be seen.
 
     \b
     Examples:
       sutazai-exporter token create --name grafana --scope read
+      sutazai-exporter token create --name me --scope operate
     """
+    with _tokens(config_file) as tokens:
+        secret = tokens.create(name, scopes, SystemClock().now())
+    if as_json:
+        _print_json({"name": name, "scopes": list(scopes), "token": secret})
+    else:
+        click.echo(secret)
+
+
+@token.command("list")
+@config_option
+@_json_option
+def list_tokens(config_file: Path | None, as_json: bool) -> None:
+    """The tokens there are: their names, what they open, and when they were made.
+
+    \b
+    Examples:
+      sutazai-exporter token list --json
+    """
+    with _tokens(config_file) as tokens:
+        rows = [(token.name, token.scopes, token.created) for token in tokens.load()]
+    if as_json:
+        _print_json([{"name": name, "scopes": list(scopes), "created": created} for name, scopes, created in rows])
+        return
+    from rich.markup import escape
+
+    from exporter import console
+
+    shown = console.table_of("name", "scopes", "created")
+    for name, scopes, created in rows:
+        shown.add_row(escape(name), ", ".join(scopes), escape(created))
+    console.out.print(shown if rows else "There are none; make one with 'sutazai-exporter token create'.")
+
+
+@token.command()
+@click.argument("name")
+@config_option
+@_json_option
+def revoke(name: str, config_file: Path | None, as_json: bool) -> None:
+    """Take the token NAME away. A running daemon refuses it at once, and ends what it listens to.
+
+    \b
+    Examples:
+      sutazai-exporter token revoke grafana
+    """
+    with _tokens(config_file) as tokens:
+        revoked = tokens.revoke(name)
+    if as_json:
+        _print_json({"name": revoked.name, "scopes": list(revoked.scopes), "created": revoked.created})
+    else:
+        click.echo(f"{revoked.name} opens nothing any more.")
+
+
+@contextmanager
+def _tokens(config_file: Path | None) -> Iterator[Tokens]:
+    """The tokens; what goes wrong with them is told in one line."""
     from exporter import app
     from exporter.web.tokens import TokenError, TokenFileError
 
     tokens = app.open_tokens(load(config_file))
     try:
-        click.echo(tokens.create(name, scopes, SystemClock().now()))
+        yield tokens
     except TokenError as error:
         code = EXIT_UNAVAILABLE if isinstance(error, TokenFileError) else EXIT_USAGE
         raise Failure(str(error), code) from None
     except OSError as error:
         raise Failure(f"{tokens.file}: cannot be written: {error.strerror}", EXIT_UNAVAILABLE) from None
+
+
+def _print_json(content: object) -> None:
+    from exporter import console
+
+    console.print_json(content)

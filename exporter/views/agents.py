@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import TYPE_CHECKING
 
-from exporter.views.shapes import AgentEntry
 from exporter.views.sources import Sources
 from jobs.core.agents.report import FAILURES, QUARANTINED, RESTARTS, STATE, UPTIME, UPTIME_DAY
 from jobs.core.agents.state import State
 from jobs.core.model import Family
 from jobs.core.registry import all_jobs
+
+if TYPE_CHECKING:
+    from exporter.views.shapes import AgentEntry
 
 TASK = "agent-monitor"
 """The task that looks at them."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from exporter.bridge.incoming.inbox import Entry as Received
 from exporter.bridge.incoming.inbox import Inbox, State
@@ -12,8 +13,10 @@ from exporter.bridge.remediation.remediations import Entry, standing
 from exporter.bridge.remediation.remedies import plan_of
 from exporter.bridge.remediation.settings import Remediation
 from exporter.views.moments import told, told_seconds
-from exporter.views.shapes import AlertEntry, RemediationEntry
 from exporter.views.sources import Sources
+
+if TYPE_CHECKING:
+    from exporter.views.shapes import AlertEntry, RemediationEntry
 
 MOST = 1000
 """So many alerts are told of; an Alertmanager that sends more has one cause for them."""

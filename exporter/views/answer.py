@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from exporter.bridge.outgoing.problems import RANK
 from exporter.views.matters import Matter
-from exporter.views.shapes import Verdict
-from exporter.views.upkeep import UNKNOWN
+from exporter.views.upkeep import NEVER, STALE, UNKNOWN, UNREAD
 from jobs.core.model import Severity
+
+if TYPE_CHECKING:
+    from exporter.views.shapes import Verdict
 
 _MANY = {
     "approval": "{count} approvals wait for you",
@@ -18,7 +21,9 @@ _MANY = {
     "score": "{count} scores are low",
     "daemon": "{count} things are wrong with the exporter itself",
     "channel": "messages do not get through {count} channels",
-    UNKNOWN: "{count} tasks have not looked lately",
+    STALE: "{count} tasks have given no result for too long",
+    NEVER: "{count} things have not run yet",
+    UNREAD: "what is known cannot be read",
 }
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 _MOST_GROUPS = 4
@@ -27,7 +32,7 @@ GOOD = "Nothing is wrong, and nothing waits for you."
 
 def verdict_of(matters: Sequence[Matter]) -> Verdict:
     """Whether anything is wrong; what was not looked at is worse than good, and hides nothing that is known."""
-    known = [matter for matter in matters if matter.group != UNKNOWN]
+    known = [matter for matter in matters if matter.group not in UNKNOWN]
     if any(matter.severity is Severity.CRITICAL for matter in known):
         return "critical"
     if known:
@@ -40,14 +45,14 @@ def answer_of(matters: Sequence[Matter]) -> str:
     if not matters:
         return GOOD
     groups: dict[str, list[Matter]] = {}
-    for matter in sorted(matters, key=lambda matter: (-RANK[matter.severity], matter.group == UNKNOWN)):
+    for matter in sorted(matters, key=lambda matter: (-RANK[matter.severity], matter.group in UNKNOWN)):
         groups.setdefault(matter.group, []).append(matter)
     clauses = [clause for group, ones in groups.items() for clause in _clauses(group, ones)]
     shown, more = clauses[:_MOST_GROUPS], len(clauses) - _MOST_GROUPS
     if more > 0:
         shown.append(f"there is more ({number(more)})")
     text = _listed(shown)
-    if all(matter.group == UNKNOWN for matter in matters):
+    if all(matter.group in UNKNOWN for matter in matters):
         return f"Too little is known: {text}."
     return f"{text[:1].upper()}{text[1:]}."
 

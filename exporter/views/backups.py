@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from exporter.views.moments import told
-from exporter.views.shapes import BackupEntry
 from exporter.views.sources import Sources
 from jobs.backups.files import BackupFiles
 from jobs.core.backups import Backup, Kind
 from jobs.core.model import clean_message
+
+if TYPE_CHECKING:
+    from exporter.views.shapes import BackupEntry
 
 
 def backups(sources: Sources) -> list[BackupEntry]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from exporter.bridge.model import Problem
 from exporter.bridge.outgoing import standing
@@ -11,11 +12,13 @@ from exporter.bridge.outgoing.problems import RANK, RUN_FAILED, Name, name_of, p
 from exporter.bridge.outgoing.standing import Standing
 from exporter.record import Record
 from exporter.views.moments import told, told_seconds
-from exporter.views.shapes import FindingEntry
 from exporter.views.sources import Sources
 from jobs.core.job import Job
 from jobs.core.model import Severity
 from jobs.core.registry import all_jobs
+
+if TYPE_CHECKING:
+    from exporter.views.shapes import FindingEntry
 
 Seen = dict[Name, tuple[Problem, datetime]]
 """What stands of a task, by kind and subject, and when it was last seen."""
@@ -39,7 +42,7 @@ def problems(sources: Sources) -> list[Standing]:
 def _of_task(sources: Sources, task: str, kept: dict[Name, Standing]) -> Iterable[FindingEntry]:
     job = all_jobs().get(task)
     seen = _seen(sources, job) if job else {}
-    for name in seen.keys() | kept.keys():
+    for name in sorted(seen.keys() | kept.keys()):
         problem, at = seen.get(name, (None, None))
         if name in kept:
             problem = kept[name].problem

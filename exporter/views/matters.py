@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from exporter.bridge.outgoing.problems import RANK
-from exporter.views.shapes import ToDo
 from jobs.core.model import Severity
+
+if TYPE_CHECKING:
+    from exporter.views.shapes import ToDo
 
 Kind = Literal["problem", "approval", "task", "alert", "daemon"]
 Causes = frozenset[str]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from exporter.views.sources import Sources
+from jobs.pages import moments
 
 
 def told(sources: Sources, at: datetime) -> str:
@@ -13,6 +14,11 @@ def told(sources: Sources, at: datetime) -> str:
         return at.astimezone(sources.now.tzinfo).isoformat(timespec="seconds")
     except (OverflowError, ValueError):
         return at.isoformat(timespec="seconds")
+
+
+def read(at: str | None) -> str:
+    """A time of a document as it stands in a sentence, to the minute: `28 Nov 01:15`."""
+    return moments.short(datetime.fromisoformat(at)) if at else "?"
 
 
 def told_seconds(sources: Sources, stamp: float | None) -> str | None:

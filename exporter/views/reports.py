@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from exporter import ledger, report_index
 from exporter.report_index import Kept
 from exporter.views.moments import told
-from exporter.views.shapes import ReportEntry
 from exporter.views.sources import Sources
 from jobs.core.files import UnfitFile, read_small
 from jobs.core.job import Job
 from jobs.core.registry import all_jobs
+
+if TYPE_CHECKING:
+    from exporter.views.shapes import ReportEntry
 
 MAX_BYTES = 64 << 20
 """No report is longer: a run may answer no more."""

@@ -6,14 +6,17 @@ import os
 import stat
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from exporter import ledger
 from exporter.locks import is_held, run_lock
 from exporter.record import Record
 from exporter.views.moments import told
-from exporter.views.shapes import RunEntry, RunningEntry
 from exporter.views.sources import Sources
 from jobs.core.model import Request, Trigger, clean_message
+
+if TYPE_CHECKING:
+    from exporter.views.shapes import RunEntry, RunningEntry
 
 _BY_THE_CLOCK = (Trigger.SCHEDULE, Trigger.CATCH_UP, Trigger.START, Trigger.FOLLOW_UP)
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from exporter.views.shapes import DeductionEntry, Score
+from typing import TYPE_CHECKING
+
 from exporter.views.sources import Sources
 from jobs.core.registry import all_jobs
 from jobs.core.scoring import DEDUCTION_FAMILY
 
+if TYPE_CHECKING:
+    from exporter.views.shapes import DeductionEntry, Score
+
 
 def scores(sources: Sources) -> list[Score]:
     """Every score that a job gives."""
-    deductions = _deductions(sources)
+    scored = [job for job in all_jobs().values() if job.score_name]
+    deductions = _deductions(sources) if scored else {}  # without a score there is no family of them
     return [
         {
             "name": job.score_name,
@@ -18,8 +23,7 @@ def scores(sources: Sources) -> list[Score]:
             "value": sources.exposition.get(f"sutazai_{job.score_name}_score"),
             "deductions": sorted(deductions.get(job.score_name, []), key=lambda one: -one["points"]),
         }
-        for job in all_jobs().values()
-        if job.score_name
+        for job in scored
     ]
 
 

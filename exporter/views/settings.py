@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, SecretStr
 
 from exporter.config import Configuration
 from exporter.redaction import MASK, Redactor
 from exporter.settings import is_secret, leaf_fields
-from exporter.views.shapes import SettingEntry
 from exporter.views.sources import Sources
+
+if TYPE_CHECKING:
+    from exporter.views.shapes import SettingEntry
 
 DEFAULT = "default"
 """Where a setting comes from that nobody gave."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from exporter import __version__
 from exporter.bridge.outgoing.wording import host_name
@@ -14,18 +14,20 @@ from exporter.views import agents, alerts, findings, reports, scores, tasks, tro
 from exporter.views.answer import answer_of, verdict_of
 from exporter.views.matters import Matter, joined, todo
 from exporter.views.moments import told
-from exporter.views.shapes import (
-    AgentEntry,
-    AlertEntry,
-    FindingEntry,
-    RemediationEntry,
-    ReportEntry,
-    Score,
-    Status,
-    TaskEntry,
-)
 from exporter.views.sources import Sources
 from jobs.core.model import Severity
+
+if TYPE_CHECKING:
+    from exporter.views.shapes import (
+        AgentEntry,
+        AlertEntry,
+        FindingEntry,
+        RemediationEntry,
+        ReportEntry,
+        Score,
+        Status,
+        TaskEntry,
+    )
 
 WORST_FINDINGS = 50
 """So many findings stand in the document; it counts all of them."""
@@ -113,7 +115,7 @@ def _matters(look: _Look, *, serving: bool) -> list[Matter]:
 
 def _unread(reason: str) -> Matter:
     wanted = todo(Severity.HIGH, "daemon", "store", reason, "see that its disk is there, and its owner")
-    return Matter(wanted, upkeep.UNKNOWN, "what is known cannot be read", frozenset(["daemon/store"]))
+    return Matter(wanted, upkeep.UNREAD, "what is known cannot be read", frozenset(["daemon/store"]))
 
 
 def _counted(entries: list[FindingEntry]) -> dict[str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from exporter import ledger
 from exporter.bridge.outgoing.problems import problems_of
@@ -11,11 +12,13 @@ from exporter.plan import cadences_of, stale_after_seconds
 from exporter.record import Record
 from exporter.views import runs as run_views
 from exporter.views.moments import told
-from exporter.views.shapes import RunEntry, TaskEntry
 from exporter.views.sources import Sources
 from jobs.core.job import Job
 from jobs.core.model import Outcome
 from jobs.core.registry import all_jobs
+
+if TYPE_CHECKING:
+    from exporter.views.shapes import RunEntry, TaskEntry
 
 DURATIONS = 20
 """So many of a task's newest runs are told of by their durations."""

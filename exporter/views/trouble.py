@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from exporter.bridge.outgoing.problems import RUN_FAILED, is_severe
 from exporter.bridge.remediation.desk import APPROVAL_WANTED
@@ -12,11 +13,14 @@ from exporter.plan import schedule_of
 from exporter.settings import Settings
 from exporter.views import agents, commands
 from exporter.views.matters import Matter, todo
-from exporter.views.shapes import AgentEntry, FindingEntry, RemediationEntry, Score
+from exporter.views.moments import read
 from jobs.core.agents.state import State
 from jobs.core.model import Severity
 from jobs.core.registry import all_jobs
 from jobs.core.settings import AGENT_NAME
+
+if TYPE_CHECKING:
+    from exporter.views.shapes import AgentEntry, FindingEntry, RemediationEntry, Score
 
 _AGENT_SEVERITIES: dict[str, Severity] = {
     State.UNHEALTHY: Severity.CRITICAL,
@@ -46,7 +50,7 @@ def _approval(one: RemediationEntry) -> Matter:
     causes = {f"approval/{number}", problem_cause(REMEDIATION, APPROVAL_WANTED, subject)}
     if one["task"] == agents.TASK and one["target"]:
         causes.add(agent_cause(one["target"]))
-    until = f"; the question is dropped at {one['due']}" if one["due"] else ""
+    until = f"; the question is dropped at {read(one['due'])}" if one["due"] else ""
     remedy = f"approve it, or reject it with `sutazai-exporter remediations reject {number}`{until}"
     wanted = todo(
         Severity.HIGH,

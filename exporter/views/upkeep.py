@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from exporter import metrics
 from exporter.bridge import families
@@ -11,22 +12,24 @@ from exporter.bridge.outgoing.problems import RUN_REMEDY
 from exporter.plan import cadences_of
 from exporter.views import commands
 from exporter.views.matters import Matter, todo
-from exporter.views.moments import told
-from exporter.views.shapes import AlertEntry, TaskEntry
+from exporter.views.moments import read, told
 from exporter.views.sources import Sources
 from exporter.views.trouble import agent_cause, asked, problem_cause, score_cause, task_cause
 from jobs.core.model import Severity
 from jobs.core.registry import all_jobs
 
-UNKNOWN = "unknown"
-"""The group of what should have been looked at and was not."""
+if TYPE_CHECKING:
+    from exporter.views.shapes import AlertEntry, TaskEntry
+
+STALE, NEVER, UNREAD = "stale", "never", "unread"
+UNKNOWN = frozenset([STALE, NEVER, UNREAD])
+"""The groups of what should have been looked at and was not."""
 GRACE_SECONDS = 120
 """A slot that nobody has claimed so long after it began is overdue."""
 Slot = tuple[datetime, str]
 """When a slot began, and of which task."""
 _INSTANT = timedelta(microseconds=1)
 _START = "start the daemon, or see why cron does not run it"
-_NEVER = "never"
 _STORE, _RELOAD, _AUDIT, _SCHEDULE = "daemon/store", "daemon/reload", "daemon/audit", "daemon/schedule"
 _CHANNEL, _PROBLEM = "channel/", "problem/remediation/"
 _ALERT_SEVERITIES = {
@@ -65,12 +68,12 @@ def of_tasks(tasks: Sequence[TaskEntry]) -> Iterator[Matter]:
             wanted = todo(Severity.HIGH, "task", name, what, RUN_REMEDY, command, last["finished"])
             yield Matter(wanted, "task", f"{name} does not work", frozenset([task_cause(name)]))
         elif one["stale"]:
-            said = f"{name} has not worked since {one['last_success']}"
+            said = f"{name} has given no result since {read(one['last_success'])}"
             wanted = todo(
                 Severity.MEDIUM, "task", name, said, "run it now, and see why it did not run", commands.run(name),
                 one["last_success"],
             )  # fmt: skip
-            yield Matter(wanted, UNKNOWN, said, frozenset([task_cause(name)]), covered_by=(_SCHEDULE,))
+            yield Matter(wanted, STALE, said, frozenset([task_cause(name)]), covered_by=(_SCHEDULE,))
         elif one["cadences"] and one["last_success"] is None:
             never.append(one)
     if never:
@@ -81,10 +84,10 @@ def _of_never(never: Sequence[TaskEntry]) -> Matter:
     """Tasks that have not run yet: after the installation, most."""
     names = ", ".join(one["task"] for one in never)
     said = f"{never[0]['task']} has not run yet" if len(never) == 1 else f"{len(never)} tasks have not run yet"
-    following = min(one["next_run"] or "" for one in never)
-    remedy = f"wait until they do (the next at {following}), or run them now"
+    following = min(one["next_run"] for one in never if one["next_run"])
+    remedy = f"wait until they do (the next at {read(following)}), or run them now"
     wanted = todo(Severity.LOW, "task", names, said, remedy, commands.run(never[0]["task"]))
-    return Matter(wanted, UNKNOWN, said, frozenset([_NEVER]), covered_by=(_SCHEDULE,))
+    return Matter(wanted, NEVER, said, frozenset([NEVER]), covered_by=(_SCHEDULE,))
 
 
 def of_schedule(
@@ -93,14 +96,14 @@ def of_schedule(
     """That nobody keeps the schedule; `slots` are those that are overdue."""
     if slots:
         began, name = min(slots)
-        said = f"nothing keeps the schedule: {name} was due at {told(sources, began)} and did not run"
+        said = f"nothing keeps the schedule: {name} was due at {read(told(sources, began))} and did not run"
         remedy, command = ("see the daemon's log", "") if serving else (_START, "sutazai-exporter serve")
         wanted = todo(Severity.CRITICAL, "daemon", "schedule", said, remedy, command, told(sources, began))
         yield Matter(wanted, "daemon", said, frozenset([_SCHEDULE]))
     elif not serving and not any(one["last_run"] for one in tasks):
         said = "nothing has run here yet"
         wanted = todo(Severity.LOW, "daemon", "schedule", said, "start the daemon", "sutazai-exporter serve")
-        yield Matter(wanted, UNKNOWN, said, frozenset([_SCHEDULE]))
+        yield Matter(wanted, NEVER, said, frozenset([_SCHEDULE]))
 
 
 def overdue(sources: Sources) -> list[Slot]:
@@ -129,6 +132,8 @@ def of_daemon(sources: Sources) -> Iterator[Matter]:
         (metrics.STORE_UP, _STORE, "the store does not work", "see the daemon's log, and its disk", ""),
         (metrics.RELOAD_OK, _RELOAD, "the configuration could not be reloaded", "correct it; the old one is in force",
          "sutazai-exporter check-config"),
+        (metrics.PAGE_WRITTEN, "daemon/page", "the file of the status page could not be written",
+         "see the daemon's log, and whether dashboard/ of the base directory can be written", ""),
         (families.AUDIT_INTACT, _AUDIT, "the audit log is not whole", "find out who changed it",
          "sutazai-exporter audit verify"),
     ):  # fmt: skip

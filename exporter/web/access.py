@@ -1,4 +1,4 @@
-"""Who may do what: a token with the scope, or for reading a request of this very machine."""
+"""Who may do what: a token with the scope, or for reading a request of this very machine or a visitor let in."""
 
 from __future__ import annotations
 
@@ -6,14 +6,18 @@ import ipaddress
 import math
 import re
 
-from starlette.requests import Request
+from starlette.requests import HTTPConnection
 
 from exporter.web.answers import Problem
 from exporter.web.lockout import Lockout
 from exporter.web.tokens import Tokens
 
+OPEN = ""
+"""The scope of what is open to everybody."""
 _HOST = re.compile(r"(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+)(:[0-9]+)?")
 _NAMES_OF_TOKENS = frozenset({"token", "access_token"})
+_READING = frozenset({"scrape", "read"})
+"""What takes no token from this machine, nor of a visitor whom a web configuration file lets in."""
 _PUT_OFF = {"alert": 503}
 """Alertmanager gives a flush up that is answered 429, and tries again after 503."""
 
@@ -25,22 +29,38 @@ class Access:
         self._tokens = tokens
         self._lockout = lockout
 
-    def demand(self, request: Request, scope: str) -> str:
+    def demand(self, request: HTTPConnection, scope: str) -> str:
         """Let pass who has a token with the scope, and return its name; reading from this machine needs none ("").
 
+        A visitor whom a web configuration file let in (`scope["visitor"]`) reads without one, too, and is named.
         Raise Problem for everybody else, TokenError if the tokens cannot be read.
         """
+        return self._judged(request, scope, *self._tokens.opened(_authorization(request)))
+
+    def demand_remembered(self, request: HTTPConnection, scope: str) -> str:
+        """The same by what was last read of the tokens: this waits for no disk."""
+        return self._judged(request, scope, *self._tokens.remembered(_authorization(request)))
+
+    def _judged(self, request: HTTPConnection, scope: str, name: str, opened: frozenset[str]) -> str:
         if not _NAMES_OF_TOKENS.isdisjoint(request.query_params):
             raise _unauthorized("a token in an address is never read, as proxies log it", scope)
-        authorization = request.headers.get("authorization", "").encode("latin-1", "replace")
-        name, opened = self._tokens.opened(authorization)
-        if scope in opened or (scope == "read" and not authorization and _is_local(request)):
+        if scope in opened:
             return name
-        if authorization and not opened:
+        if reads_without_token(request, scope):
+            return _visitor(request)
+        if shows_token(request) and not opened:
             self._put_off(request, _PUT_OFF.get(scope, 429))
         raise _unauthorized(f"this needs a token with the scope {scope!r}", scope)
 
-    def _put_off(self, request: Request, status: int) -> None:
+    def look_again(self) -> None:
+        """Read the tokens again, if they have changed; raise TokenError."""
+        self._tokens.load()
+
+    def remembers(self, request: HTTPConnection, scope: str) -> bool:
+        """Whether a request would be let pass by what was last read of the tokens; this waits for no disk."""
+        return reads_without_token(request, scope) or scope in self._tokens.remembered(_authorization(request))[1]
+
+    def _put_off(self, request: HTTPConnection, status: int) -> None:
         """Count a token that is none; answer with a wait where there were too many."""
         wait = self._lockout.failed(request.client.host if request.client else "")
         if wait:
@@ -49,12 +69,34 @@ class Access:
             raise Problem(status, detail, {"retry-after": seconds})
 
 
+def reads_without_token(request: HTTPConnection, scope: str) -> bool:
+    """Whether this is reading, by who needs no token for it. Who shows one must show a right one."""
+    if scope not in _READING or shows_token(request):
+        return False
+    return bool(_visitor(request)) or _is_local(request)
+
+
+def shows_token(request: HTTPConnection) -> bool:
+    """Whether a request has something to show: a visitor's password, which let him in, is not for us to judge."""
+    authorization = _authorization(request)
+    is_password = bool(_visitor(request)) and not authorization.lower().startswith(b"bearer")
+    return bool(authorization) and not is_password
+
+
+def _authorization(request: HTTPConnection) -> bytes:
+    return request.headers.get("authorization", "").encode("latin-1", "replace")
+
+
+def _visitor(request: HTTPConnection) -> str:
+    return str(request.scope.get("visitor") or "")
+
+
 def _unauthorized(reason: str, scope: str) -> Problem:
     remedy = f"send 'Authorization: Bearer TOKEN'; make one with 'sutazai-exporter token create --scope {scope}'"
     return Problem(401, f"{reason}: {remedy}", {"www-authenticate": "Bearer"})
 
 
-def _is_local(request: Request) -> bool:
+def _is_local(request: HTTPConnection) -> bool:
     """Whether the request comes from this machine and by one of its own names: a page that had its name
 
     pointed at 127.0.0.1 (DNS rebinding) sends another Host.

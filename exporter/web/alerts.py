@@ -18,7 +18,8 @@ from exporter.bridge.incoming.intake import BadAlerts, parse
 from exporter.bridge.incoming.reception import Reception
 from exporter.store import StoreError
 from exporter.web.access import Access
-from exporter.web.answers import Problem, answer, limit_of, media_type
+from exporter.web.answers import Problem, answer, media_type
+from exporter.web.operations import Call
 from exporter.web.tokens import TokenError
 
 logger = logging.getLogger(__name__)
@@ -39,11 +40,13 @@ class AlertIntake:
         self._turn = asyncio.Lock()
         self._waiting = 0
 
-    async def alerts(self, request: Request) -> Response:
-        """POST: take alerts in. GET: those that came last, newest first (`?limit=N`)."""
-        return await self._take(request) if request.method == "POST" else await run_in_threadpool(self._list, request)
+    def listing(self, call: Call) -> Response:
+        """The alerts that came last, newest first."""
+        return answer({"alerts": self._reception.recent(call.values["limit"])})
 
-    async def _take(self, request: Request) -> Response:
+    async def take(self, call: Call) -> Response:
+        """Take alerts in. Who may is asked here, as refusals are counted."""
+        request = call.http
         await run_in_threadpool(self._admit, request)
         if self._waiting >= MAX_WAITING:
             raise self._refusal("overload", 503, f"{MAX_WAITING} requests with alerts wait already; send it again")
@@ -94,7 +97,3 @@ class AlertIntake:
         if status != 503:
             logger.warning("alerts refused, all of their request", extra={"reason": detail})
         return Problem(status, detail, headers)
-
-    def _list(self, request: Request) -> Response:
-        self._access.demand(request, "read")
-        return answer({"alerts": self._reception.recent(limit_of(request, MAX_LISTED))})

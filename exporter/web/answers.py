@@ -17,6 +17,12 @@ HEADERS = {
 }
 
 
+_OF_ROUTING = {
+    404: "there is nothing at this path; /api/v1/openapi.json tells of those there are",
+    405: "this path takes {allowed}",
+}
+
+
 class Problem(HTTPException):
     """A refusal as RFC 9457 problem details."""
 
@@ -31,6 +37,8 @@ def problem(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
     detail = error.detail if isinstance(error, HTTPException) else str(error)
     headers = dict(getattr(error, "headers", None) or {}) | HEADERS
+    if not isinstance(error, Problem) and status in _OF_ROUTING:
+        detail = _OF_ROUTING[status].format(allowed=headers.get("Allow", ""))
     body = {"type": "about:blank", "status": status, "title": HTTPStatus(status).phrase, "detail": detail}
     return JSONResponse(body, status, headers, media_type="application/problem+json")
 
@@ -43,11 +51,3 @@ def unavailable(request: Request, error: Exception) -> Response:
 def media_type(request: Request) -> str:
     """The content type of a request's body, without parameters."""
     return str(request.headers.get("content-type", "")).partition(";")[0].strip().lower()
-
-
-def limit_of(request: Request, most: int) -> int:
-    """The query's `limit`, 50 without one; raise Problem unless it is a whole number from 1 to `most`."""
-    text = request.query_params.get("limit", "50")
-    if not (text.isascii() and text.isdigit() and len(text) <= 5 and 1 <= int(text) <= most):
-        raise Problem(400, f"limit must be a whole number from 1 to {most}")
-    return int(text)

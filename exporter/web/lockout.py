@@ -1,6 +1,6 @@
-"""How long wrong tokens are put off: by the address that they come from, and all of them together.
+"""How long wrong tokens and passwords are put off: by the address that they come from, and all of them together.
 
-It decides how a wrong token is answered and never whether a right one is let in: nobody can lock out its holder.
+It decides how a wrong one is answered and never whether a right one is let in: nobody can lock out its holder.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 logger = logging.getLogger(__name__)
 
 FREE = 10
-"""Wrong tokens of one address before it is put off; each further one doubles the time."""
+"""Wrong ones of one address before it is put off; each further one doubles the time."""
 FREE_OVERALL = 100
 """The same for all addresses together."""
 LONGEST_SECONDS = 900.0
@@ -43,16 +43,17 @@ class _Count:
 
 
 class Lockout:
-    """Counts wrong tokens. Any thread may use it."""
+    """Counts wrong tokens, or wrong `what`. Any thread may use it."""
 
-    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic, what: str = "tokens") -> None:
         self._monotonic = monotonic
+        self._what = what
         self._lock = threading.Lock()
         self._overall = _Count()
         self._clients: OrderedDict[str, _Count] = OrderedDict()
 
     def failed(self, address: str) -> float:
-        """Note a wrong token; return the seconds for which this address is put off already, 0 if it is not."""
+        """Note a wrong one; return the seconds for which this address is put off already, 0 if it is not."""
         with self._lock:
             now, name = self._monotonic(), client_name(address)
             if now - self._overall.last > FORGET_SECONDS:
@@ -63,6 +64,12 @@ class Lockout:
                 self._tell(name, client.add(now, FREE))
                 self._tell("any", self._overall.add(now, FREE_OVERALL))
             return max(0.0, wait)
+
+    def wait(self, address: str) -> float:
+        """The seconds for which wrong ones of this address are put off, 0 if they are not; nothing is noted."""
+        with self._lock:
+            client = self._clients.get(client_name(address), _Count())
+            return max(0.0, client.until - self._monotonic(), self._overall.until - self._monotonic())
 
     def _client(self, name: str, now: float) -> _Count:
         client = self._clients.pop(name, None)
@@ -75,7 +82,8 @@ class Lockout:
 
     def _tell(self, name: str, seconds: float) -> None:
         if seconds:
-            logger.warning("too many wrong tokens: they are put off", extra={"client": name, "seconds": int(seconds)})
+            extra = {"client": name, "seconds": int(seconds)}
+            logger.warning(f"too many wrong {self._what}: they are put off", extra=extra)
 
 
 def client_name(address: str) -> str:

@@ -22,6 +22,11 @@ MAX_HEADER_BYTES = 64 << 10
 FRAMING_FACTOR = 8
 """Chunks of one byte take six; beyond this factor it is no longer a body that is being sent."""
 SWEEP_SECONDS = 1.0
+_DETAILS = {b"413": b"the body has more bytes than web.max_body_bytes", b"431": b"the headers have more than 64 KiB"}
+_REFUSAL = (
+    b"HTTP/1.1 %s\r\ncontent-type: application/problem+json\r\nx-content-type-options: nosniff\r\n"
+    b"content-length: %d\r\nconnection: close\r\n\r\n%s"
+)
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a connection, if need be at the cost of the stalest one."""
         self._enter("headers")
-        if len(self.connections) >= self.limits.max_connections and not self._make_room():
+        if len(self.connections) >= self.limits.max_connections and not make_room(self.connections):
             transport.abort()
             return
         super().connection_made(transport)
@@ -120,29 +125,38 @@ class GuardedProtocol(HttpToolsProtocol):
         self.phase, self.since = phase, time.monotonic()
         self.turn, self.phase_bytes = self.turn + 1, 0
 
+    def pause_writing(self) -> None:
+        """The client does not read fast enough: of an answer without end, it is waited for from now on."""
+        if self.phase == "answer":
+            self.since = time.monotonic()
+        super().pause_writing()
+
     def _refuse(self, status: bytes) -> None:
         if not self.transport.is_closing():
-            self.transport.write(b"HTTP/1.1 %s\r\ncontent-length: 0\r\nconnection: close\r\n\r\n" % status)
+            number, _, title = status.partition(b" ")
+            body = b'{"type":"about:blank","status":%s,"title":"%s","detail":"%s"}' % (number, title, _DETAILS[number])
+            self.transport.write(_REFUSAL % (status, len(body), body))
             self.transport.close()
 
     def awaits_client(self) -> bool:
         """Whether it is the client that is waited for: to send, or to read what we have sent."""
         return self.phase != "answer" or bool(self.flow.write_paused)
 
-    def _make_room(self) -> bool:
-        connections: set[Any] = self.connections
-        waiting = [connection for connection in connections if connection.awaits_client()]
-        if not waiting:
-            return False
-        stalest = min(waiting, key=lambda connection: float(connection.since))
-        self.connections.discard(stalest)
-        stalest.transport.abort()
-        return True
+
+def make_room(connections: set[Any]) -> bool:
+    """End the connection that has kept us waiting longest; False where it is us who are waited for by all of them."""
+    waiting = [connection for connection in connections if connection.awaits_client()]
+    if not waiting:
+        return False
+    stalest = min(waiting, key=lambda connection: float(connection.since))
+    connections.discard(stalest)
+    stalest.transport.abort()
+    return True
 
 
-def guarded_protocol(limits: Limits) -> type[GuardedProtocol]:
+def guarded_protocol(limits: Limits, kind: type[GuardedProtocol] = GuardedProtocol) -> type[GuardedProtocol]:
     """A protocol class for uvicorn that keeps to these limits."""
-    return type("LimitedProtocol", (GuardedProtocol,), {"limits": limits})
+    return type("LimitedProtocol", (kind,), {"limits": limits})
 
 
 async def sweep(connections: Callable[[], set[Any]]) -> None:

@@ -31,16 +31,20 @@ class Known:
 
 
 class FactFinder:
-    """Finds facts by asking `engine`; a container younger than `young_seconds` may still be coming up."""
+    """Finds facts by asking `engine`; a container younger than `young_seconds` may still be coming up.
 
-    def __init__(self, engine: DockerEngine, young_seconds: float) -> None:
+    Of a healthy agent it asks only with `inspects_all`: nothing is done about it otherwise.
+    """
+
+    def __init__(self, engine: DockerEngine, young_seconds: float, *, inspects_all: bool = False) -> None:
         self._engine = engine
+        self._inspects_all = inspects_all
         self._young = timedelta(seconds=young_seconds)
 
     def facts(self, reading: AgentReading, record: AgentRecord, now: datetime) -> Known:
         """The facts of one agent at `now`."""
         seen = Facts(reading.state, reading.detail)
-        if reading.healthy or reading.container is None:
+        if reading.container is None or (reading.healthy and not self._inspects_all):
             return Known(seen)
         try:
             inspection = self._engine.inspect(reading.container.id)

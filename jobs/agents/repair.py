@@ -25,12 +25,16 @@ _LOOK_SECONDS = 0.1
 _PROBE_SECONDS = 2.0
 _STEADY_SECONDS = 1.0
 """How long an agent without a known address must have run to count as recovered."""
+_NO_LIMIT = 1 << 31
 _SLACK_SECONDS = 60.0
 """What a restart may take beyond the stop's own time-out."""
 
 
 class Repair:
-    """Restarts agents and sees whether they come back. Its notes go into the visits."""
+    """Restarts agents and sees whether they come back. Its notes go into the visits.
+
+    With `asked` it is a person who wants it: then the hour's allowance is spent and holds nothing back.
+    """
 
     def __init__(
         self,
@@ -42,8 +46,9 @@ class Repair:
         recovery_timeout_seconds: float,
         log_lines: int,
         evidence_files: int,
+        asked: bool = False,
     ) -> None:
-        self._clients, self._files = clients, files
+        self._clients, self._files, self._asked = clients, files, asked
         self._limit, self._stop_seconds = max_restarts_per_hour, stop_timeout_seconds
         self._recovery_seconds = recovery_timeout_seconds
         self._log_lines, self._evidence_files = log_lines, evidence_files
@@ -91,7 +96,8 @@ class Repair:
 
     def _pay(self, visit: Visit, now: datetime) -> bool:
         key = f"restart/{visit.name}"
-        if not self._clients.budgets.spend(key, now, limit=self._limit, window_seconds=WINDOW_SECONDS):
+        limit = _NO_LIMIT if self._asked else self._limit
+        if not self._clients.budgets.spend(key, now, limit=limit, window_seconds=WINDOW_SECONDS):
             quarantine(visit, now, f"its {self._limit} restarts of this hour are used up")
             self.save(visit)
             return False

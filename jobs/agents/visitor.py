@@ -23,8 +23,9 @@ from jobs.core.agents.state import (
     decide,
     decide_release,
     decide_repair,
+    decide_restart,
 )
-from jobs.core.agents.visit import PARTICIPLES, RELEASE, REPAIR, Visit, remembered
+from jobs.core.agents.visit import PARTICIPLES, RELEASE, REPAIR, RESTART, Visit, remembered
 from jobs.core.job import JobError
 from jobs.core.model import Severity
 
@@ -52,7 +53,7 @@ class Visitor:
         mode: str,
     ) -> None:
         self._clients, self._files, self._repair, self._rules = clients, files, repair, rules
-        self._finder = FactFinder(clients.docker, young_seconds)
+        self._finder = FactFinder(clients.docker, young_seconds, inspects_all=mode == RESTART)
         self._now, self._dry_run, self._mode = now, dry_run, mode
 
     def visit(self, reading: AgentReading, locks: ExitStack) -> Visit:
@@ -161,6 +162,8 @@ class Visitor:
             spent = self._spent(visit.name)
             visit.record = visit.record.with_restarts(spent, self._now)
         failures, quarantined = visit.record.consecutive_failures, visit.record.quarantined_since is not None
+        if self._mode == RESTART:
+            return decide_restart(visit.facts)
         if self._mode == REPAIR:
             return decide_repair(visit.facts, quarantined, spent, self._rules)
         return decide(visit.facts, failures, quarantined, spent, self._now, self._rules)

@@ -20,6 +20,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from jobs.core.files import atomic_symlink, atomic_write, sync_directory, timestamped
+from jobs.core.privileges import may_give_files_away
 
 CERT, KEY = "cert.pem", "key.pem"
 _LEFTOVER = re.compile(r"\.new\.[0-9a-f]{16}\.tmp")
@@ -145,7 +146,7 @@ def _prepare(
     try:
         for name, (content, file_mode) in files.items():
             atomic_write(directory / name, content, mode=file_mode)
-        if key_owner is not None and os.geteuid() == 0:
+        if key_owner is not None and may_give_files_away():
             os.chown(directory / KEY, *key_owner)
         directory.chmod(mode)
         sync_directory(directory)

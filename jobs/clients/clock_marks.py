@@ -6,7 +6,6 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from jobs.clients.host import Host
 from jobs.core.clock_jump import ClockMark
 from jobs.core.files import atomic_write, read_small
 
@@ -19,6 +18,8 @@ class ClockMarks:
     def __init__(
         self, base_dir: Path, *, uptime: Callable[[], float] | None = None, boot_id: Callable[[], str] | None = None
     ) -> None:
+        from jobs.clients.host import Host  # a daemon asks once a day
+
         self._directory = base_dir / "data" / "clock"
         self._uptime, self._boot_id = uptime or Host().uptime_seconds, boot_id or Host().boot_id
 

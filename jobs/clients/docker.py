@@ -57,6 +57,10 @@ class DockerEngine:
         """The engine's version (`28.2.2`)."""
         return self._ask(lambda api: clean(str(api.version()["Version"]), 64))
 
+    def api_version(self) -> str:
+        """The newest version of its API that both sides know (`1.41`)."""
+        return self._ask(lambda api: clean(str(api.api_version), 16))
+
     def containers(self) -> list[Container]:
         """Every container, running or not, in one call."""
         return self._ask(lambda api: parse_containers(api.containers(all=True)))

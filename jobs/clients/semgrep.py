@@ -22,6 +22,7 @@ from jobs.core.containers import clean
 from jobs.core.files import UnfitFile, atomic_write, read_small
 
 MAX_ANSWER_BYTES = 64 << 20
+VERSION_SECONDS = 30.0
 # Semgrep raises the soft limit of its core's stack to 1 GB, and each thread of the core maps a stack of that size. That
 # counts as data: in a run that may have 1 GiB of it the core dies with SIGSEGV. It never goes beyond the hard limit.
 _WITH_SMALL_STACKS = ("sh", "-c", 'ulimit -s 65536 2>/dev/null; exec "$@"', "sh")
@@ -87,6 +88,17 @@ class Semgrep:
                 f"{clean(program, 200)} is not installed, or not in PATH: pip install semgrep in an environment of its"
                 " own and set jobs.security_scan.code.semgrep"
             ) from None
+
+    def version(self) -> str:
+        """Its version; ClientError where it does not say."""
+        with tempfile.TemporaryDirectory(prefix="sutazai-semgrep-") as scratch:
+            done = commands.run(
+                [self._program, "--version"],
+                timeout_seconds=VERSION_SECONDS,
+                environment=_environment(Path(scratch)),
+                cwd=Path(scratch),
+            )
+        return clean(done.stdout.decode(errors="replace").strip(), 64)
 
     def scan(self, files: Sequence[Path], limits: Limits, *, only_errors: bool) -> Answer:
         """What the rules say of these files; `only_errors` leaves out those less severe.

@@ -56,7 +56,7 @@ Rendering = Annotated[str, BeforeValidator(lambda text: clean_text(text, MAX_REN
 class Value(BaseModel):
     """A frozen value that crosses process borders as JSON; unknown keys are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class Severity(StrEnum):

@@ -115,7 +115,7 @@ class SettingsModel(BaseModel):
     """Frozen settings; an unknown key is an error."""
 
     # A message of pydantic's quotes what was given, which may be a DSN with its password.
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True)
 
 
 class DockerSettings(SettingsModel):
@@ -270,14 +270,14 @@ class World(SettingsModel):
     """Where everything outside a run is found: handed to each run together with the job's own settings."""
 
     base_dir: Path = Field(Path("/opt/sutazaiapp"), description="Directory of everything the exporter keeps.")
-    docker: DockerSettings = DockerSettings()
-    postgres: PostgresSettings = PostgresSettings()
-    redis: RedisSettings = RedisSettings()
-    ollama: OllamaSettings = OllamaSettings()
+    docker: DockerSettings = DockerSettings.model_construct()
+    postgres: PostgresSettings = PostgresSettings.model_construct()
+    redis: RedisSettings = RedisSettings.model_construct()
+    ollama: OllamaSettings = OllamaSettings.model_construct()
     endpoints: tuple[Endpoint, ...] = Field((), description="HTTP endpoints to check.")
-    agents: AgentsSettings = AgentsSettings()
-    thresholds: Thresholds = Thresholds()
-    certificate: CertificateSettings = CertificateSettings()
+    agents: AgentsSettings = AgentsSettings.model_construct()
+    thresholds: Thresholds = Thresholds.model_construct()
+    certificate: CertificateSettings = CertificateSettings.model_construct()
 
 
 class JobSettings(SettingsModel):

@@ -15,11 +15,13 @@ from datetime import datetime
 from pathlib import Path
 
 from jobs.core.files import atomic_stream, atomic_write, remove_leftovers, timestamped
+from jobs.core.privileges import may_give_files_away
 from jobs.logs.compress import Packed, file_sha256, pack
 from jobs.logs.places import Place, Refused, open_place
 
 SUM_SUFFIX = ".sha256"
 _ARCHIVE = re.compile(r".+_(\d{8}_\d{6})(?:_\d{1,9})?(?:\.log)?\.gz", re.DOTALL)
+_AS_IT_IS = (-1, -1)
 _MAX_STEM = 180
 _OWN_INODES = 2
 _ROOM_STEP_BYTES = 16 << 20
@@ -104,7 +106,8 @@ class Archives:
         try:
             with atomic_stream(directory / name, mode=mode) as file:
                 packed = pack(source, size, file, self._guard_room(progress))
-                os.fchown(file.fileno(), *owner)
+                if owner != _AS_IT_IS:
+                    os.fchown(file.fileno(), *owner)
                 atomic_write(directory / f"{name}{SUM_SUFFIX}", f"{packed.sha256}  {name}\n".encode(), mode=mode)
                 before_publishing(name)
         except BaseException as error:
@@ -221,7 +224,9 @@ def _size(place: Place, name: str, status: os.stat_result) -> int:
 def _owner_and_mode(status: os.stat_result) -> tuple[int, tuple[int, int]]:
     """Permission bits and owner for an archive: those of its source; where we may not give it away, ours alone."""
     mode = stat.S_IMODE(status.st_mode) & 0o666
-    if os.geteuid() == 0:
+    if may_give_files_away():
         return mode, (status.st_uid, status.st_gid)
     ours = status.st_uid == os.geteuid() and status.st_gid in (os.getegid(), *os.getgroups())
-    return (mode, (-1, status.st_gid)) if ours else (mode & 0o600, (-1, -1))
+    if not ours:
+        return mode & 0o600, _AS_IT_IS
+    return mode, _AS_IT_IS if status.st_gid == os.getegid() else (-1, status.st_gid)

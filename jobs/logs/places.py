@@ -16,6 +16,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from jobs.core.privileges import overrides_permissions
 from jobs.logs.syscalls import rename_new
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -177,8 +178,8 @@ def _check_file(status: os.stat_result, path: Path) -> None:
 
 
 def _check_directory(status: os.stat_result, path: Path, *, last: bool) -> None:
-    """As root: only the owner may change names here. On the way a sticky directory will do, as /tmp is one."""
-    if os.geteuid() != 0 or not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+    """With root's rights to files: only the owner may change names here. On the way a sticky one will do (/tmp)."""
+    if not overrides_permissions() or not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         return
     if last or not status.st_mode & stat.S_ISVTX:
         raise Refused("unsafe_directory", f"{path}: others than its owner can change names in it")

@@ -73,11 +73,11 @@ class Settings(JobSettings):
     accepted_risks: tuple[AcceptedRisk, ...] = Field(
         (), description="Findings accepted for a time: each with rule, subject, reason, until."
     )
-    containers: ContainersSettings = ContainersSettings()
-    filesystem: FileSystemSettings = FileSystemSettings()
-    network: NetworkSettings = NetworkSettings()
-    code: CodeSettings = CodeSettings()
-    configuration: ConfigurationSettings = ConfigurationSettings()
+    containers: ContainersSettings = ContainersSettings.model_construct()
+    filesystem: FileSystemSettings = FileSystemSettings.model_construct()
+    network: NetworkSettings = NetworkSettings.model_construct()
+    code: CodeSettings = CodeSettings.model_construct()
+    configuration: ConfigurationSettings = ConfigurationSettings.model_construct()
 
     @model_validator(mode="after")
     def _scan_ends_before_the_run(self) -> Self:

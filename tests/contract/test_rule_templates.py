@@ -37,7 +37,7 @@ STEADY = frozenset({
     "DockerEventsLost", "HostDiskPressure", "HostMemoryPressure", "LogArchivingFails", "LogFilesSkipped",
     "LogGrowth", "NotificationsDelayed", "PerformanceHistoryFull", "PostgresMaintenancePostponed", "RedisEvicting",
     "ScannerDatabaseStale", "ScannerFailing", "ScannerStale", "SecurityScoreLow", "SeriesDropped", "StoreDown",
-    "TaskFailing", "TaskStale", "TaskStuck", "TextfileUnreadable",
+    "TaskFailing", "TaskStale", "TaskStuck", "TextfileUnreadable", "WebConfigReloadFailed",
 })  # fmt: skip
 """What they ask for stands still between two runs, covers a longer time itself, or comes with every scrape: a brief
 hold only lets a reload, a restart or a scrape that was cut short pass."""

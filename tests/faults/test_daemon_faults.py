@@ -12,6 +12,8 @@ import psutil
 import pytest
 
 from tests.services.exporter_daemon import ExporterDaemon
+from tests.services.prometheus import Prometheus, scraping
+from tests.services.short_rules import shortened_rules
 from tests.services.trees import tree_digest
 from tests.services.trial_jobs import TASK, TrialPackage, operator, start, wait_runs, work
 from tests.services.wait import wait_for
@@ -181,6 +183,37 @@ def test_a_second_daemon_on_a_base_directory_refuses_and_names_the_first(
     first.kill()
     second.start()
     assert second.metrics().value("sutazai_store_up") == 1
+
+
+def test_a_daemon_that_refuses_and_one_that_was_stopped_in_mid_run_are_told_by_an_alert(
+    package: TrialPackage,
+    exporter_daemon: Callable[..., ExporterDaemon],
+    prometheus_factory: Callable[..., Prometheus],
+    place: Path,
+    tmp_path: Path,
+) -> None:
+    first = exporter_daemon(work(long_run(place)), environment=package.environment)
+    start(first)
+    pids = under_way(place)
+    second = exporter_daemon(work(), environment=package.environment, base_dir=first.base_dir, wait=False)
+    assert second.process.popen.wait(30) == 69
+
+    prometheus = prometheus_factory(scraping({"sutazai": [first.port, second.port]}), rules=shortened_rules(tmp_path))
+
+    def firing() -> set[str]:
+        return {alert["labels"].get("instance", "") for alert in prometheus.alerts("ExporterDown", "firing")}
+
+    addresses = {daemon: f"127.0.0.1:{daemon.port}" for daemon in (first, second)}
+    wait_for(lambda: firing() == {addresses[second]}, 60, "the one that refused is told of, and no other")
+    prometheus.wait_query(f'sutazai_task_running{{instance="{addresses[first]}", task="{TASK}"}} == 1')
+
+    assert first.stop() == 0
+    wait_gone(*pids)
+    wait_for(lambda: firing() == set(addresses.values()), 60, "the one that was stopped is told of")
+    second.start()
+    stopped = f'sutazai_task_runs_total{{instance="{addresses[second]}", task="{TASK}", outcome="stopped"}} == 1'
+    prometheus.wait_query(stopped)
+    wait_for(lambda: firing() == {addresses[first]}, 60, "the one that serves now is no longer told of")
 
 
 def test_a_port_that_is_taken_is_one_line_and_leaves_the_base_directory_free(

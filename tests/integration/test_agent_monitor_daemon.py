@@ -91,7 +91,7 @@ def test_an_engine_that_was_away_makes_all_agents_be_looked_at(
     daemon.wait_metric("sutazai_docker_events_connected", {}, lambda value: value == 1)
     wait_for(
         lambda: any(
-            run["request"]["trigger"] == "event" and not run["request"]["target"] and "lost" in run["request"]["reason"]
+            run["trigger"] == "event" and not run["target"] and "lost" in run["why"]
             for run in daemon.get("/api/v1/runs?task=agent-monitor").json()["runs"]
         ),
         60,

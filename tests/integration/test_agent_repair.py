@@ -1,4 +1,4 @@
-"""The agent monitor's mode `repair`, which an alert or a person asks for, on a real Docker engine."""
+"""The agent monitor's modes `repair` and `restart`, which an alert or a person asks for, on a real Docker engine."""
 
 from __future__ import annotations
 
@@ -39,6 +39,9 @@ class Ward:
 
     def repair(self, trigger: Trigger = Trigger.ALERT, dry_run: bool = False) -> Result:
         return self.runs.run(target=A, mode="repair", trigger=trigger, dry_run=dry_run)
+
+    def restart(self, trigger: Trigger = Trigger.API, dry_run: bool = False) -> Result:
+        return self.runs.run(target=A, mode="restart", trigger=trigger, dry_run=dry_run)
 
     def fall_ill(self) -> None:
         """Let it answer 404, long after it has started."""
@@ -211,3 +214,87 @@ def test_a_repair_for_an_alert_leaves_a_report(ward: Callable[..., Ward]) -> Non
     assert report is not None
     assert report["summary"]["monitoring_mode"] == "repair"
     assert report["agents"][0]["decision_reason"] == "it is healthy"
+
+
+# A person wants a restart
+
+
+def test_a_person_restarts_a_healthy_agent_and_sees_it_come_back(ward: Callable[..., Ward]) -> None:
+    here = ward()
+    here.up()
+    here.runs.run()
+    before = here.started_at
+    result = here.restart()
+    assert (result.verdict, actions(result)) == (0, RESTARTED)
+    assert here.started_at > before
+    assert kinds(result) == ["restarted"]
+    assert "asked for by a person" in result.findings[0].message
+    assert [file.name for file in evidence(here)], "evidence is saved first"
+    assert saved(here).total_restarts == 1
+    assert len(saved(here).restarts_in_hour) == 1
+
+
+def test_a_person_restarts_what_somebody_stopped(ward: Callable[..., Ward]) -> None:
+    here = ward()
+    here.up()
+    here.engine.cli("stop", "--time=1", A)
+    assert actions(here.restart()) == RESTARTED
+    assert here.status == "running"
+
+
+def test_the_allowance_counts_a_persons_restarts_and_refuses_none(ward: Callable[..., Ward]) -> None:
+    here = ward(max_restarts_per_hour=1)
+    here.up()
+    for _ in range(3):
+        assert actions(here.restart()) == RESTARTED
+    assert saved(here).quarantined_since is None
+    here.kill()
+    assert actions(here.repair()) == [("quarantine", f"agent/{A}", True)], "the hour's restarts are used up"
+
+
+def test_a_quarantined_agent_is_restarted_and_stays_quarantined(ward: Callable[..., Ward]) -> None:
+    here = ward(max_restarts_per_hour=1)
+    here.up()
+    here.restart()
+    here.kill()
+    here.repair()
+    assert saved(here).quarantined_since
+    assert actions(here.restart()) == RESTARTED
+    assert here.status == "running"
+    assert saved(here).quarantined_since
+
+
+def test_a_paused_agent_is_left_alone_and_the_summary_says_why(ward: Callable[..., Ward]) -> None:
+    here = ward()
+    here.up()
+    here.engine.cli("pause", A)
+    result = here.restart()
+    assert actions(result) == []
+    assert "left alone: it cannot be restarted: its container is paused" in result.summary
+    assert here.status == "paused"
+    here.engine.cli("unpause", A)
+
+
+def test_a_planned_restart_changes_nothing(ward: Callable[..., Ward]) -> None:
+    here = ward()
+    here.up()
+    here.runs.run()
+    before, files = here.started_at, tree_digest(here.base_dir)
+    assert actions(here.restart(dry_run=True)) == [("restart", f"agent/{A}", False)]
+    assert (here.started_at, tree_digest(here.base_dir)) == (before, files)
+
+
+def test_an_alert_that_asks_for_a_restart_gets_a_repair(ward: Callable[..., Ward]) -> None:
+    here = ward()
+    here.up()
+    result = here.restart(Trigger.ALERT)
+    assert actions(result) == []
+    assert "left alone: it is healthy" in result.summary
+
+
+def saved(here: Ward) -> Any:
+    return AgentFiles(here.base_dir).load(A)
+
+
+def evidence(here: Ward) -> list[Path]:
+    return [file for file in (here.base_dir / "data").rglob("*.json") if "evidence" in str(file)]

@@ -158,8 +158,8 @@ def test_dead_rows_are_cleaned_away(databases: ExporterDaemon) -> None:
     fire(databases, "PostgresDeadRows", server="main", database=DATABASE)
     assert wait_over(databases)["state"] == "verified", databases.log()
     runs = databases.get("/api/v1/runs").json()["runs"]
-    (cleaned,) = [run for run in runs if run["request"]["mode"] == "vacuum"]
-    assert "words" in str(cleaned["result"]["actions"])
+    (cleaned,) = [run["run_id"] for run in runs if run["mode"] == "vacuum"]
+    assert "words" in str(databases.get(f"/api/v1/runs/{cleaned}").json()["result"]["actions"])
     assert not (databases.base_dir / "backups" / "postgres").exists()
 
 

@@ -64,7 +64,7 @@ def test_another_user_is_told_of_secrets_that_he_may_not_see(shared: Path) -> No
     assert (done.returncode, done.stdout) == (78, "")
     assert len(done.stderr.splitlines()) == 1
     assert (
-        f"{base}/secrets_secure: cannot be looked into for secrets: Permission denied; run this as its owner"
+        f"{base}/secrets_secure: cannot be searched for secrets: Permission denied; run this as its owner"
         in done.stderr
     )
 

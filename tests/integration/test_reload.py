@@ -46,7 +46,7 @@ def status_of_a_run(daemon: ExporterDaemon) -> str:
     count = daemon.metrics().value("sutazai_task_runs_total", task=TASK, outcome="ok")
     start(daemon)
     wait_runs(daemon, "ok", count + 1)
-    return str(daemon.get("/api/v1/runs").json()["runs"][0]["result"]["status"])
+    return str(daemon.get("/api/v1/runs").json()["runs"][0]["status"])
 
 
 @pytest.mark.parametrize("reload", [by_signal, by_post])
@@ -139,7 +139,7 @@ def test_a_run_under_way_keeps_the_configuration_it_began_with(
     assert by_post(daemon) == 200
     gate.touch()
     wait_runs(daemon, "ok")
-    assert daemon.get("/api/v1/runs").json()["runs"][0]["result"]["status"] == "OLD"
+    assert daemon.get("/api/v1/runs").json()["runs"][0]["status"] == "OLD"
 
 
 def test_many_reloads_at_once_end_in_the_newest(daemon: ExporterDaemon) -> None:

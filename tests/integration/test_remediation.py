@@ -84,9 +84,9 @@ def test_an_alert_is_remedied_and_the_fix_is_seen(scene: Callable[..., Scene]) -
     (entry,) = it.wait_state("verified")
     assert runs(it.place) == ["full web", "light web"]
     assert (entry["attempts"], entry["alert"]["name"], entry["target"]) == (1, ALERT, "web")
-    asked = [record["request"] for record in it.daemon.get("/api/v1/runs").json()["runs"]]
-    assert {request["trigger"] for request in asked} == {"alert"}
-    assert {request["reason"] for request in asked} == {f"alert {ALERT}, remediation 1"}
+    asked = it.daemon.get("/api/v1/runs").json()["runs"]
+    assert {run["trigger"] for run in asked} == {"alert"}
+    assert {run["why"] for run in asked} == {f"alert {ALERT}, remediation 1"}
     assert it.audited() == [
         ("daemon", "alert taken in", "due"),
         ("daemon", "begun", "running"),

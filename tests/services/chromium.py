@@ -1,4 +1,4 @@
-"""A headless Chromium that opens files, and notes whatever a page did beside being shown."""
+"""A headless Chromium that opens files and URLs, and notes whatever a page did beside being shown."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ _NOTE_VIOLATIONS = """
 
 @dataclass
 class Opened:
-    """A page in the browser. `events` are messages, errors, dialogs, and requests other than for the file itself."""
+    """A page in the browser. `events` are messages, errors, dialogs, and requests other than for the file itself, or,
+    where the page is served, other than to its server."""
 
     page: Page
     events: list[str] = field(default_factory=list)
@@ -46,15 +47,15 @@ class Opened:
 
 
 class Chromium:
-    """One browser for many pages."""
+    """One browser for many pages; `arguments` are further ones of its command line."""
 
-    def __init__(self) -> None:
+    def __init__(self, *arguments: str) -> None:
         program = next(filter(None, map(shutil.which, _PROGRAMS)), None)
         assert program, f"none of {', '.join(_PROGRAMS)} is installed: tests/services/install test"
         self._playwright = sync_playwright().start()
         # As root it has no sandbox; what it opens is ours.
-        arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-        self._browser: Browser = self._playwright.chromium.launch(executable_path=program, args=arguments)
+        args = [*arguments, *(["--no-sandbox"] if os.geteuid() == 0 else [])]
+        self._browser: Browser = self._playwright.chromium.launch(executable_path=program, args=args)
 
     def close(self) -> None:
         """End the browser."""
@@ -62,8 +63,9 @@ class Chromium:
         self._playwright.stop()
 
     @contextmanager
-    def opened(self, file: Path, *, width: int = 1280, **context: Any) -> Iterator[Opened]:
-        """The file, opened from the disk in a window of that width (CSS pixels)."""
+    def opened(self, what: Path | str, *, width: int = 1280, **context: Any) -> Iterator[Opened]:
+        """A file, opened from the disk, or a URL, in a window of that width (CSS pixels)."""
+        url = what if isinstance(what, str) else what.as_uri()
         with self._browser.new_context(viewport={"width": width, "height": 900}, **context) as visit:
             visit.add_init_script(_NOTE_VIOLATIONS)
             opened = Opened(visit.new_page())
@@ -72,11 +74,12 @@ class Chromium:
             opened.page.on(
                 "dialog", lambda dialog: (opened.events.append(f"dialog: {dialog.message}"), dialog.dismiss())
             )
-            opened.page.on("request", lambda request: _note_request(opened, file, request.url))
-            opened.page.goto(file.as_uri())
+            opened.page.on("request", lambda request: _note_request(opened, url, request.url))
+            opened.page.goto(url)
             yield opened
 
 
-def _note_request(opened: Opened, file: Path, url: str) -> None:
-    if url != file.as_uri():
+def _note_request(opened: Opened, home: str, url: str) -> None:
+    allowed = url == home if home.startswith("file:") else url.startswith((home, "blob:" + home))
+    if not allowed:
         opened.events.append(f"request: {url}")

@@ -187,7 +187,7 @@ class DashboardWorld:
 
     def _ended(self, task: str) -> list[dict[str, Any]]:
         runs = self.daemon.get(f"/api/v1/runs?task={task}").json()["runs"]
-        return [run for run in runs if run["request"]["trigger"] == "api" and run["outcome"]]
+        return [run for run in runs if run["trigger"] == "api" and run["outcome"]]
 
     def _watching(self) -> Prometheus:
         """A Prometheus that has seen the exporter a day and a week ago, and whose alerts come back to the exporter."""

@@ -39,11 +39,13 @@ class DockerEngine:
     """An engine that is running, with AGENT_IMAGE and NOSHELL_IMAGE in it.
 
     Containers use the host's network, as the engine has none of its own. `url` is for clients, `client`
-    is one. `stop` and `start` (or `kill`) take the engine away and bring it back.
+    is one. `stop` and `start` (or `kill`) take the engine away and bring it back. With `layers` images are kept as
+    such where the file system can do that, which large ones need. `prefix` is a command to run the engine under.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, layers: bool = False, prefix: Sequence[str] = ()) -> None:
         need_root("dockerd")
+        self._layers, self._prefix = layers, list(prefix)
         self._dockerd = need("dockerd", package="docker.io")
         self._containerd = need("containerd", package="containerd")
         self._docker = need("docker", package="docker-cli (docker.io before Debian 13)")
@@ -66,9 +68,16 @@ class DockerEngine:
         """dockerd's process id."""
         return self.process.pid
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """For programs that are to use this engine and no other."""
+        # BuildKit needs a plug-in of the command line that not every system has.
+        config = {"DOCKER_CONFIG": str(self.directory / "cli"), "DOCKER_BUILDKIT": "0"}
+        return plain_environment(DOCKER_HOST=self.url, **config)
+
     def start(self) -> None:
         """Start dockerd on the directories it has had, and wait until it answers."""
-        self.process = Process(self._command(), log_file=self.directory / "dockerd.log")
+        self.process = Process([*self._prefix, *self._command()], log_file=self.directory / "dockerd.log")
         self.process.wait_ready(self._answers, "the Docker engine answers", ignoring=(docker.errors.DockerException,))
 
     def stop(self) -> None:
@@ -115,19 +124,33 @@ class DockerEngine:
             wait_for(lambda: _listening(port), 30, f"{name} listens on {port}", detail=lambda: _log_of(container))
         return container
 
-    def cli(self, *arguments: str, check: bool = True) -> str:
+    def cli(self, *arguments: str, check: bool = True, timeout_seconds: float = 120) -> str:
         """What `docker ARGUMENTS` prints; raise with its error output when it fails and `check` is set."""
         done = subprocess.run(
             [self._docker, *arguments],
-            env=plain_environment(DOCKER_HOST=self.url, DOCKER_CONFIG=str(self.directory / "cli")),
+            env=self.environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=timeout_seconds,
         )
         if check and done.returncode != 0:
-            raise RuntimeError(f"docker {' '.join(arguments)} ended with {done.returncode}: {done.stderr}")
+            said = f"{done.stderr}{done.stdout[-2000:]}"
+            raise RuntimeError(f"docker {' '.join(arguments)} ended with {done.returncode}: {said}")
         return done.stdout
+
+    def import_image(self, archive: Path, name: str, *changes: str) -> None:
+        """Make an image of the file system in a tar archive; `changes` are lines of a Dockerfile (`USER nobody`)."""
+        self.cli("import", *(f"--change={change}" for change in changes), str(archive), name, timeout_seconds=300)
+        archive.unlink()
+
+    def build(self, context: Path, tag: str, **arguments: str) -> str:
+        """Build an image from a directory with a Dockerfile, with these build arguments; return what was said.
+
+        By the builder that every engine has in it; its steps see the host's network, as the engine has none.
+        """
+        given = [f"--build-arg={name}={value}" for name, value in arguments.items()]
+        return self.cli("build", "--network=host", "--tag", tag, *given, str(context), timeout_seconds=600)
 
     def set_health(self, name: str, *, healthy: bool) -> None:
         """Make /health of a container of AGENT_IMAGE answer 200, or 404."""
@@ -174,13 +197,15 @@ class DockerEngine:
             "bridge": "none",
             **dict.fromkeys(("iptables", "ip6tables", "ip-forward", "ip-masq", "userland-proxy"), "false"),
         }
+        if self._layers and _has_overlays(self.directory):
+            options["storage-driver"] = "overlay2"
         return [self._dockerd, *(f"--{name}={value}" for name, value in options.items())]
 
     def _start_containerd(self) -> None:
         config = self.directory / "containerd.toml"
         config.write_text(_CONTAINERD.format(directory=self.directory))
         self.containerd = Process(
-            [self._containerd, "--config", str(config)], log_file=self.directory / "containerd.log"
+            [*self._prefix, self._containerd, "--config", str(config)], log_file=self.directory / "containerd.log"
         )
         self.containerd.wait_ready((self.directory / "containerd.sock").exists, "containerd listens")
 
@@ -211,6 +236,19 @@ class DockerEngine:
                 for group in sorted((p for p in found.rglob("*") if p.is_dir()), reverse=True):
                     group.rmdir()
                 found.rmdir()
+
+
+def _has_overlays(directory: Path) -> bool:
+    """Whether an overlay can be mounted on the file system of a directory."""
+    parts = {name: directory / f"overlay-{name}" for name in ("lower", "upper", "work", "merged")}
+    for part in parts.values():
+        part.mkdir(exist_ok=True)
+    options = f"lowerdir={parts['lower']},upperdir={parts['upper']},workdir={parts['work']}"
+    mount = ["mount", "-t", "overlay", "overlay", "-o", options, str(parts["merged"])]
+    if subprocess.run(mount, capture_output=True, timeout=30).returncode:
+        return False
+    subprocess.run(["umount", str(parts["merged"])], check=True, timeout=30)
+    return True
 
 
 def _listening(port: int) -> bool:

@@ -35,8 +35,8 @@ def test_a_token_has_256_bits_and_only_its_hash_is_kept(tokens: Tokens) -> None:
 
 def test_each_scope_opens_what_it_should(tokens: Tokens) -> None:
     read, operate = tokens.create("r", ("read",), NOON), tokens.create("o", ("operate",), NOON)
-    assert tokens.scopes(f"Bearer {read}".encode()) == {"read"}
-    assert tokens.scopes(f"bearer  {operate} ".encode()) == {"read", "operate", "alert"}
+    assert tokens.scopes(f"Bearer {read}".encode()) == {"scrape", "read"}
+    assert tokens.scopes(f"bearer  {operate} ".encode()) == {"scrape", "read", "operate", "alert"}
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_a_changed_file_counts_at_once(tokens: Tokens) -> None:
     server = Tokens(tokens.file)
     assert server.scopes(b"Bearer x") == frozenset()
     secret = tokens.create("a", ("read",), NOON)
-    assert server.scopes(f"Bearer {secret}".encode()) == {"read"}
+    assert server.scopes(f"Bearer {secret}".encode()) == {"scrape", "read"}
     second = tokens.create("b", ("operate",), NOON)
     assert "operate" in server.scopes(f"Bearer {second}".encode())
     tokens.file.unlink()
@@ -119,7 +119,7 @@ def test_a_directory_in_the_place_of_the_file_is_named(tokens: Tokens) -> None:
 def test_a_token_says_whose_it_is(tokens: Tokens) -> None:
     secrets = {name: tokens.create(name, ("read",), NOON) for name in ("ops", "night")}
     for name, secret in secrets.items():
-        assert tokens.opened(f"Bearer {secret}".encode()) == (name, frozenset({"read"}))
+        assert tokens.opened(f"Bearer {secret}".encode()) == (name, frozenset({"scrape", "read"}))
     assert tokens.opened(b"Bearer wrong") == ("", frozenset())
 
 

@@ -97,8 +97,8 @@ class NotificationSettings(SettingsModel):
     run_seconds: Annotated[float, Field(ge=0, le=3600)] = Field(
         15, description="Time that `run` may take to send messages where no daemon serves; 0: it leaves them."
     )
-    mail: MailSettings = MailSettings()
-    webhook: WebhookSettings = WebhookSettings()
+    mail: MailSettings = MailSettings.model_construct()
+    webhook: WebhookSettings = WebhookSettings.model_construct()
     handlers: tuple[Handler, ...] = Field((), max_length=20, description="Programs that are run with each message.")
 
     @model_validator(mode="after")

@@ -181,6 +181,17 @@ def decide_repair(facts: Facts, quarantined: bool, spent: Sequence[datetime], ru
     return _affordable(reason, spent, rules) or Decision(Verb.RESTART, reason)
 
 
+def decide_restart(facts: Facts) -> Decision:
+    """What to do about an agent that a person wants restarted: well or not, stopped or quarantined, it is.
+
+    Neither the hour's allowance nor the wait between restarts holds a person back. What cannot be restarted (no
+    container, a paused one, the engine's own restarts) is left alone.
+    """
+    if facts.touchable:
+        return Decision(Verb.RESTART, "asked for by a person")
+    return Decision(Verb.NOTHING, f"it cannot be restarted: {facts.detail or 'nothing is known of its container'}")
+
+
 def allowed(reason: str, spent: Sequence[datetime], now: datetime, rules: Rules) -> Decision:
     """Whether a restart that is due for `reason` may happen now, must wait, or may not happen any more."""
     if not rules.auto_restart:

@@ -12,10 +12,10 @@ from jobs.core.agents.state import Decision, Facts, Probe, State, Stop, Verb, co
 from jobs.core.containers import Inspection
 from jobs.core.model import Action, Finding, Severity
 
-CHECK, RELEASE, REPAIR = "check", "release", "repair"
+CHECK, RELEASE, REPAIR, RESTART = "check", "release", "repair", "restart"
 """The job's modes: look at agents and restart what has failed for long enough; end the quarantine of one and start it;
-restart one now if it is not healthy."""
-PARTICIPLES = {RELEASE: "released", REPAIR: "repaired"}
+restart one now if it is not healthy; restart one now, however it is."""
+PARTICIPLES = {RELEASE: "released", REPAIR: "repaired", RESTART: "restarted"}
 """What becomes of an agent in the modes that are for one agent only."""
 
 RECOVERED, FAILED = "recovered", "failed"

@@ -38,4 +38,4 @@ class ContainersSettings(SettingsModel):
     """The area `containers`."""
 
     enabled: bool = Field(True, description="Whether the area is scanned; switched off, the report says so.")
-    trivy: TrivySettings = TrivySettings()
+    trivy: TrivySettings = TrivySettings.model_construct()

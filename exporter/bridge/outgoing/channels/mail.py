@@ -45,7 +45,7 @@ class MailChannel:
     def send(self, message: Message, now: datetime) -> Receipt:
         """Send the message as one mail; raise Refused or Delayed."""
         sender = self._settings.sender or f"sutazai-exporter@{domain_of(message.host)}"
-        server = _server(self._settings, domain_of(message.host))
+        server = server_of(self._settings, domain_of(message.host))
         mail = mail_of(message, sender, self._recipients)
         refused = send(server, mail, sender, self._recipients, self._timeout_seconds)
         return Receipt(f"{server.shown} took it for {', '.join(self._recipients)}", refused)
@@ -56,7 +56,8 @@ def recipients_of(settings: Settings) -> tuple[str, ...]:
     return settings.notifications.mail.recipients or ((settings.admin_email,) if settings.admin_email else ())
 
 
-def _server(settings: MailSettings, our_name: str) -> Server:
+def server_of(settings: MailSettings, our_name: str) -> Server:
+    """The mail server of the settings, to which we say that we are `our_name`; raise Delayed for a bad ca_file."""
     return Server(
         host=(settings.host or "").strip("[]"),
         port=settings.port,

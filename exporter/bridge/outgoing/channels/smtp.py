@@ -43,16 +43,24 @@ def send(server: Server, mail: EmailMessage, sender: str, recipients: tuple[str,
     A thread of its own does it: neither a look-up of a name nor a server that sends a byte now and then can be
     limited otherwise. Past the limit its connection is cut.
     """
-    handover = _Handover(server, mail, sender, recipients, timeout_seconds)
+    return _refusals(_made(_Handover(server, mail, sender, recipients, timeout_seconds), timeout_seconds).refused)
+
+
+def greet(server: Server, timeout_seconds: float) -> None:
+    """Connect, encrypt and log in as for a mail, and hand none over; raise Delayed where that cannot be done."""
+    _made(_Greeting(server, EmailMessage(), "", (), timeout_seconds), timeout_seconds)
+
+
+def _made(handover: _Handover, timeout_seconds: float) -> _Handover:
     thread = threading.Thread(target=handover.run, daemon=True, name="smtp")
     thread.start()
     if not handover.over.wait(timeout_seconds):
         handover.cut()
-        raise Delayed(f"{server.shown}: not done after {timeout_seconds:g} s")
+        raise Delayed(f"{handover.server.shown}: not done after {timeout_seconds:g} s")
     thread.join(_QUIT_SECONDS)
     if handover.error:
         raise handover.error
-    return _refusals(handover.refused)
+    return handover
 
 
 class _Handover:
@@ -61,7 +69,7 @@ class _Handover:
     def __init__(
         self, server: Server, mail: EmailMessage, sender: str, recipients: tuple[str, ...], timeout_seconds: float
     ) -> None:
-        self._server, self._mail, self._sender, self._recipients = server, mail, sender, recipients
+        self.server, self._mail, self._sender, self._recipients = server, mail, sender, recipients
         self._smtp = _Connection(server, timeout_seconds)
         self.over = threading.Event()
         self.refused: Mapping[str, tuple[int, bytes]] = {}
@@ -77,7 +85,7 @@ class _Handover:
         except (Refused, Delayed) as error:
             self.error = error
         except Exception as error:  # noqa: BLE001  # the border of the thread: whoever waits for it judges
-            self.error = Delayed(f"{self._server.shown}: {type(error).__name__}")
+            self.error = Delayed(f"{self.server.shown}: {type(error).__name__}")
         finally:
             self.over.set()
             self._smtp.close()
@@ -87,7 +95,7 @@ class _Handover:
 
     def _log_in(self) -> None:
         """Connect, encrypt, log in. What goes wrong here is no word on the message: it is tried again."""
-        server, smtp = self._server, self._smtp
+        server, smtp = self.server, self._smtp
         try:
             code, said = smtp.connect(server.host, server.port)
             if code != 220:
@@ -108,8 +116,8 @@ class _Handover:
             raise Delayed(f"{server.shown}: {_reason(error)}") from None
 
     def _not_offered(self) -> str:
-        shown = self._server.shown
-        if self._server.starttls and not isinstance(self._smtp.sock, ssl.SSLSocket):
+        shown = self.server.shown
+        if self.server.starttls and not isinstance(self._smtp.sock, ssl.SSLSocket):
             return (
                 f"{shown} does not offer STARTTLS, and nothing is sent in plain text: "
                 "mend the server, or set notifications.mail.security to what it has"
@@ -117,7 +125,7 @@ class _Handover:
         return f"{shown} lets nobody log in; unset notifications.mail.username, or mend the server"
 
     def _hand_over(self) -> None:
-        shown = self._server.shown
+        shown = self.server.shown
         try:
             self.refused = self._smtp.send_message(self._mail, self._sender, self._recipients)
         except smtplib.SMTPNotSupportedError as error:
@@ -132,6 +140,13 @@ class _Handover:
             raise Delayed(f"{shown}: {_told(error.smtp_code, error.smtp_error)}") from None
         except (smtplib.SMTPException, OSError) as error:
             raise Delayed(f"{shown}: {_reason(error)}") from None
+
+
+class _Greeting(_Handover):
+    """The exchange up to where a mail would be handed over."""
+
+    def _hand_over(self) -> None:
+        return
 
 
 class _Connection(smtplib.SMTP):

@@ -1,0 +1,120 @@
+"""The demo's agents: containers where there is a Docker engine, else processes, which nobody can restart."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from demo.layout import AGENTS, Layout
+from demo.processes import Child, environment
+
+IMAGE = "busybox:1.36.1"
+LABEL = "sutazai.demo"
+"""On each container of a demo, with the directory of the demo that it belongs to."""
+
+_AWAY_SECONDS = 30.0
+_SERVE = "mkdir -p /www && echo ok >/www/health && exec httpd -f -p 127.0.0.1:{port} -h /www"
+
+
+class NoDocker(Exception):
+    """There is no engine that can run the agents; the message says why."""
+
+
+class ContainerAgents:
+    """Agents as containers, on the host's network, as no engine's own network is the same everywhere."""
+
+    def __init__(self, layout: Layout, url: str, say: Callable[[str], None]) -> None:
+        import docker
+
+        self._layout, self.docker_url = layout, url
+        try:
+            self._client: Any = docker.DockerClient(base_url=url, timeout=60)
+            self._client.ping()
+            self._provide_image(say)
+        except docker.errors.DockerException as error:
+            raise NoDocker(" ".join(str(error).split())[:200]) from None
+
+    def start(self) -> None:
+        """Start them; what a demo in this directory that was killed has left is removed first."""
+        self.stop()
+        self.containers = {name: self._run(name) for name in AGENTS}
+        self.processes: dict[str, int] = {}
+
+    def stop(self) -> None:
+        """Remove every container of this demo, and no other."""
+        ours = {"label": f"{LABEL}={self._layout.directory}"}
+        for container in self._client.containers.list(all=True, filters=ours, ignore_removed=True):
+            container.remove(force=True, v=True)
+
+    def check(self) -> None:
+        """That one is down is what the demo is about."""
+
+    def _run(self, name: str) -> str:
+        container = self._client.containers.run(
+            IMAGE,
+            ["sh", "-c", _SERVE.format(port=self._layout.agent_port(name))],
+            name=f"sutazai-{name}",
+            detach=True,
+            network_mode="host",
+            labels={LABEL: str(self._layout.directory)},
+            mem_limit="32m",
+        )
+        return str(container.id)
+
+    def _provide_image(self, say: Callable[[str], None]) -> None:
+        import docker
+
+        try:
+            self._client.images.get(IMAGE)
+        except docker.errors.ImageNotFound:
+            say(f"fetching {IMAGE} (4 MB) for the demo's agents")
+            self._client.images.pull(IMAGE)
+
+
+class ProcessAgents:
+    """Agents as processes of the demo: alerts tell of them, and the demo starts them again itself."""
+
+    docker_url = ""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._children: dict[str, Child] = {}
+        self._gone: dict[str, float] = {}
+
+    def start(self) -> None:
+        """Start them."""
+        self.containers: dict[str, str] = {}
+        self._children = {name: self._run(name) for name in AGENTS}
+
+    @property
+    def processes(self) -> dict[str, int]:
+        """Their process ids."""
+        return {name: child.pid for name, child in self._children.items()}
+
+    def stop(self) -> None:
+        """End them."""
+        for child in self._children.values():
+            child.stop()
+
+    def check(self) -> None:
+        """Start again, after a while, those that have ended: nobody else can."""
+        for name, child in self._children.items():
+            if child.runs:
+                self._gone.pop(name, None)
+            elif time.monotonic() - self._gone.setdefault(name, time.monotonic()) > _AWAY_SECONDS:
+                self._children[name] = self._run(name)
+
+    def _run(self, name: str) -> Child:
+        argv = [sys.executable, "-m", "demo.sample_agent", str(self._layout.agent_port(name))]
+        return Child(name, argv, self._layout.directory / f"{name}.log", environment(self._layout.base))
+
+
+def docker_url() -> str | None:
+    """Where Docker's engine is, as its own command line would look for it; None where there is none."""
+    if url := os.environ.get("DOCKER_HOST"):
+        return url
+    return "unix:///var/run/docker.sock" if Path("/var/run/docker.sock").is_socket() else None

@@ -1,0 +1,155 @@
+"""Whether anything runs the tasks: the daemon that answers, cron's lines, systemd's units."""
+
+from __future__ import annotations
+
+import os
+import re
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+
+from exporter import __version__, app
+from exporter.commands.base import user_name
+from exporter.doctor.access import asked_at, tls_of
+from exporter.doctor.diagnosis import Diagnosis, Patient, broken, good, missing, not_configured, unknown
+from jobs.clients import commands
+from jobs.clients.discovery import listens
+from jobs.clients.errors import Absent, ClientError
+from jobs.clients.http import Ask, HttpClient
+from jobs.clients.tls_wire import lenient
+
+CRON_PLACES = ("etc/crontab", "etc/cron.d", "etc/cron.hourly", "etc/cron.daily", "var/spool/cron/crontabs")
+"""Where cron is told what to start; the last has the crontabs of other users, which root alone may read."""
+UNIT_PLACES = ("etc/systemd/system", "usr/lib/systemd/system", "lib/systemd/system", "usr/local/lib/systemd/system")
+_OURS = re.compile(r"^\s*[^#\s].*\bsutazai", re.MULTILINE)
+_BUILD = re.compile(rb'^sutazai_build_info\{[^}]*version="([^"]{1,64})"', re.MULTILINE)
+_LISTING_SECONDS = 5.0
+_MAX_CRON_BYTES = 1 << 20
+_SMALL_ANSWER, _LARGE_ANSWER = 4096, 64 << 20
+
+
+def daemon(patient: Patient) -> Iterator[Diagnosis]:
+    """A daemon serves this base directory, answers at its address, and is of this version; or cron does its work."""
+    address = patient.settings.web.listen_address
+    if not app.is_served(patient.known):
+        host, _, port = address.rpartition(":")
+        if listens(asked_at(host), int(port)):
+            yield broken(
+                f"somebody else listens at {address}, where the daemon would",
+                f"see who: ss -ltnp 'sport = :{port}'; or set web.listen_address to another port",
+            )
+        if _cron_lines(patient) or _units(patient):
+            yield not_configured("no daemon runs; cron or systemd starts the tasks", "sutazai-exporter serve")
+        else:
+            yield missing("no daemon serves this base directory, so nothing runs the tasks", "sutazai-exporter serve")
+        return
+    yield from _answering(patient, address)
+
+
+def _answering(patient: Patient, address: str) -> Iterator[Diagnosis]:
+    host, _, port = address.rpartition(":")
+    tls = tls_of(patient)
+    url = f"{'https' if tls else 'http'}://{asked_at(host, in_url=True)}:{port}"
+    # Nothing is told to it, and whether its certificate is right the check `certificates` says.
+    http = HttpClient(lenient())
+    ready = http.fetch(Ask(f"{url}/-/ready", patient.limit_seconds, max_body_bytes=_SMALL_ANSWER))
+    if tls and tls.context.verify_mode is ssl.CERT_REQUIRED and listens(asked_at(host), int(port)):
+        yield good(f"a daemon listens at {url}, and lets nobody in without a certificate; its version is not told")
+    elif ready.status is None:
+        yield broken(
+            f"a daemon runs and does not answer at {url}: {ready.error}",
+            "see whether it was started with another --web.listen-address, then its log",
+        )
+    elif ready.status == 401:  # by its web configuration, even this host must log in
+        yield good(f"it answers at {url}, and lets nobody in without a name; its version is not told")
+    elif ready.status != 200:
+        yield broken(f"{url}/-/ready answers {ready.status}", "see its log: journalctl -u 'sutazai*'")
+    else:
+        path = patient.settings.web.telemetry_path
+        yield _version(http.fetch(Ask(f"{url}{path}", patient.limit_seconds, max_body_bytes=_LARGE_ANSWER)).body, url)
+
+
+def _version(metrics: bytes, url: str) -> Diagnosis:
+    """Whether what is running is what is installed."""
+    found = _BUILD.search(metrics)
+    version = found[1].decode("ascii", "replace") if found else ""
+    if not version:
+        return unknown(f"it is ready at {url}; its version is not told there", "see web.telemetry_path")
+    if version != __version__:
+        restart = "systemctl restart sutazai-exporter, or start it again yourself"
+        return broken(f"version {version} is running, and {__version__} is installed", restart)
+    return good(f"version {version} is ready at {url}")
+
+
+def schedule(patient: Patient) -> Iterator[Diagnosis]:
+    """What was installed to run the tasks: cron's lines, or systemd's units, and not both."""
+    lines, units = _cron_lines(patient), _units(patient)
+    for program in ("crontab", "systemctl"):
+        try:
+            commands.find(program)
+        except Absent:
+            yield not_configured(f"{program} is not installed here", about=program)
+    if lines is None:
+        yield unknown("crontab cannot be asked for this user's lines", "crontab -l", "crontab")
+    timers = [unit for unit in units if unit.endswith(".timer")]
+    if lines and timers:
+        yield broken(
+            f"installed twice: cron has {', '.join(lines)}; systemd has {', '.join(timers)}",
+            "remove one of the two: sutazai-exporter install --help",
+        )
+    elif lines or units:
+        both = {"cron": lines or (), "systemd": units}
+        yield good("; ".join(f"{kind}: {', '.join(found)}" for kind, found in both.items() if found))
+    else:
+        yield not_configured("neither cron nor systemd starts it", "sutazai-exporter install")
+
+
+def _cron_lines(patient: Patient) -> list[str] | None:
+    """Where cron is told to start something of ours; None where its own program cannot be asked."""
+    files = [file for place in CRON_PLACES for file in _files(patient.root / place) if file.name != user_name()]
+    found = [f"/{file.relative_to(patient.root)}" for file in files if _OURS.search(_text(file))]
+    try:
+        done = commands.run(["crontab", "-l"], timeout_seconds=_LISTING_SECONDS, check=False)
+    except Absent:
+        return found
+    except ClientError:
+        return found or None
+    count = len(_OURS.findall(done.stdout.decode(errors="replace")))
+    return [*found, *([f"{count} lines of this user's crontab"] if count else [])]
+
+
+def _units(patient: Patient) -> list[str]:
+    """The timers and services of ours that systemd knows, each by its name."""
+    homes = [patient.environment["HOME"]] if patient.environment.get("HOME", "").startswith("/") else []
+    places = [patient.root / place for place in UNIT_PLACES]
+    places += [Path(home, ".config/systemd/user") for home in homes]
+    found = {unit.name for place in places for kind in ("service", "timer") for unit in place.glob(f"sutazai*.{kind}")}
+    timers = {name for name in found if name.endswith(".timer")}
+    # A service that a timer starts is told of by its timer.
+    return sorted(timers | {name for name in found if name.removesuffix(".service") + ".timer" not in timers})
+
+
+def _files(place: Path) -> list[Path]:
+    try:
+        if place.is_dir():
+            return sorted(file for file in place.iterdir() if file.is_file())
+        return [place] if place.is_file() else []
+    except OSError:
+        return []  # closed to us: nothing of it is known, and nothing is claimed
+
+
+def _text(file: Path) -> str:
+    try:
+        with file.open("rb") as stream:
+            return stream.read(_MAX_CRON_BYTES).decode(errors="replace")
+    except OSError:
+        return ""  # another user's table: nothing of it is known, and nothing is claimed
+
+
+def rights(patient: Patient) -> Iterator[Diagnosis]:
+    """As whom this runs, and what that user cannot see."""
+    del patient
+    if os.geteuid() == 0:
+        yield good("root: everything can be seen")
+    else:
+        yield good(f"user {os.geteuid()}: what belongs to others (their open files, their sockets) is not all seen")

@@ -1,0 +1,100 @@
+// Fills what index.html has templates of. Every text goes in as text: names and messages come from containers, databases
+// and alerts. What is there is kept and changed in place, so that focus, scroll position and open details stay.
+
+const UNSEEN = /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u00ad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g;
+const LONGEST = 4000;
+
+export const byId = id => document.getElementById(id);
+
+/** A text as it can be seen: characters that hide, or turn the direction of writing, as escapes. */
+export function visible(text) {
+  let shown = String(text ?? "").replace(UNSEEN, character => "\\u" + character.charCodeAt(0).toString(16).padStart(4, "0"));
+  if (shown.length > LONGEST) shown = shown.slice(0, LONGEST) + `… (${shown.length - LONGEST} characters more)`;
+  return shown;
+}
+
+/** Put a text into an element, unless it is there: a selection in it is lost otherwise. */
+export function put(element, text) {
+  const shown = visible(text);
+  if (element.textContent !== shown) element.textContent = shown;
+}
+
+/** Put a text in which commands stand between backticks. */
+export function putWithCode(element, text) {
+  if (element.source === text) return;
+  element.source = text;
+  element.replaceChildren(...visible(text).split("`").map((piece, index, pieces) => {
+    if (index % 2 === 0 || index === pieces.length - 1) return index % 2 ? "`" + piece : piece;
+    const code = document.createElement("code");
+    code.textContent = piece;
+    return code;
+  }));
+}
+
+/** Put texts into the parts of an element, by their `data-part`. */
+export function fill(element, texts) {
+  for (const [name, text] of Object.entries(texts)) put(part(element, name), text);
+}
+
+export const part = (element, name) => element.querySelector(`[data-part=${name}]`);
+
+/** Set an attribute, or take it away where the value is null. */
+export function mark(element, name, value) {
+  if (value === null) element.removeAttribute(name);
+  else if (element.getAttribute(name) !== String(value)) element.setAttribute(name, value);
+}
+
+export const fromTemplate = id => byId(id).content.firstElementChild.cloneNode(true);
+
+/** Make the children of `parent` those of `items`, in their order: `key` names one, `update` fills it. */
+export function keep(parent, items, key, template, update) {
+  const focused = parent.contains(document.activeElement) ? document.activeElement : null;
+  const children = childrenFor(parent, items.map(key), template);
+  let place = parent.firstElementChild;
+  children.forEach((child, index) => {
+    if (child === place) place = place.nextElementSibling;
+    else parent.insertBefore(child, place);
+    child.item = items[index];
+    update(child, items[index]);
+  });
+  if (focused && document.activeElement !== focused) refocus(parent, focused);
+}
+
+function childrenFor(parent, names, template) {
+  const before = new Map([...parent.children].map(child => [child.dataset.key, child]));
+  const children = names.map(name => {
+    const child = before.get(String(name)) ?? fromTemplate(template);
+    before.delete(String(name));
+    child.dataset.key = name;
+    return child;
+  });
+  for (const gone of before.values()) gone.remove();
+  return children;
+}
+
+/** Whoever is led by the focus stays where he was, or near it where that is gone. */
+function refocus(parent, focused) {
+  const target = focused.isConnected ? focused : parent.closest("section")?.querySelector("h2");
+  target?.focus({preventScroll: true});
+}
+
+/** Call `action` with the item of the button's row when a button with this `data-do` below `parent` is pressed. */
+export function when(parent, name, action) {
+  parent.addEventListener("click", event => {
+    const button = event.target.closest(`[data-do=${name}]`);
+    const row = button?.closest("[data-key]");
+    if (row && button.getAttribute("aria-disabled") !== "true") action(row.item, row, button);
+  });
+}
+
+/** What a button is about, for those who hear it without its row. */
+export function about(row, name, label) {
+  mark(row.querySelector(`[data-do=${name}]`), "aria-label", visible(label));
+}
+
+/** The pairs of a list of facts; those without a value are left out. */
+export function facts(list, pairs) {
+  keep(list, pairs.filter(([, value]) => value !== null && value !== ""), ([name]) => name, "fact", (row, [name, value]) => {
+    fill(row, {name, value});
+  });
+}

@@ -1,0 +1,126 @@
+"""The demo: started headless, broken, mended, ended; and nothing left of it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.services.docker_engine import DockerEngine
+from tests.services.docker_images import AGENT_IMAGE
+from tests.services.exporter_daemon import REPOSITORY
+from tests.services.local_http import get_json
+from tests.services.ports import free_port
+from tests.services.process import Process, plain_environment
+from tests.services.wait import wait_for
+
+BUSYBOX = ("busybox", "1.36.1")
+"""The image of the demo's agents, for which ours stands: no registry is asked."""
+
+OF_SOMEBODY_ELSE = "somebody-elses"
+
+
+class Demo:
+    """`make demo`, running."""
+
+    def __init__(self, directory: Path, *arguments: str, docker_url: str = "") -> None:
+        self.directory, self.first_port = directory / "demo", ports_in_a_row()
+        own = {"PYTHONPATH": str(REPOSITORY), "HOME": str(directory)}
+        self.environment = plain_environment(**own, **({"DOCKER_HOST": docker_url} if docker_url else {}))
+        options = ["--directory", str(self.directory), "--first-port", str(self.first_port), *arguments]
+        argv = [sys.executable, "-m", "demo", "up", *options]
+        self.process = Process(argv, log_file=directory / "demo.log", env=self.environment, cwd=REPOSITORY)
+        self.process.wait_ready((self.directory / "demo.json").exists, "the demo is up")
+        self.family = psutil.Process(self.process.pid).children(recursive=True)
+
+    def get(self, path: str) -> Any:
+        """The JSON at a path of the demo's exporter."""
+        return get_json(f"http://127.0.0.1:{self.first_port}{path}")
+
+    def breaks(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """`make demo-break`."""
+        argv = [sys.executable, "-m", "demo", "break", "--directory", str(self.directory), *arguments]
+        return subprocess.run(
+            argv, env=self.environment, cwd=REPOSITORY, capture_output=True, text=True, timeout=600
+        )
+
+    def interrupt(self) -> int:
+        """Ctrl-C, and the exit code."""
+        self.process.send(signal.SIGINT)
+        return self.process.popen.wait(120)
+
+    def close(self) -> None:
+        """End it, however the test went."""
+        if self.process.running:
+            self.interrupt()
+
+
+def ports_in_a_row() -> int:
+    """The first of five ports that nobody has: other processes of this test session take every eighth."""
+    first = free_port() + 12000
+    assert first + 5 < 65500
+    return first
+
+
+@pytest.fixture
+def with_docker(docker_clean: DockerEngine, tmp_path: Path) -> Iterator[Demo]:
+    docker_clean.client.images.get(AGENT_IMAGE).tag(*BUSYBOX)
+    docker_clean.run(AGENT_IMAGE, OF_SOMEBODY_ELSE, command=["sleep", "1000"])
+    demo = Demo(tmp_path, docker_url=docker_clean.url)
+    yield demo
+    demo.close()
+
+
+def test_what_is_broken_is_told_of_mended_and_proven_and_the_demo_leaves_nothing(
+    with_docker: Demo, docker_clean: DockerEngine
+) -> None:
+    demo = with_docker
+    assert f"http://127.0.0.1:{demo.first_port}/" in demo.process.log()
+
+    done = demo.breaks("kill-agent", "expire-certificate")
+    assert done.returncode == 0, f"{done.stdout}{done.stderr}\n{demo.process.log()}"
+    assert "2 of 2 went as expected" in done.stdout
+    remediations = {one["rule"]: one["state"] for one in demo.get("/api/v1/remediations")["remediations"]}
+    assert remediations == {"restart-agent": "verified", "renew-certificate": "verified"}
+    fired = {one["labels"]["alertname"] for one in demo.get("/api/v1/alerts")["alerts"]}
+    assert fired >= {"AgentDown", "CertificateInvalid"}
+    assert "restart-agent demo-orchestrator verified" in demo.process.log()
+
+    assert demo.interrupt() == 0, demo.process.log()
+    wait_for(lambda: not any(child.is_running() for child in demo.family), 30, "its processes are gone")
+    assert [container.name for container in docker_clean.client.containers.list(all=True)] == [OF_SOMEBODY_ELSE]
+    assert docker_clean.state(OF_SOMEBODY_ELSE)["Running"]
+    assert demo.breaks().returncode == 69
+    for port in range(demo.first_port, demo.first_port + 5):
+        assert not any(c.laddr and c.laddr.port == port for c in psutil.net_connections("tcp") if c.status == "LISTEN")
+
+
+def test_without_docker_it_says_what_cannot_be_mended_and_tells_of_it_all_the_same(tmp_path: Path) -> None:
+    demo = Demo(tmp_path, "--no-docker")
+    try:
+        assert "cannot be restarted" in demo.process.log()
+        done = demo.breaks("freeze-agent")
+        assert done.returncode == 0, f"{done.stdout}{done.stderr}\n{demo.process.log()}"
+        assert "nobody mends this by himself" in done.stdout
+        os.kill(demo.process.pid, signal.SIGKILL)
+        demo.process.popen.wait(30)
+        wait_for(lambda: not any(child.is_running() for child in demo.family), 60, "its processes went with it")
+    finally:
+        demo.close()
+
+
+def test_a_directory_that_is_no_demos_is_left_alone(tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    kept.write_text("mine")
+    argv = [sys.executable, "-m", "demo", "up", "--directory", str(tmp_path), "--no-docker"]
+    environment = plain_environment(PYTHONPATH=str(REPOSITORY))
+    done = subprocess.run(argv, env=environment, cwd=REPOSITORY, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 64 and "was not made by a demo" in done.stderr
+    assert kept.read_text() == "mine"
