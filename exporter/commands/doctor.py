@@ -35,6 +35,11 @@ def doctor(config_file: Path | None, only: tuple[str, ...], timeout_seconds: flo
     """Look at everything the exporter needs, and say what is missing and what to do. Nothing is changed.
 
     \b
+    Examples:
+      sutazai-exporter doctor
+      sutazai-exporter doctor --only docker --json
+
+    \b
     Exit codes: 0 nothing to do; 1 something to do; 64 wrong usage; 69 it could not even begin.
     """
     try:
