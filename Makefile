@@ -60,7 +60,7 @@ docs: $(venv)/.installed rules
 	  { sed '/^| /,$$d' $$file; $(with_defaults) "$$@"; } > $$file.new && mv $$file.new $$file; done
 
 site: $(venv)/.installed-dev
-	NO_MKDOCS_2_WARNING=1 $(venv)/bin/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(venv)/bin/mkdocs build --strict
 
 rules: $(venv)/.installed
 	@$(with_defaults) rules --output alert_rules
