@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rich.console import Console, RenderableType
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.table import Table
 
 from jobs.core.model import clean_message
@@ -18,9 +19,16 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_WIDEST = 1000
+_NARROWEST = 78
+"""Columns that a screen takes at least; on a terminal with fewer its lines wrap."""
+_LEAST_TEXT = 24
+_SPANS = ((90, 1, "s"), (90 * 60, 60, "min"), (48 * 3600, 3600, "h"), (float("inf"), 86400, "d"))
+"""Up to so many seconds a time is told in units of so many, called so."""
+
 out = Console(highlight=False, soft_wrap=True)
 if not out.is_terminal:
-    out.width = 1000  # whoever reads this later has no edge to wrap at
+    out.width = _WIDEST  # whoever reads this later has no edge to wrap at
 OUTCOME_STYLES: Mapping[str, str] = {
     "ok": "green",
     "skipped": "yellow",
@@ -49,7 +57,25 @@ def show(entries: Sequence[T], table: Callable[[Sequence[T]], RenderableType], n
     if as_json:
         print_json(entries)
     else:
-        out.print(table(entries) if entries else nothing)
+        print_whole(table(entries) if entries else nothing)
+
+
+def print_whole(what: RenderableType) -> None:
+    """Print something so that nothing of it is cut: a table that is too wide for a terminal, that wraps."""
+    if isinstance(what, Table):
+        wide = out.options.update(max_width=_WIDEST)
+        for column in what.columns:
+            if column.no_wrap:
+                texts = [column.header, *column.cells]
+                column.min_width = max(Measurement.get(out, wide, text).maximum for text in texts)
+        out.width = max(out.width, min(Measurement.get(out, wide, what).minimum, _WIDEST))
+    out.print(what, soft_wrap=not isinstance(what, Table))
+
+
+def print_screen(what: RenderableType) -> None:
+    """Print several things of which each takes the width that there is."""
+    out.width = max(out.width, _NARROWEST)
+    out.print(what, soft_wrap=False)
 
 
 def print_json(content: Any) -> None:
@@ -57,9 +83,13 @@ def print_json(content: Any) -> None:
     out.print(json.dumps(content, indent=2, default=list), markup=False)
 
 
-def table_of(*columns: str) -> Table:
-    """An empty table in the manner of all tables here."""
-    return Table(*columns, box=None, padding=(0, 2, 0, 0))
+def table_of(*columns: str, wraps: Collection[str] = ()) -> Table:
+    """An empty table in the manner of all tables here; the columns in `wraps` may have cells of several lines."""
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for column in columns:
+        least = _LEAST_TEXT if column in wraps else None
+        table.add_column(column, no_wrap=column not in wraps, overflow="fold", min_width=least)
+    return table
 
 
 def said(text: Any) -> str:
@@ -75,6 +105,16 @@ def styled(text: str, style: str) -> str:
 def when(at: str | None) -> str:
     """A time of a view, as the clock on the wall here has it."""
     return f"{datetime.fromisoformat(at).astimezone():%Y-%m-%d %H:%M:%S}" if at else ""
+
+
+def from_now(at: str | None, now: datetime) -> str:
+    """A time of a view as seen from now, in few words: `3 min ago`, `in 2 h`."""
+    if not at:
+        return ""
+    seconds = (datetime.fromisoformat(at) - now).total_seconds()
+    least = next((one for one in _SPANS if abs(seconds) < one[0]), _SPANS[-1])
+    span = f"{abs(seconds) / least[1]:.0f} {least[2]}"
+    return f"in {span}" if seconds > 0 else f"{span} ago"
 
 
 def how_long(seconds: float) -> str:
@@ -98,12 +138,14 @@ def how_large(size_bytes: int) -> str:
 
 def print_messages(entries: Sequence[Entry], nothing: str) -> None:
     """Messages of the outbox, the newest first; `nothing` is said where there are none."""
-    table = table_of("written", "channel", "what", "attempts", "tried again", "why it was not taken")
+    table = table_of(
+        "written", "channel", "what", "attempts", "tried again", why := "why it was not taken", wraps=("what", why)
+    )
     for entry in entries:
         again = _when(datetime.fromtimestamp(entry.due).astimezone()) if entry.state == "pending" else "no"
         cells = (_when(entry.message.at), entry.channel, entry.message.summary, str(entry.attempts), again, entry.error)
         table.add_row(*map(said, cells))
-    out.print(table if entries else nothing)
+    print_whole(table if entries else nothing)
 
 
 def _when(at: datetime) -> str:

@@ -10,7 +10,7 @@ from annotated_types import Ge, Gt, Le, MaxLen, MinLen
 from pydantic_core import to_jsonable_python
 from rich.markup import escape
 
-from exporter.console import out, print_json, table_of
+from exporter.console import out, print_json, print_whole, table_of
 from exporter.metrics import catalogue
 from exporter.settings import GUIDE_VARIABLES, PREFIX, leaf_fields
 
@@ -35,10 +35,10 @@ def print_catalogue(form: str) -> None:
             ((f"`{f.name}`", f.type, ", ".join(f"`{label}`" for label in f.labels), f.help) for f in families),
         )
         return
-    table = table_of("name", "type", "labels", "meaning")
+    table = table_of("name", "type", "labels", "meaning", wraps=("labels", "meaning"))
     for family in families:
         table.add_row(family.name, family.type, ", ".join(family.labels), escape(family.help))
-    out.print(table)
+    print_whole(table)
 
 
 def print_settings() -> None:

@@ -72,6 +72,7 @@ JOB = Job(
         CHECK: "looks at each agent, and restarts what has failed for long enough",
         RELEASE: "ends the quarantine of the target and looks at it at once",
         REPAIR: "restarts the target now, if it is not healthy",
+        RESTART: "restarts the target now, however it is",
     },
     verdicts={0: "all agents are healthy", 1: "some are not", 2: "more than half are not"},
 )

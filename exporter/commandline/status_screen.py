@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 
-from exporter.commandline.tables import agent_table, last_outcome, running
-from exporter.console import SEVERITY_STYLES, VERDICT_STYLES, said, styled, table_of, when
-from exporter.views.shapes import AlertEntry, FindingEntry, RemediationEntry, Score, Status, TaskEntry, ToDo
+from exporter.commandline.tables import agent_table, task_table
+from exporter.console import SEVERITY_STYLES, VERDICT_STYLES, said, styled, when
+from exporter.views.shapes import AlertEntry, FindingEntry, RemediationEntry, Score, Status, ToDo
 
 MAX_DEDUCTIONS = 3
 """Of what was taken off a score, so much is shown."""
@@ -29,7 +30,7 @@ def status_screen(status: Status) -> RenderableType:
         ("Alerts that fire", list(map(_alert, status["alerts"]))),
         ("Remediations", list(map(_remediation, status["remediations"]))),
         ("Findings", list(_findings(status))),
-        ("Tasks", [_tasks(status["tasks"])] if status["tasks"] else []),
+        ("Tasks", [task_table(status["tasks"], datetime.fromisoformat(status["at"]))] if status["tasks"] else []),
     ):
         if part:
             parts += ["", f"[bold]{title}[/]", *(Padding(one, (0, 0, 0, 2), expand=False) for one in part)]
@@ -114,12 +115,3 @@ def finding_lines(findings: Sequence[FindingEntry]) -> RenderableType:
         if finding["remedy"]:
             lines.append(f"   [dim]→ {said(finding['remedy'])}[/]")
     return Group(*lines)
-
-
-def _tasks(entries: Sequence[TaskEntry]) -> RenderableType:
-    table = table_of("task", "now", "last run", "outcome", "next run")
-    for entry in entries:
-        last = when(entry["last_run"]["started"]) if entry["last_run"] else "never"
-        next_run = when(entry["next_run"]) if entry["enabled"] else "disabled"
-        table.add_row(said(entry["task"]), running(entry), last, last_outcome(entry), next_run)
-    return table

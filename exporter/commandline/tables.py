@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from datetime import datetime
 
 from rich.table import Table
 
-from exporter.console import OUTCOME_STYLES, how_large, how_long, said, styled, table_of, when
+from exporter.console import OUTCOME_STYLES, from_now, how_large, how_long, said, styled, table_of, when
 from exporter.views.shapes import AgentEntry, BackupEntry, ReportEntry, RunEntry, SettingEntry, TaskEntry
 
 _STATE_STYLES = {"healthy": "green", "paused": "yellow", "stopped": "yellow"}
@@ -28,18 +29,19 @@ def agent_table(entries: Sequence[AgentEntry]) -> Table:
     return table
 
 
-def task_table(entries: Sequence[TaskEntry]) -> Table:
-    """When each task runs, and how its last run ended."""
-    table = table_of("task", "now", "last run", "outcome", "next run", "when", "what it does")
+def task_table(entries: Sequence[TaskEntry], now: datetime, *, wide: bool = False) -> Table:
+    """How each task is doing; where there is room, also when it runs and what it does."""
+    more = ("when", "what it does") if wide else ()
+    table = table_of("task", "now", "last run", "outcome", "next run", *more, wraps=more)
     for entry in entries:
+        runs = entry["enabled"] and entry["cadences"]
         table.add_row(
             said(entry["task"]),
             running(entry),
-            when(entry["last_run"]["started"]) if entry["last_run"] else "never",
+            from_now(entry["last_run"]["started"], now) if entry["last_run"] else "never",
             last_outcome(entry),
-            when(entry["next_run"]),
-            said(", ".join(entry["cadences"])) if entry["enabled"] and entry["cadences"] else "never (disabled)",
-            said(entry["summary"]),
+            from_now(entry["next_run"], now) if runs else "never",
+            *((said(", ".join(entry["cadences"])) if runs else "never (disabled)", said(entry["summary"])) * wide),
         )
     return table
 
@@ -65,7 +67,17 @@ def last_outcome(entry: TaskEntry) -> str:
 
 def run_table(entries: Sequence[RunEntry]) -> Table:
     """What ran, why, and what came of it."""
-    table = table_of("id", "started", "task", "mode", "why", "took", "outcome", "what came of it")
+    table = table_of(
+        "id",
+        "started",
+        "task",
+        "mode",
+        "why",
+        "took",
+        "outcome",
+        "what came of it",
+        wraps=("why", "what came of it"),
+    )
     for entry in entries:
         came_of_it = entry["error"] or f"{entry['status']}: {entry['summary']}"
         what = f"{entry['task']} {entry['target']}".strip()
@@ -86,7 +98,7 @@ def report_table(entries: Sequence[ReportEntry]) -> Table:
 
 def backup_table(entries: Sequence[BackupEntry]) -> Table:
     """The backups, with how far each was proven good."""
-    table = table_of("made", "kind", "of", "size", "proof", "file", "problem")
+    table = table_of("made", "kind", "of", "size", "proof", "file", "problem", wraps=("problem",))
     for entry in entries:
         proof = entry["proof"]
         verified = f" {when(entry['verified'])}" if entry["verified"] else ""
@@ -104,7 +116,7 @@ def backup_table(entries: Sequence[BackupEntry]) -> Table:
 
 def setting_table(entries: Sequence[SettingEntry]) -> Table:
     """Each setting, its value as YAML takes it, and where it comes from."""
-    table = table_of("setting", "value", "from")
+    table = table_of("setting", "value", "from", wraps=("value", "from"))
     for entry in entries:
         value = "" if entry["value"] is None else json.dumps(entry["value"], ensure_ascii=False, default=str)
         table.add_row(said(entry["setting"]), said(value), said(entry["origin"]))

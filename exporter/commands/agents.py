@@ -54,16 +54,16 @@ def list_agents(config_file: Path | None, as_json: bool) -> None:
 @_dry_run_option
 @json_option
 def restart(**order: Any) -> None:
-    """Restart AGENT now, if it is not healthy, without waiting for more failures; one that is well is left alone.
+    """Restart AGENT now, however it is: healthy, failing, or stopped by somebody.
 
-    The same as `run agent-monitor --mode repair --target AGENT`.
+    The same as `run agent-monitor --mode restart --target AGENT`; with `--mode repair` a healthy one is left alone.
 
     \b
     Examples:
       sutazai-exporter agents restart sutazai-agent-orchestrator --dry-run
       sutazai-exporter agents restart sutazai-agent-orchestrator
     """
-    _visit("repair", **order)
+    _visit("restart", **order)
 
 
 @agents.command()

@@ -82,11 +82,12 @@ def list_entries(config_file: Path | None, limit: int, as_json: bool) -> None:
     if as_json:
         console.print_json(entries)
         return
-    shown = console.table_of("entry", "at", "who", "alert", "rule", "remediation", "what", "outcome", "detail")
+    columns = ("entry", "at", "who", "alert", "rule", "remediation", "what", "outcome", "detail")
+    shown = console.table_of(*columns, wraps=("detail",))
     for entry in entries:
         alert = entry.get("alert")
         name = alert.get("name", "") if isinstance(alert, dict) else ""
         cells = [entry["sequence"], *(entry.get(key) for key in ("at", "who")), name]
         cells += [entry.get(key) for key in ("rule", "remediation", "what", "outcome", "detail")]
         shown.add_row(*(console.said("" if cell is None else cell) for cell in cells))
-    console.out.print(shown if entries else "Nothing was decided yet.")
+    console.print_whole(shown if entries else "Nothing was decided yet.")

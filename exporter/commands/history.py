@@ -65,7 +65,7 @@ def _print_runs(
     if as_json:
         console.print_json({"runs": entries, "missed": missed})
         return
-    console.out.print(run_table(entries) if entries else f"Nothing has run {'since then' if oldest else 'yet'}.")
+    console.print_whole(run_table(entries) if entries else f"Nothing has run {'since then' if oldest else 'yet'}.")
     for gap in missed:
         text = f"{gap['task']} ({gap['cadence']}): {gap['count']} missed"
         console.out.print(f"missed: {console.said(text)} between {gap['after_slot']} and {gap['before_slot']}")

@@ -53,11 +53,13 @@ def list_remediations(config_file: Path | None, all_of_them: bool, limit: int, a
     if as_json:
         console.print_json([table.document(entry) for entry in entries])
         return
-    shown = console.table_of("id", "since", "alert", "rule", "task", "target", "state", "attempts", "what")
+    shown = console.table_of(
+        "id", "since", "alert", "rule", "task", "target", "state", "attempts", "what", wraps=("what",)
+    )
     for entry in entries:
         cells = (str(entry.id), _when(entry.created), entry.alert.name, entry.rule, entry.task, entry.target)
         shown.add_row(*map(console.said, (*cells, entry.state, str(entry.attempts), entry.detail)))
-    console.out.print(shown if entries else "There are none." if all_of_them else "None is open; see --all.")
+    console.print_whole(shown if entries else "There are none." if all_of_them else "None is open; see --all.")
 
 
 @remediations.command()

@@ -57,7 +57,7 @@ def status(config_file: Path | None, watch: bool, interval_seconds: float, as_js
     else:
         from exporter.commandline.status_screen import status_screen
 
-        console.out.print(status_screen(found))
+        console.print_screen(status_screen(found))
     sys.exit(EXIT_CODES[found["verdict"]])
 
 

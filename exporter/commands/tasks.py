@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import click
 
 from exporter.commands.base import config_option, json_option
+
+_WIDE = 140
+"""Columns of a terminal from which there is room for when a task runs and what it does."""
 
 
 @click.command()
@@ -25,4 +29,6 @@ def tasks(config_file: Path | None, as_json: bool) -> None:
     from exporter.config import load
     from exporter.views.tasks import tasks as view
 
-    console.show(view(app.open_sources(load(config_file))), task_table, "There is no task.", as_json=as_json)
+    sources = app.open_sources(load(config_file))
+    table = partial(task_table, now=sources.now, wide=console.out.width >= _WIDE)
+    console.show(view(sources), table, "There is no task.", as_json=as_json)

@@ -25,10 +25,10 @@ def token() -> None:
 
     \b
     Examples:
-      sutazai-exporter token create --name me --scope operate           start, stop, restart, approve, and read
-      sutazai-exporter token create --name prometheus --scope scrape    nothing but the metrics
+      sutazai-exporter token create --name me --scope operate         start, stop, approve, read
+      sutazai-exporter token create --name prometheus --scope scrape  nothing but the metrics
       sutazai-exporter token list
-      sutazai-exporter token revoke me                                  a running daemon refuses it at once
+      sutazai-exporter token revoke me                                refused at once
     """
 
 

@@ -36,10 +36,12 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> TrialPackage:
 def terminal(package: TrialPackage, tmp_path: Path) -> Iterator[Open]:
     opened: list[Terminal] = []
 
-    def open_terminal(*arguments: str, config: dict[str, Any] | None = None, **environment: str) -> Terminal:
+    def open_terminal(
+        *arguments: str, config: dict[str, Any] | None = None, columns: int = 100, **environment: str
+    ) -> Terminal:
         env = environment_of(tmp_path / "base", {**package.environment, **environment})
         env["SUTAZAI_CONFIG_FILE"] = str(write_config(tmp_path / "exporter.yml", config or {}))
-        opened.append(Terminal(command_line(*arguments), env, tmp_path))
+        opened.append(Terminal(command_line(*arguments), env, tmp_path, columns=columns))
         return opened[-1]
 
     yield open_terminal
@@ -110,8 +112,12 @@ def test_the_status_renews_itself_until_ctrl_c(
     assert "\x1b[?1049l" in watch.shown()  # the screen from before is there again
 
 
-def test_what_is_shown_fits_a_narrow_terminal(terminal: Open) -> None:
-    status = terminal("status")
-    assert status.wait() in (0, 1, 2, 3)
-    lines = COLOUR.sub("", status.shown()).splitlines()
-    assert lines[0].split()[0] in ("GOOD", "ATTENTION", "CRITICAL", "UNKNOWN")
+def test_no_name_is_cut_on_a_narrow_terminal(
+    terminal: Open, run_cli: Callable[..., Any], package: TrialPackage, tmp_path: Path
+) -> None:
+    run_cli("run", TASK, env=package.environment)
+    (file,) = (tmp_path / "base" / "reports" / "trial").glob("trial_report_*.json")
+    for arguments, name in ((("reports", "list"), file.stem), (("config", "show"), "jobs.trial_work.max_memory_mb")):
+        shown = terminal(*arguments, columns=40)
+        assert shown.wait() == 0
+        assert name in COLOUR.sub("", shown.shown())
