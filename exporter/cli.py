@@ -57,9 +57,9 @@ def commands() -> None:
       sutazai-exporter reports show latest          the newest report, to be read
       sutazai-exporter notify --test                a test message through each channel
 
-    Exit codes: 0 good; 1 to 4 a verdict (`run`, `status`, `doctor`, `audit verify`); 64 wrong usage; 69 something needed
-    cannot be used (the store, the port); 75 of `run`: somebody else is running it; 78 wrong configuration; 130 Ctrl-C.
-    With NO_COLOR in the environment nothing is printed in colours.
+    Exit codes: 0 good; 1 to 4 a verdict (`run`, `status`, `doctor`, `audit verify`); 64 wrong usage; 69 something
+    needed cannot be used (the store, the port); 75 of `run`: somebody else is running it; 78 wrong configuration;
+    130 Ctrl-C. With NO_COLOR in the environment nothing is printed in colours.
     """
 
 

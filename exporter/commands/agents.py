@@ -56,7 +56,8 @@ def list_agents(config_file: Path | None, as_json: bool) -> None:
 def restart(**order: Any) -> None:
     """Restart AGENT now, however it is: healthy, failing, or stopped by somebody.
 
-    The same as `run agent-monitor --mode restart --target AGENT`; with `--mode repair` a healthy one is left alone.
+    The same as `run agent-monitor --mode restart --target AGENT`; with `--mode repair` one that is healthy is left
+    alone.
 
     \b
     Examples:

@@ -10,7 +10,7 @@ import pytest
 from exporter.retention import may_remove
 from exporter.runner import Runner
 from exporter.store import Store
-from jobs.clients import clock_marks
+from jobs.clients.host import Host
 from jobs.core.model import Request
 from tests.services.agent_runs import MovableClock
 from tests.services.trial_jobs import TASK, TrialPackage, configuration_of, work
@@ -24,7 +24,7 @@ class Uptime:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.seconds = 1000.0
-        monkeypatch.setattr(clock_marks.Host, "uptime_seconds", lambda _: self.seconds)
+        monkeypatch.setattr(Host, "uptime_seconds", lambda _: self.seconds)
 
 
 @pytest.fixture
