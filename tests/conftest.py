@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,6 +28,10 @@ from tests.services.webhook_sink import WebhookSink
 # Settings of whoever runs the tests are not theirs: a base directory of theirs least of all.
 for _name in [name for name in os.environ if name.startswith(("SUTAZAI_", "DOCKER_"))]:
     del os.environ[_name]
+
+# A shell without job control has what it starts in the background ignore Ctrl-C, and so would all that is started here.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _NOTHING_MAY_BE_SKIPPED = os.environ.get("CI", "").lower() in ("1", "true")
 
