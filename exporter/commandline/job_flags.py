@@ -11,8 +11,8 @@ from typing import Any, Literal, get_args, get_origin
 import click
 
 from exporter.commandline.arguments import completing
-from exporter.commands.base import EXIT_USAGE, Failure
 from exporter.config import ConfigError, Configuration, load
+from exporter.failure import EXIT_USAGE, Failure
 from jobs.core.job import Flag, Job
 
 RECIPIENTS = ("notifications", "mail", "recipients")

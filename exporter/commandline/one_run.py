@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from exporter import app, run_screen
+from exporter import app
 from exporter.clock import SystemClock
-from exporter.commandline import mailing
+from exporter.commandline import mailing, run_screen
 from exporter.commandline.job_flags import Chosen, configured
-from exporter.commands.base import EXIT_USAGE, Failure, user_name
+from exporter.failure import EXIT_USAGE, Failure
 from exporter.runner import UnknownRequest, check
+from exporter.users import user_name
 from jobs.core.model import Request
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ import click
 
 from exporter.commandline.arguments import check_task, completing, task_option
 from exporter.commandline.arguments import reports as known_reports
-from exporter.commands.base import EXIT_UNAVAILABLE, EXIT_USAGE, Failure, Group, config_option, json_option
+from exporter.commandline.options import Group, config_option, json_option
+from exporter.failure import EXIT_UNAVAILABLE, EXIT_USAGE, Failure
 
 if TYPE_CHECKING:
     from exporter.views.shapes import ReportEntry
@@ -48,7 +49,7 @@ def list_reports(config_file: Path | None, task: str | None, limit: int, as_json
       sutazai-exporter reports list
       sutazai-exporter reports list --task health-check --limit 5 --json
     """
-    from exporter import console
+    from exporter.commandline import console
     from exporter.commandline.tables import report_table
     from exporter.views.reports import reports as view
 
