@@ -18,7 +18,7 @@ from exporter.config import Configuration
 from exporter.locks import Busy, FileLock, is_held
 from exporter.logs import set_up
 from exporter.redaction import Redactor
-from exporter.runner import Runner
+from exporter.runs.runner import Runner
 from exporter.service_manager import ServiceManager
 from exporter.store import Store, StoreError
 from exporter.users import other_owner

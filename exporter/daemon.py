@@ -17,14 +17,14 @@ from exporter.bridge.outgoing.upkeep import Upkeep
 from exporter.bridge.remediation import remediations
 from exporter.config import ConfigError, Configuration
 from exporter.dashboard.file import DashboardFile
-from exporter.dispatcher import Dispatcher, OnBegin, OnEnd, Progress
 from exporter.hub import Hub
 from exporter.locks import holder_of, run_lock
 from exporter.plan import cadences_of, max_run_seconds, stale_after_seconds
 from exporter.record import Record
 from exporter.replay import replayed_metrics
 from exporter.retention import may_remove
-from exporter.runner import Runner
+from exporter.runs.dispatcher import Dispatcher, OnBegin, OnEnd, Progress
+from exporter.runs.runner import Runner
 from exporter.scheduler import Scheduler
 from exporter.store import Store, StoreError
 from exporter.textfile import write_textfile

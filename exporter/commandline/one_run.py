@@ -14,14 +14,14 @@ from exporter.clock import SystemClock
 from exporter.commandline import mailing, run_screen
 from exporter.commandline.job_flags import Chosen, configured
 from exporter.failure import EXIT_USAGE, Failure
-from exporter.runner import UnknownRequest, check
+from exporter.runs.runner import UnknownRequest, check
 from exporter.users import user_name
 from jobs.core.model import Request
 
 if TYPE_CHECKING:
     from exporter.config import Configuration
     from exporter.record import Record
-    from exporter.runner import Runner
+    from exporter.runs.runner import Runner
     from exporter.store import Store
 
 logger = logging.getLogger(__name__)

@@ -95,7 +95,7 @@ def open_report(report: str, config_file: Path | None, task: str | None) -> None
     Examples:
       sutazai-exporter reports open latest --task performance-report
     """
-    from exporter.report_index import find
+    from exporter.runs.report_index import find
     from jobs.core.registry import all_jobs
 
     sources = _sources(config_file, task)

@@ -11,8 +11,8 @@ from shlex import quote
 from zoneinfo import ZoneInfo
 
 from exporter import app
-from exporter.database import open_to_examine
 from exporter.doctor.diagnosis import Diagnosis, Patient, broken, good, missing, not_configured, unknown
+from exporter.store.schema import open_to_examine
 from exporter.users import name_of
 from jobs.core.registry import all_jobs
 from jobs.logs.syscalls import can_cut

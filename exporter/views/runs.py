@@ -8,9 +8,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from exporter import ledger
 from exporter.locks import is_held, run_lock
 from exporter.record import Record
+from exporter.store import ledger
 from exporter.views.moments import told
 from exporter.views.sources import Sources
 from jobs.core.model import Request, Trigger, clean_message

@@ -118,7 +118,7 @@ def test_what_needs_no_configuration_loads_none(arguments: list[str]) -> None:
 def test_a_run_without_a_terminal_loads_nothing_that_shows(tmp_path_factory: pytest.TempPathFactory) -> None:
     base = tmp_path_factory.mktemp("base")
     loaded = loaded_by("run", "log-rotation", "--mode", "watch", base=str(base))
-    assert "exporter.runner" in loaded
+    assert "exporter.runs.runner" in loaded
     # The views it does load: where no daemon serves, it brings the page in the base directory up to date.
     shows = {name for name in loaded if name.split(".")[0] == "rich" or name.startswith("exporter.commandline.console")}
     assert shows == set()

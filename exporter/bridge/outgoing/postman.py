@@ -13,7 +13,7 @@ from exporter.bridge.model import Message
 from exporter.bridge.outgoing.outbox import Outbox
 from exporter.bridge.outgoing.refreshing import REFRESH_SECONDS, stands_anything
 from exporter.config import Configuration
-from exporter.process import End, RunProcess
+from exporter.processes.process import End, RunProcess
 from exporter.redaction import Redactor
 from exporter.settings import Settings
 from exporter.store import Store, StoreError

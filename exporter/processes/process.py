@@ -16,8 +16,8 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Protocol, Self
 
-from exporter.marks import RUN_ID_VARIABLE, kill_marked
-from exporter.starting import Fork, spawn
+from exporter.processes.marks import RUN_ID_VARIABLE, kill_marked
+from exporter.processes.starting import Fork, spawn
 
 MAX_ANSWER_BYTES = 64 << 20
 """An answer longer than this is not read further and the run fails."""
@@ -27,7 +27,7 @@ KILL_WAIT_SECONDS = 5.0
 
 
 class Stoppable(Protocol):
-    """What says that a process is to end: an event, or `exporter.stopping.Stop`."""
+    """What says that a process is to end: an event, or `exporter.runs.stopping.Stop`."""
 
     def is_set(self) -> bool:
         """Whether it is to end."""
@@ -64,7 +64,7 @@ class RunProcess:
         keep_open: tuple[int, ...] = (),
         *,
         fork: bool = False,
-        module: str = "exporter.child",
+        module: str = "exporter.runs.child",
     ) -> None:
         """Start `module` and hand it `order`; the descriptors `keep_open` live as long as it does.
 

@@ -13,8 +13,8 @@ from functools import partial
 
 from exporter.plan import max_run_seconds
 from exporter.record import Record
-from exporter.runner import LedgerError, Runner, Watcher, check
-from exporter.stopping import Stop
+from exporter.runs.runner import LedgerError, Runner, Watcher, check
+from exporter.runs.stopping import Stop
 from exporter.store import StoreError
 from jobs.core.model import Outcome, Request, Trigger
 from jobs.core.ports import Clock

@@ -20,7 +20,7 @@ def spawn(
     output_end: int,
     keep_open: tuple[int, ...],
     environment: Mapping[str, str],
-    module: str = "exporter.child",
+    module: str = "exporter.runs.child",
 ) -> subprocess.Popen[bytes]:
     """A new interpreter that runs `module`."""
     return subprocess.Popen(
@@ -35,7 +35,7 @@ def spawn(
 
 
 class Fork:
-    """What RunProcess uses of `subprocess.Popen`, for a copy of this process that goes on as `exporter.child`."""
+    """What RunProcess uses of `subprocess.Popen`, for a copy of this process that goes on as `exporter.runs.child`."""
 
     def __init__(
         self, answer_end: int, output_end: int, keep_open: tuple[int, ...], environment: Mapping[str, str]
@@ -87,7 +87,7 @@ class Fork:
                         os.close(descriptor)
             os.environ.clear()
             os.environ.update(environment)
-            from exporter.child import main
+            from exporter.runs.child import main
 
             main(answer_end)
         finally:

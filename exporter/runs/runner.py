@@ -18,12 +18,12 @@ from exporter.bridge.outgoing.announcing import news_of
 from exporter.config import Configuration
 from exporter.locks import Busy, FileLock, run_lock
 from exporter.metrics import counters_of
-from exporter.process import MAX_ANSWER_BYTES, End, Exit, RunProcess
+from exporter.processes.process import MAX_ANSWER_BYTES, End, Exit, RunProcess
 from exporter.record import CUT_OFF, Record
 from exporter.redaction import Redactor
-from exporter.reports import prune_reports, write_report
 from exporter.retention import may_remove
-from exporter.stopping import Stop
+from exporter.runs.reports import prune_reports, write_report
+from exporter.runs.stopping import Stop
 from exporter.store import Store, StoreError
 from jobs.core.job import Job
 from jobs.core.model import Outcome, Request, Result
