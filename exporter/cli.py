@@ -120,7 +120,7 @@ def _usage(error: click.ClickException) -> str:
         return error.format_message()
     message = error.format_message()
     if isinstance(error, click.NoSuchOption):
-        from exporter.config_errors import nearest
+        from exporter.misspelt import nearest
 
         known = [name for option in context.command.get_params(context) for name in option.opts if name[:1] == "-"]
         message = f"No such option {error.option_name!r}{nearest(error.option_name, known)}"

@@ -17,8 +17,9 @@ from typing import Any
 from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
-from exporter.config_errors import describe, nearest
+from exporter.config_errors import describe
 from exporter.documents import DocumentError, read_yaml
+from exporter.misspelt import nearest
 from exporter.redaction import passwords_in
 from exporter.settings import (
     PREFIX,

@@ -39,7 +39,7 @@ def task_option(help_text: str = "Only this task.") -> Callable[[Callable[..., A
 
 def check_task(task: str | None) -> None:
     """Raise Failure, with the nearest name, where there is no such task."""
-    from exporter.runs.runner import UnknownRequest, check
+    from exporter.runs.asking import UnknownRequest, check
     from jobs.core.model import Request
 
     if task is None:

@@ -132,7 +132,7 @@ def _with(
 
 
 def _one_of(flag: Flag, value: str) -> str:
-    from exporter.config_errors import nearest
+    from exporter.misspelt import nearest
 
     if value not in flag.modes:
         meant = nearest(value, flag.modes) or f"; write {', '.join(flag.modes)}"

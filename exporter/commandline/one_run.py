@@ -14,7 +14,7 @@ from exporter.clock import SystemClock
 from exporter.commandline import mailing, run_screen
 from exporter.commandline.job_flags import Chosen, configured
 from exporter.failure import EXIT_USAGE, Failure
-from exporter.runs.runner import UnknownRequest, check
+from exporter.runs.asking import UnknownRequest, check
 from exporter.users import user_name
 from jobs.core.model import Request
 

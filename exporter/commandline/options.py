@@ -22,7 +22,7 @@ class Group(click.Group):
         name = arguments[0]
         if context.resilient_parsing or name.startswith("-") or self.get_command(context, name):
             return super().resolve_command(context, arguments)
-        from exporter.config_errors import nearest
+        from exporter.misspelt import nearest
 
         raise click.UsageError(f"No such command {name!r}{nearest(name, self.list_commands(context))}", context)
 

@@ -58,7 +58,7 @@ def show(config_file: Path | None, names: tuple[str, ...], changed: bool, as_jso
 
 def _named(entries: Sequence[SettingEntry], names: Sequence[str]) -> list[SettingEntry]:
     """Those that are named, or whose keys begin so; raise Failure for a name of none."""
-    from exporter.config_errors import nearest
+    from exporter.misspelt import nearest
 
     known = {entry["setting"] for entry in entries}
     sections = {".".join(key.split(".")[:depth]) for key in known for depth in range(1, key.count(".") + 2)}

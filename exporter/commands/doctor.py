@@ -62,7 +62,7 @@ def doctor(config_file: Path | None, only: tuple[str, ...], timeout_seconds: flo
 
 def _chosen(checks: Sequence[Check], only: tuple[str, ...]) -> list[Check]:
     """The checks of these names, or of parts of theirs; raise Failure for a name that none has."""
-    from exporter.config_errors import nearest
+    from exporter.misspelt import nearest
 
     names = [check.name for check in checks]
     for name in only:

@@ -132,7 +132,7 @@ def _sources(config_file: Path | None, task: str | None) -> Sources:
 
 def _find(sources: Sources, report: str, task: str | None) -> ReportEntry:
     """The report of an id, or the newest; raise Failure."""
-    from exporter.config_errors import nearest
+    from exporter.misspelt import nearest
     from exporter.views.reports import reports as view
 
     entries = view(sources, task)

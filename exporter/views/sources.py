@@ -10,7 +10,7 @@ from functools import cached_property
 from exporter.config import Configuration
 from exporter.exposition import Exposition
 from exporter.record import Record
-from exporter.runs.dispatcher import Progress
+from exporter.runs.tickets import Progress
 from exporter.store import Store, ledger
 from exporter.store.ledger import Newest
 from jobs.core.job import Job

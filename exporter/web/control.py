@@ -7,8 +7,8 @@ from typing import Any, Protocol
 
 from starlette.responses import PlainTextResponse, Response
 
-from exporter.runs.dispatcher import OnBegin, OnEnd
-from exporter.runs.runner import UnknownRequest, check
+from exporter.runs.asking import UnknownRequest, check
+from exporter.runs.tickets import OnBegin, OnEnd
 from exporter.store.idempotency import Keys, OtherRequest, UnderWay
 from exporter.web.answers import HEADERS, Problem, answer
 from exporter.web.operations import Call

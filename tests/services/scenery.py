@@ -14,8 +14,8 @@ from exporter.config import Configuration
 from exporter.metrics import counters_of
 from exporter.record import Record
 from exporter.replay import replayed_metrics
-from exporter.runs.dispatcher import Progress
 from exporter.runs.reports import write_report
+from exporter.runs.tickets import Progress
 from exporter.settings import settings_model
 from exporter.store import Store
 from exporter.views.shapes import Status

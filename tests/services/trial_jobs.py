@@ -109,7 +109,7 @@ class TrialPackage:
         """Let this very process know these jobs and no others, and its runs as well."""
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(jobs, "__path__", [str(self._jobs)])
-            patch.setattr(exporter.processes.process, "__file__", str(self.directory / "exporter" / "process.py"))
+            patch.setattr(exporter.processes.process, "CODE", self.directory)
             self._forget()
             yield
         self._forget()

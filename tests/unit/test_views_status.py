@@ -15,7 +15,7 @@ from exporter.bridge.remediation import remediations
 from exporter.locks import FileLock, run_lock
 from exporter.metrics import RELOAD_OK, STORE_UP
 from exporter.plan import cadences_of
-from exporter.runs.dispatcher import Progress
+from exporter.runs.tickets import Progress
 from exporter.store import StoreError
 from exporter.views.answer import GOOD
 from exporter.views.shapes import Status
