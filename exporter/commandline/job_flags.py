@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args, get_origin
 import click
 
 from exporter.commandline.arguments import completing
-from exporter.config import ConfigError, Configuration, load
+from exporter.config import COMMAND_LINE, ConfigError, Configuration, load
 from exporter.failure import EXIT_USAGE, Failure
 from jobs.core.job import Flag, Job
 
@@ -126,7 +126,7 @@ def _with(
         return load(config_file, flags=flags)
     except ConfigError as error:
         # Without the flags it is good, so whatever is wrong is wrong usage: said of the flag, not of the setting.
-        told = error.problems[0].removesuffix(" (from command line)")
+        told = error.problems[0].removesuffix(f" (from {COMMAND_LINE})")
         name = next((name for path, name in names.items() if told.startswith(f"{'.'.join(path)}: ")), "")
         raise Failure(f"{name}: {told.partition(': ')[2]}" if name else told, EXIT_USAGE) from None
 
