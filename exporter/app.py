@@ -46,7 +46,9 @@ def store_file(configuration: Configuration) -> Path:
 
 def open_store(configuration: Configuration, *, read_only: bool = False) -> Store:
     """The store of a base directory; raise StoreError if it cannot be used."""
-    file = store_file(configuration)
+    file, base_dir = store_file(configuration), configuration.settings.base_dir
+    if base_dir.exists() and not base_dir.is_dir():
+        raise StoreError(f"{base_dir}: is no directory; set base_dir, or SUTAZAI_BASE_DIR, to one")
     try:
         return Store(file, read_only=read_only)
     except StoreError:

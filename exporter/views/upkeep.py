@@ -83,10 +83,13 @@ def of_tasks(tasks: Sequence[TaskEntry]) -> Iterator[Matter]:
 def _of_never(never: Sequence[TaskEntry]) -> Matter:
     """Tasks that have not run yet: after the installation, most."""
     names = ", ".join(one["task"] for one in never)
-    said = f"{never[0]['task']} has not run yet" if len(never) == 1 else f"{len(never)} tasks have not run yet"
-    following = min(one["next_run"] for one in never if one["next_run"])
-    remedy = f"wait until they do (the next at {read(following)}), or run them now"
-    wanted = todo(Severity.LOW, "task", names, said, remedy, commands.run(never[0]["task"]))
+    following = read(min(one["next_run"] for one in never if one["next_run"]))
+    said, remedy = f"{never[0]['task']} has not run yet", f"wait until it does (at {following}), or run it now"
+    if len(never) > 1:
+        said = f"{len(never)} tasks have not run yet"
+        remedy = f"wait until they do (the next at {following}), or run them now"
+    command = "; ".join(commands.run(one["task"]) for one in never)
+    wanted = todo(Severity.LOW, "task", names, said, remedy, command)
     return Matter(wanted, NEVER, said, frozenset([NEVER]), covered_by=(_SCHEDULE,))
 
 
@@ -188,4 +191,6 @@ def _about(one: AlertEntry) -> tuple[frozenset[str], tuple[str, ...]]:
         causes.add(agent_cause(labels["agent"]))
     if labels.get("check"):
         covered.append(f"of/health-check/check/{labels['check']}")
+    if labels.get("certificate"):
+        covered.append(f"of/certificate-renewal/certificate/{labels['certificate']}")
     return frozenset(causes), tuple(covered)

@@ -49,7 +49,16 @@ def test_the_verdict_is_the_exit_code(
 def test_before_anything_has_run_it_is_unknown(run_cli: Run, tmp_path: Path) -> None:
     told = run_cli("status")
     assert (told.returncode, told.stdout.split()[0]) == (3, "UNKNOWN")
+    found = run_cli("findings", "--task", "security-scan")
+    assert found.stdout.startswith("Nothing was found, but not everything was looked at: security-scan")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_base_directory_that_is_a_file_is_said_to_be_one(run_cli: Run, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for command in (["status"], ["run", "health-check"]):
+        told = run_cli(*command, base_dir=tmp_path / "file")
+        assert (told.returncode, "file: is no directory; set base_dir" in told.stderr) == (69, True)
 
 
 def test_findings_by_task_and_severity(run_cli: Run, package: TrialPackage) -> None:

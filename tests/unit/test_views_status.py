@@ -323,7 +323,10 @@ def test_alerts_that_tell_again_what_is_known_are_nothing_to_do_of_their_own(sce
     scene.alert("CheckDown", number=2, check="postgres")
     scene.alert("DiskSlow", number=3, severity="warning")
     scene.alert("DiskSlow", number=4, severity="warning", disk="other")
-    assert subjects(scene.status()) == ["check/postgres", "DiskSlow", "DiskSlow"]
+    scene.ran("certificate-renewal", found("certificate/ssl/cert.pem", CRITICAL))
+    scene.alert("CertificateInvalid", number=5, severity="critical", certificate="ssl/cert.pem")
+    wanted = subjects(scene.status())
+    assert wanted == ["certificate/ssl/cert.pem", "check/postgres", "DiskSlow", "DiskSlow"]
 
 
 # The daemon's own figures
