@@ -31,6 +31,7 @@ Slot = tuple[datetime, str]
 _INSTANT = timedelta(microseconds=1)
 _START = "start the daemon, or see why cron does not run it"
 _STORE, _RELOAD, _AUDIT, _SCHEDULE = "daemon/store", "daemon/reload", "daemon/audit", "daemon/schedule"
+_WEB_CONFIG = "daemon/web-configuration"
 _CHANNEL, _PROBLEM = "channel/", "problem/remediation/"
 _ALERT_SEVERITIES = {
     "critical": Severity.CRITICAL,
@@ -45,6 +46,7 @@ _RETOLD = {
     "RemediationWaiting": ("approval/",),
     "RemediationFailed": (_PROBLEM,),
     "ConfigReloadFailed": (_RELOAD,),
+    "WebConfigReloadFailed": (_WEB_CONFIG,),
     "StoreDown": (_STORE,),
     "AuditLogBroken": (_AUDIT,),
     "NotificationsDead": (_CHANNEL,),
@@ -135,6 +137,8 @@ def of_daemon(sources: Sources) -> Iterator[Matter]:
         (metrics.STORE_UP, _STORE, "the store does not work", "see the daemon's log, and its disk", ""),
         (metrics.RELOAD_OK, _RELOAD, "the configuration could not be reloaded", "correct it; the old one is in force",
          "sutazai-exporter check-config"),
+        (metrics.WEB_CONFIG_OK, _WEB_CONFIG, "the web configuration could not be read anew",
+         "correct it; the old one is in force", "sutazai-exporter check-config"),
         (metrics.PAGE_WRITTEN, "daemon/page", "the file of the status page could not be written",
          "see the daemon's log, and whether dashboard/ of the base directory can be written", ""),
         (families.AUDIT_INTACT, _AUDIT, "the audit log is not whole", "find out who changed it",
@@ -170,7 +174,8 @@ def of_alerts(alerts: Iterable[AlertEntry]) -> Iterator[Matter]:
         severity = _ALERT_SEVERITIES.get(one["severity"].lower(), Severity.MEDIUM)
         if severity is Severity.INFO:
             continue
-        what, remedy = one["summary"] or one["name"], "see its runbook, or silence it in Alertmanager"
+        what = one["summary"] or one["name"]
+        remedy = f"see {one['runbook'] or 'its runbook'}, or silence it in Alertmanager"
         if one["state"] == "stale":
             severity, what = Severity.MEDIUM, f"{what} (nobody has repeated or resolved it for a day)"
             remedy = "see in Alertmanager whether it still fires"

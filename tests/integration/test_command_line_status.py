@@ -12,6 +12,7 @@ import pytest
 from tests.services.exporter_daemon import ExporterDaemon
 from tests.services.http_agent import HttpAgent
 from tests.services.trial_jobs import TASK, TrialPackage, work
+from tests.services.wait import wait_for
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -84,6 +85,24 @@ def test_the_command_tells_what_the_daemon_does(
     (answered,) = daemon.get("/api/v1/tasks").json()
     assert row == answered
     assert json.loads(run_cli("status", "--json", config=work(), **options).stdout)["serving"] is True
+
+
+def test_the_command_knows_what_the_daemon_says_is_wrong_with_itself(
+    exporter_daemon: Callable[..., ExporterDaemon], run_cli: Run, package: TrialPackage
+) -> None:
+    daemon = exporter_daemon(work(), environment=package.environment)
+
+    def wrong() -> list[str]:
+        done = run_cli("status", "--json", config=work(), base_dir=daemon.base_dir, env=package.environment)
+        return [entry["subject"] for entry in json.loads(done.stdout)["to_do"] if entry["kind"] == "daemon"]
+
+    assert wrong() == []
+    daemon.configure({"no_such_setting": 1})
+    daemon.hangup()
+    daemon.wait_metric("sutazai_config_last_reload_successful", {}, lambda value: value == 0)
+    wait_for(lambda: wrong() == ["reload"], 30, "the command knows of the reload")
+    daemon.kill()
+    assert "reload" not in wrong()
 
 
 def test_agents_are_listed_looked_at_and_offered(run_cli: Run, http_agent: Callable[..., HttpAgent]) -> None:
