@@ -11,11 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from exporter import __version__
+from exporter import __version__, self_report
 from exporter.bridge.outgoing import announcing
 from exporter.clock import SystemClock
 from exporter.config import Configuration
-from exporter.locks import Busy, FileLock, is_held
+from exporter.locks import Busy, FileLock, holder_of, is_held
 from exporter.logs import set_up
 from exporter.ownership import other_owner
 from exporter.redaction import Redactor
@@ -46,7 +46,9 @@ def store_file(configuration: Configuration) -> Path:
 
 def open_store(configuration: Configuration, *, read_only: bool = False) -> Store:
     """The store of a base directory; raise StoreError if it cannot be used."""
-    file = store_file(configuration)
+    file, base_dir = store_file(configuration), configuration.settings.base_dir
+    if base_dir.exists() and not base_dir.is_dir():
+        raise StoreError(f"{base_dir}: is no directory; set base_dir, or SUTAZAI_BASE_DIR, to one")
     try:
         return Store(file, read_only=read_only)
     except StoreError:
@@ -83,7 +85,9 @@ def sources(configuration: Configuration, store: Store) -> Sources:
 
 def open_sources(configuration: Configuration) -> Sources:
     """What views look at, for a command that only tells. Raise StoreError."""
-    return sources(configuration, open_store(configuration, read_only=True))
+    found = sources(configuration, open_store(configuration, read_only=True))
+    self_report.show(holder_of(configuration.settings.base_dir / DAEMON_LOCK), found.exposition)
+    return found
 
 
 def set_up_logs(configuration: Configuration) -> None:
@@ -103,9 +107,13 @@ def serve(configuration: Configuration, reload_configuration: Callable[[], Confi
     manager = ServiceManager(os.environ)
     base_dir = configuration.settings.base_dir
     web_config = _web_config(configuration)
-    with _only_daemon(base_dir), listening_socket(configuration.settings.web.listen_address) as listener:
+    with _only_daemon(base_dir) as lock, listening_socket(configuration.settings.web.listen_address) as listener:
         store = open_store(configuration)
-        daemon = Daemon(configuration, store, SystemClock(), reload_configuration, set_up_logs)
+
+        def tell(words: list[str]) -> None:
+            lock.say(self_report.line(os.getpid(), words))
+
+        daemon = Daemon(configuration, store, SystemClock(), reload_configuration, set_up_logs, tell)
         daemon.start()
         try:
             host, port = listener.getsockname()[:2]
@@ -134,7 +142,7 @@ def _web_config(configuration: Configuration) -> WatchedWebConfig | None:
 
 
 @contextmanager
-def _only_daemon(base_dir: Path) -> Iterator[None]:
+def _only_daemon(base_dir: Path) -> Iterator[FileLock]:
     try:
         lock = _daemon_lock(base_dir)
     except Busy as busy:
@@ -148,13 +156,13 @@ def _only_daemon(base_dir: Path) -> Iterator[None]:
             "set SUTAZAI_BASE_DIR to a directory of your own"
         ) from None
     try:
-        yield
+        yield lock
     finally:
         lock.release()
 
 
 def _daemon_lock(base_dir: Path) -> FileLock:
-    file, holder = base_dir / DAEMON_LOCK, f"pid {os.getpid()}"
+    file, holder = base_dir / DAEMON_LOCK, self_report.line(os.getpid())
     try:
         return FileLock(file, holder)
     except Busy:

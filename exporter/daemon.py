@@ -26,6 +26,7 @@ from exporter.replay import replayed_metrics
 from exporter.retention import may_remove
 from exporter.runner import Runner
 from exporter.scheduler import Scheduler
+from exporter.self_report import wrong
 from exporter.store import Store, StoreError
 from exporter.textfile import write_textfile
 from exporter.views.sources import Sources
@@ -51,7 +52,8 @@ NEEDS_RESTART = ("base_dir", "docker.url", "web", "runs.max_parallel")
 class Daemon:
     """Ties scheduler, dispatcher, store and metrics together.
 
-    `reload_configuration` reads the configuration anew; `on_reloaded` hears when a new one is in force.
+    `reload_configuration` reads the configuration anew; `on_reloaded` hears when a new one is in force, `on_wrong` what
+    is wrong with the daemon itself whenever that has changed.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class Daemon:
         clock: Clock,
         reload_configuration: Callable[[], Configuration],
         on_reloaded: Callable[[Configuration], None] = lambda configuration: None,
+        on_wrong: Callable[[list[str]], None] = lambda words: None,
     ) -> None:
         settings = configuration.settings
         self._seen = store.last_finish_order()
@@ -71,6 +74,8 @@ class Daemon:
         self._clock = clock
         self._reload = reload_configuration
         self._on_reloaded = on_reloaded
+        self._on_wrong = on_wrong
+        self._wrong: list[str] = []
         self._dispatcher = Dispatcher(
             self.runner,
             clock,
@@ -335,6 +340,9 @@ class Daemon:
         """Write the status page. The schedule asks once a second at most, whenever anything has changed."""
         written = self._page.write(self.sources(), serving=serving)
         self.metrics.set(metrics.PAGE_WRITTEN, float(written))
+        if (found := wrong(self.metrics.exposition)) != self._wrong:
+            self._wrong = found
+            self._on_wrong(found)
 
     def _note_store(self, worked: bool) -> bool:
         """Show whether the store works; say whether that is news."""

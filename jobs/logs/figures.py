@@ -84,7 +84,7 @@ def growth(state: State, now_sizes: Mapping[str, int], now: ClockMark) -> dict[s
     """Bytes a second by which each directory's logs have grown since the state was put down.
 
     What was put down is the size after that run's own rotation, so that rotating is not shrinking. Where too little
-    time has passed the growth is what it was.
+    time has passed the growth is what it was, and the next run measures from the same state.
     """
     if state.sizes_at is None:
         return {}
@@ -96,6 +96,19 @@ def growth(state: State, now_sizes: Mapping[str, int], now: ClockMark) -> dict[s
         for label, size in now_sizes.items()
         if label in state.sizes
     }
+
+
+def measured_from(
+    state: State, before: Mapping[str, int], after: Mapping[str, int], now: ClockMark
+) -> tuple[dict[str, int], ClockMark]:
+    """The sizes that the next growth is measured from, and when they were; `before` and `after` this run's rotation.
+
+    Where too little time has passed for a growth, what came in that time is left for the next run to see.
+    """
+    if state.sizes_at is None or now.seconds_since(state.sizes_at) >= MIN_GROWTH_SECONDS:
+        return dict(after), now
+    kept = {label: state.sizes[label] - (before[label] - size) for label, size in after.items() if label in state.sizes}
+    return kept, state.sizes_at
 
 
 def skipped_samples(skipped: Mapping[str, int]) -> list[Sample]:

@@ -17,7 +17,7 @@ from jobs.log_rotation import JOB
 from jobs.logs import judge
 from jobs.logs.archives import safe_stem, stem_of
 from jobs.logs.containers import parse_log_options
-from jobs.logs.figures import growth, skipped_samples
+from jobs.logs.figures import growth, measured_from, skipped_samples
 from jobs.logs.memory import Memory, Pending, State
 from jobs.logs.scan import moved_from, protected
 from jobs.logs.settings import LogDirectory, Settings
@@ -110,6 +110,14 @@ def at(seconds: float, boot: str = "a", wall: float | None = None) -> ClockMark:
 def test_growth_is_bytes_a_second_and_never_negative() -> None:
     state = State(sizes={"a": 100, "b": 100, "gone": 1}, sizes_at=at(0))
     assert growth(state, {"a": 700, "b": 50, "new": 5}, at(100)) == {"a": 6.0, "b": 0.0}
+
+
+def test_what_came_in_too_short_a_time_is_measured_by_the_next_run() -> None:
+    state = State(sizes={"a": 100}, sizes_at=at(0))
+    sizes, since = measured_from(state, {"a": 700, "new": 5}, {"a": 200, "new": 5}, at(10))
+    assert (sizes, since) == ({"a": -400}, at(0))
+    assert growth(State(sizes=sizes, sizes_at=since), {"a": 200}, at(100)) == {"a": 6.0}
+    assert measured_from(state, {"a": 700}, {"a": 200}, at(100)) == ({"a": 200}, at(100))
 
 
 def test_too_short_a_time_says_nothing_new_of_growth() -> None:
