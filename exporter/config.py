@@ -19,6 +19,7 @@ from pydantic.fields import FieldInfo
 
 from exporter.config_errors import describe, nearest
 from exporter.documents import DocumentError, read_yaml
+from exporter.marks import is_mark
 from exporter.redaction import passwords_in
 from exporter.settings import (
     PREFIX,
@@ -142,7 +143,7 @@ def _read_file(layers: _Layers, file: Path) -> None:
 def _read_environment(layers: _Layers, environment: Mapping[str, str]) -> None:
     known = environment_names()
     for name, raw in sorted(environment.items()):
-        if not name.startswith(PREFIX) or name == CONFIG_FILE_VARIABLE:
+        if not name.startswith(PREFIX) or name == CONFIG_FILE_VARIABLE or is_mark(name):
             continue
         target, from_file = name, False
         if name not in known and name.endswith("_FILE") and name.removesuffix("_FILE") in known:

@@ -150,18 +150,21 @@ class Store:
     # Slots
 
     def claim_slot(self, task: str, cadence: str, slot: str, now: datetime) -> bool:
-        """Claim a slot; exactly one caller ever gets True."""
+        """Claim a slot; exactly one caller ever gets True. Within a transaction it is claimed with that."""
         with self.transaction() as db:
             cursor = db.execute(
                 "INSERT OR IGNORE INTO slots VALUES (?, ?, ?, ?)", (task, cadence, slot, now.timestamp())
             )
             return cursor.rowcount == 1
 
+    def is_claimed(self, task: str, cadence: str, slot: str) -> bool:
+        """Whether a slot was claimed."""
+        sql = "SELECT 1 FROM slots WHERE task = ? AND cadence = ? AND slot = ?"
+        return bool(self.rows(sql, task, cadence, slot))
+
     def slot_before(self, task: str, cadence: str, slot: str) -> str | None:
         """The newest claimed slot that is older than `slot`."""
-        rows = self.rows(
-            "SELECT max(slot) FROM slots WHERE task = ? AND cadence = ? AND slot < ?", task, cadence, slot
-        )
+        rows = self.rows("SELECT max(slot) FROM slots WHERE task = ? AND cadence = ? AND slot < ?", task, cadence, slot)
         return str(rows[0][0]) if rows[0][0] is not None else None
 
     def newest_slot(self, task: str, cadence: str) -> str | None:
@@ -297,7 +300,7 @@ class Store:
 
     @contextlib.contextmanager
     def _errors(self) -> Iterator[None]:
-        self._began = time.monotonic()
+        before, self._began = self._began, time.monotonic()
         try:
             yield
         except (sqlite3.Error, OSError) as error:
@@ -305,16 +308,20 @@ class Store:
             message = f"{self.file}: the store cannot be used: {reason}; check its disk and its owner"
             raise StoreError(message) from error
         finally:
-            self._began = None
+            self._began = before
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """One transaction, for the tables that other modules keep in this file; raise StoreError.
 
-        It is committed, durably, when the block ends, and leaves nothing behind when the block raises.
+        It is committed, durably, when the block ends, and leaves nothing behind when the block raises. Within another
+        one it is a part of that.
         """
         with self._lock, self._errors():
             connection = self._connected()
+            if connection.in_transaction:  # ours: the lock is
+                yield connection
+                return
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection
