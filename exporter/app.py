@@ -7,10 +7,11 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from exporter import self_report
 from exporter.bridge.outgoing import announcing
 from exporter.clock import SystemClock
 from exporter.config import Configuration
-from exporter.locks import is_held
+from exporter.locks import holder_of, is_held
 from exporter.runs.runner import Runner
 from exporter.store import Store, StoreError
 from exporter.users import other_owner
@@ -31,7 +32,9 @@ def store_file(configuration: Configuration) -> Path:
 
 def open_store(configuration: Configuration, *, read_only: bool = False) -> Store:
     """The store of a base directory; raise StoreError if it cannot be used."""
-    file = store_file(configuration)
+    file, base_dir = store_file(configuration), configuration.settings.base_dir
+    if base_dir.exists() and not base_dir.is_dir():
+        raise StoreError(f"{base_dir}: is no directory; set base_dir, or SUTAZAI_BASE_DIR, to one")
     try:
         return Store(file, read_only=read_only)
     except StoreError:
@@ -68,7 +71,9 @@ def sources(configuration: Configuration, store: Store) -> Sources:
 
 def open_sources(configuration: Configuration) -> Sources:
     """What views look at, for a command that only tells. Raise StoreError."""
-    return sources(configuration, open_store(configuration, read_only=True))
+    found = sources(configuration, open_store(configuration, read_only=True))
+    self_report.show(holder_of(configuration.settings.base_dir / DAEMON_LOCK), found.exposition)
+    return found
 
 
 def is_served(configuration: Configuration) -> bool:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from exporter import __version__
+from exporter import __version__, self_report
 from exporter.app import DAEMON_LOCK, open_store, open_tokens
 from exporter.bridge import families
 from exporter.bridge.outgoing.postman import Postman
@@ -48,9 +48,13 @@ def serve(configuration: Configuration, reload_configuration: Callable[[], Confi
     manager = ServiceManager(os.environ)
     base_dir = configuration.settings.base_dir
     web_config = _web_config(configuration)
-    with _only_daemon(base_dir), listening_socket(configuration.settings.web.listen_address) as listener:
+    with _only_daemon(base_dir) as lock, listening_socket(configuration.settings.web.listen_address) as listener:
         store = open_store(configuration)
-        daemon = Daemon(configuration, store, SystemClock(), reload_configuration, set_up_logs)
+
+        def tell(words: list[str]) -> None:
+            lock.say(self_report.line(os.getpid(), words))
+
+        daemon = Daemon(configuration, store, SystemClock(), reload_configuration, set_up_logs, tell)
         daemon.start()
         try:
             host, port = listener.getsockname()[:2]
@@ -80,7 +84,7 @@ def _web_config(configuration: Configuration) -> WatchedWebConfig | None:
 
 
 @contextmanager
-def _only_daemon(base_dir: Path) -> Iterator[None]:
+def _only_daemon(base_dir: Path) -> Iterator[FileLock]:
     try:
         lock = _daemon_lock(base_dir)
     except Busy as busy:
@@ -94,13 +98,13 @@ def _only_daemon(base_dir: Path) -> Iterator[None]:
             "set SUTAZAI_BASE_DIR to a directory of your own"
         ) from None
     try:
-        yield
+        yield lock
     finally:
         lock.release()
 
 
 def _daemon_lock(base_dir: Path) -> FileLock:
-    file, holder = base_dir / DAEMON_LOCK, f"pid {os.getpid()}"
+    file, holder = base_dir / DAEMON_LOCK, self_report.line(os.getpid())
     try:
         return FileLock(file, holder)
     except Busy:

@@ -119,11 +119,11 @@ def backup_table(entries: Sequence[BackupEntry]) -> Table:
 
 
 def setting_table(entries: Sequence[SettingEntry]) -> Table:
-    """Each setting, its value as YAML takes it, and where it comes from."""
-    table = table_of("setting", "value", "from", wraps=("value", "from"))
+    """Each setting, where its value comes from, and the value as YAML takes it, which may be long."""
+    table = table_of("setting", "from", "value", wraps=("value", "from"))
     for entry in entries:
         value = "" if entry["value"] is None else json.dumps(entry["value"], ensure_ascii=False, default=str)
-        table.add_row(said(entry["setting"]), said(value), said(entry["origin"]))
+        table.add_row(said(entry["setting"]), said(entry["origin"]), said(value))
     return table
 
 

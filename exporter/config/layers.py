@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 
 from exporter.config.documents import DocumentError, read_yaml
 from exporter.misspelt import nearest
+from exporter.processes.marks import is_mark
 from exporter.settings import PREFIX, environment_names, is_secret, leaf_fields, wants_text
 from jobs.core.settings import World
 
@@ -66,7 +67,7 @@ def read_environment(layers: Layers, environment: Mapping[str, str]) -> None:
     """Take what variables say: `SUTAZAI_…`, and with `_FILE` at its end the content of the file that one names."""
     known = environment_names()
     for name, raw in sorted(environment.items()):
-        if not name.startswith(PREFIX) or name == CONFIG_FILE_VARIABLE:
+        if not name.startswith(PREFIX) or name == CONFIG_FILE_VARIABLE or is_mark(name):
             continue
         target, from_file = name, False
         if name not in known and name.endswith("_FILE") and name.removesuffix("_FILE") in known:

@@ -41,7 +41,8 @@ logger = logging.getLogger(__name__)
 class Daemon:
     """Ties scheduler, dispatcher, store and metrics together.
 
-    `reload_configuration` reads the configuration anew; `on_reloaded` hears when a new one is in force.
+    `reload_configuration` reads the configuration anew; `on_reloaded` hears when a new one is in force, `on_wrong` what
+    is wrong with the daemon itself whenever that has changed.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Daemon:
         clock: Clock,
         reload_configuration: Callable[[], Configuration],
         on_reloaded: Callable[[Configuration], None] = lambda configuration: None,
+        on_wrong: Callable[[list[str]], None] = lambda words: None,
     ) -> None:
         settings = configuration.settings
         self.hub = Hub()
@@ -76,7 +78,7 @@ class Daemon:
         """Set when alerts came in that nobody has dealt with."""
         self.housekeeping = Housekeeping(store, self.runner, self._bridge, self.reception, clock)
         self._show_refusals()
-        self._files = Files(self.metrics, self.sources)
+        self._files = Files(self.metrics, self.sources, on_wrong)
         self._follow_lock, self._reload_lock = threading.Lock(), threading.Lock()
         self._stop = threading.Event()
         self._replan = threading.Event()

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from exporter import metrics
 from exporter.dashboard.file import DashboardFile
 from exporter.metrics import Metrics
+from exporter.self_report import wrong
 from exporter.textfile import write_textfile
 from exporter.views.sources import Sources
 
@@ -15,10 +16,14 @@ logger = logging.getLogger(__name__)
 
 
 class Files:
-    """Both files, each as things stand when it is written. A file that cannot be written stops nothing."""
+    """Both files, each as things stand when it is written. One that cannot be written stops nothing.
 
-    def __init__(self, shown: Metrics, sources: Callable[[], Sources]) -> None:
-        self._metrics, self._sources = shown, sources
+    `on_wrong` hears what is wrong with the daemon itself whenever that has changed.
+    """
+
+    def __init__(self, shown: Metrics, sources: Callable[[], Sources], on_wrong: Callable[[list[str]], None]) -> None:
+        self._metrics, self._sources, self._on_wrong = shown, sources, on_wrong
+        self._wrong: list[str] = []
         self._page = DashboardFile()
 
     def write_textfile(self) -> None:
@@ -31,6 +36,12 @@ class Files:
                 logger.error("textfile not written", extra={"file": error.filename, "reason": error.strerror})
 
     def write_page(self, *, serving: bool = True) -> None:
-        """Write the status page. The schedule asks once a second at most, whenever anything has changed."""
+        """Write the status page. The schedule asks once a second at most, whenever anything has changed.
+
+        If something else is wrong with the daemon than before, that is told as well.
+        """
         written = self._page.write(self._sources(), serving=serving)
         self._metrics.set(metrics.PAGE_WRITTEN, float(written))
+        if (found := wrong(self._metrics.exposition)) != self._wrong:
+            self._wrong = found
+            self._on_wrong(found)

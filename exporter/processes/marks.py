@@ -1,6 +1,7 @@
-"""The mark that a process of ours and all its descendants carry in their environment.
+"""What our processes and all their descendants carry in their environment that is no setting.
 
-By it they are found even in another process group or session: a program that detaches itself keeps its environment.
+By the mark of a run they are found even in another process group or session: a program that detaches itself keeps its
+environment.
 """
 
 from __future__ import annotations
@@ -10,7 +11,14 @@ import os
 import signal
 
 RUN_ID_VARIABLE = "SUTAZAI_RUN_ID"
+EVENT_PREFIX = "SUTAZAI_EVENT_"
+"""What begins so tells a handler of its message."""
 MAX_KILL_ROUNDS = 20
+
+
+def is_mark(variable: str) -> bool:
+    """Whether we have put a variable of this name there ourselves: a handler may call us in its turn."""
+    return variable == RUN_ID_VARIABLE or variable.startswith(EVENT_PREFIX)
 
 
 def kill_marked(marker: str, spare: int) -> None:

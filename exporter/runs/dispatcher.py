@@ -56,7 +56,7 @@ class Dispatcher:
         self._running: Counter[str] = Counter()
         self._progress: dict[str, Progress] = {}
         self._progress_told: dict[str, float] = {}
-        self._timers: set[threading.Timer] = set()
+        self._later: dict[threading.Timer, Request] = {}
 
     def submit(self, request: Request, on_end: OnEnd | None = None, on_begin: OnBegin | None = None) -> None:
         """Enqueue a request; raise UnknownRequest. One that adds nothing is entered as skipped.
@@ -65,18 +65,22 @@ class Dispatcher:
         that waits; `on_begin` likewise. When everything is stopped before that run begins, they hear nothing.
         """
         _, request = check(request)
+        with self._lock:
+            self._admit(request, on_end, on_begin)
+
+    def _admit(self, request: Request, on_end: OnEnd | None = None, on_begin: OnBegin | None = None) -> None:
+        """Do what `submit` does; to be called with the lock."""
         if self._runner.stop.is_set():
             return
-        with self._lock:
-            ticket = self._waiting.get(key_of(request))
-            adds_nothing = ticket is not None
-            if ticket is None:
-                ticket = Ticket(request, Stop(self._runner.stop))
-                ticket.work = self._pool.submit(self._guarded, partial(self._run, ticket), request)
-                self._waiting[key_of(request)] = ticket
-                self._tickets.add(ticket)
-            ticket.on_end += filter(None, [on_end])
-            ticket.on_begin += filter(None, [on_begin])
+        ticket = self._waiting.get(key_of(request))
+        adds_nothing = ticket is not None
+        if ticket is None:
+            ticket = Ticket(request, Stop(self._runner.stop))
+            ticket.work = self._pool.submit(self._guarded, partial(self._run, ticket), request)
+            self._waiting[key_of(request)] = ticket
+            self._tickets.add(ticket)
+        ticket.on_end += filter(None, [on_end])
+        ticket.on_begin += filter(None, [on_begin])
         # Of a burst of events the first is told; a slot of the schedule is always accounted for.
         if adds_nothing and request.trigger is not Trigger.EVENT:
             self._pool.submit(self._guarded, partial(self._skip, request), request)
@@ -94,20 +98,34 @@ class Dispatcher:
                 self._no_longer_waits(ticket)
             cancelled = [t for t in found if t.work and t.work.cancel()]
             self._tickets.difference_update(cancelled)
-        for ticket in cancelled:
+            put_off = self._cancelled_timers(by, task, target)
+        for ticket in [*cancelled, *put_off]:
             self._guarded(partial(self._cancel, ticket), ticket.request)
-        return [ticket.request for ticket in found]
+        return [ticket.request for ticket in [*found, *put_off]]
 
-    def submit_later(self, request: Request, seconds: float) -> None:
-        """Enqueue a request after a time, unless we are stopped before."""
+    def _cancelled_timers(self, by: str, task: str, target: str | None) -> list[Ticket]:
+        """What was to be enqueued later and now is not; to be called with the lock."""
+        tickets = []
+        for timer, request in list(self._later.items()):
+            if request.task == task and target in (None, request.target):
+                timer.cancel()
+                del self._later[timer]
+                tickets.append(Ticket(request, Stop(self._runner.stop)))
+                tickets[-1].stop.ask(by)
+        return tickets
+
+    def _enqueue_later(self, request: Request, seconds: float) -> None:
+        """Enqueue a request after a time, unless its task is stopped before; to be called with the lock."""
+        _, request = check(request)
 
         def submit() -> None:
-            self._timers.discard(timer)
-            self.submit(request)
+            with self._lock:
+                if self._later.pop(timer, None):
+                    self._admit(request)
 
         timer = threading.Timer(seconds, submit)
         timer.daemon = True
-        self._timers.add(timer)
+        self._later[timer] = request
         timer.start()
 
     def progress(self, task: str) -> Progress | None:
@@ -117,8 +135,9 @@ class Dispatcher:
     def stop(self) -> None:
         """End every run within its grace, and wait until each is entered."""
         self._runner.stop.set()
-        for timer in list(self._timers):
-            timer.cancel()
+        with self._lock:
+            for timer in self._later:
+                timer.cancel()
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _guarded(self, work: Callable[[], None], request: Request) -> None:
@@ -135,6 +154,7 @@ class Dispatcher:
         try:
             try:
                 record, entered = self._record(ticket)
+                self._follow_up(ticket, record)
             finally:
                 self._end(ticket)
             self._told(record, entered)
@@ -224,9 +244,14 @@ class Dispatcher:
             extra=about(record.request) | {"outcome": record.outcome, "seconds": seconds, "result": came_of_it},
         )
         self._on_record(record, entered)
-        if record.result and record.result.run_again_seconds is not None:
-            again = {"trigger": Trigger.FOLLOW_UP, "mode": "", "reason": "asked for by the run before"}
-            self.submit_later(record.request.model_copy(update=again), record.result.run_again_seconds)
+
+    def _follow_up(self, ticket: Ticket, record: Record) -> None:
+        """Enqueue later what the run has asked for, unless somebody has stopped it."""
+        seconds = record.result.run_again_seconds if record.result else None
+        again = {"trigger": Trigger.FOLLOW_UP, "mode": "", "reason": "asked for by the run before"}
+        with self._lock:
+            if seconds is not None and not ticket.stop.is_set():
+                self._enqueue_later(record.request.model_copy(update=again), seconds)
 
 
 def about(request: Request) -> dict[str, str]:

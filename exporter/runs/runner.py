@@ -6,6 +6,7 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Callable
 from datetime import datetime
 
 from exporter.bridge.outgoing.announcing import news_of
@@ -29,6 +30,10 @@ logger = logging.getLogger(__name__)
 _LOCK_POLL_SECONDS = 0.1
 _INSIDE = "exporter.runs.child"
 """The module that a run's process is made of."""
+
+
+class NothingToRun(Exception):
+    """What was to be run was claimed by somebody else meanwhile."""
 
 
 class LedgerError(StoreError):
@@ -55,13 +60,21 @@ class Runner:
         """Set to end every run that is under way and to start no other."""
 
     def run(
-        self, request: Request, watcher: Watcher | None = None, *, wait_seconds: float = 0, stop: Stop | None = None
+        self,
+        request: Request,
+        watcher: Watcher | None = None,
+        *,
+        wait_seconds: float = 0,
+        stop: Stop | None = None,
+        claim: Callable[[], Request | None] | None = None,
     ) -> Record:
         """Do what is asked and return the Record, which is then in the ledger (unless it is a dry run).
 
         A task (with its target) runs once at a time, on all processes that share the base directory: wait
         up to `wait_seconds` for the one that is running, then give up as skipped. `stop` ends this run alone; one
-        that is stopped while it waits is entered as stopped. Raise UnknownRequest; StoreError when the ledger cannot
+        that is stopped while it waits is entered as stopped. `claim` is asked, once nobody else runs the task, for the
+        request to do in place of this one: what it claims in the store is claimed if and only if the run is entered.
+        Raise NothingToRun where it gives None; UnknownRequest; StoreError when the ledger cannot
         be written, so that nothing was run; LedgerError when it was.
         """
         job, request = check(request)
@@ -75,7 +88,7 @@ class Runner:
             return self._enter_skipped(request, started, error, stop)
         try:
             started = self._clock.now()
-            run_id = self._store.begin_run(request, started, os.getpid())
+            request, run_id = self._begin(request, started, claim)
             watcher.started(request, started)
             record, log_lines = self._process(job, request, watcher, stop, run_id, started, (lock.descriptor,))
             record = self._report(record, job, log_lines)
@@ -86,6 +99,17 @@ class Runner:
             return record
         finally:
             lock.release()
+
+    def _begin(
+        self, request: Request, started: datetime, claim: Callable[[], Request | None] | None
+    ) -> tuple[Request, int]:
+        """Enter the run, and with it what is claimed for it."""
+        with self._store.transaction():
+            claimed = claim() if claim else request
+            if claimed is None:
+                raise NothingToRun
+            request = check(claimed)[1]
+            return request, self._store.begin_run(request, started, os.getpid())
 
     def _lock(self, request: Request, started: datetime, wait_seconds: float, stop: Stop) -> FileLock:
         file = run_lock(self.configuration.settings.base_dir, request.task, request.target)

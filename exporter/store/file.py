@@ -59,9 +59,13 @@ class StoreFile:
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """One transaction, for the tables that other modules keep in this file; raise StoreError.
 
-        It is committed, durably, when the block ends, and leaves nothing behind when the block raises.
+        It is committed, durably, when the block ends, and leaves nothing behind when the block raises. Within another
+        one it is a part of that.
         """
         with self.reading() as connection:
+            if connection.in_transaction:  # ours: the lock is
+                yield connection
+                return
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection
@@ -93,7 +97,7 @@ class StoreFile:
 
     @contextlib.contextmanager
     def _errors(self) -> Iterator[None]:
-        self._began = time.monotonic()
+        before, self._began = self._began, time.monotonic()
         try:
             yield
         except (sqlite3.Error, OSError) as error:
@@ -101,4 +105,4 @@ class StoreFile:
             message = f"{self.file}: the store cannot be used: {reason}; check its disk and its owner"
             raise StoreError(message) from error
         finally:
-            self._began = None
+            self._began = before

@@ -115,12 +115,17 @@ class Store(StoreFile):
     # Slots
 
     def claim_slot(self, task: str, cadence: str, slot: str, now: datetime) -> bool:
-        """Claim a slot; exactly one caller ever gets True."""
+        """Claim a slot; exactly one caller ever gets True. Within a transaction it is claimed with that."""
         with self.transaction() as db:
             cursor = db.execute(
                 "INSERT OR IGNORE INTO slots VALUES (?, ?, ?, ?)", (task, cadence, slot, now.timestamp())
             )
             return cursor.rowcount == 1
+
+    def is_claimed(self, task: str, cadence: str, slot: str) -> bool:
+        """Whether a slot was claimed."""
+        sql = "SELECT 1 FROM slots WHERE task = ? AND cadence = ? AND slot = ?"
+        return bool(self.rows(sql, task, cadence, slot))
 
     def slot_before(self, task: str, cadence: str, slot: str) -> str | None:
         """The newest claimed slot that is older than `slot`."""

@@ -42,23 +42,24 @@ def run_loop(
     from exporter.web.metrics_app import Application, MetricsApp
     from exporter.web.metrics_gate import MetricsGate
     from exporter.web.protocol import GuardedProtocol, Limits, guarded_protocol
+    from exporter.web.token_look import TokenLook
 
     web = daemon.configuration.settings.web
     limits = Limits.within_descriptors(
         web.max_connections, web.header_timeout_seconds, web.body_timeout_seconds, web.max_body_bytes
     )
-    access = Access(tokens, Lockout())
+    access, look = Access(tokens, Lockout()), TokenLook(tokens)
     api = Api(daemon, store, access).application()
     application: Application = MetricsApp(daemon.metrics.exposition, web.telemetry_path, api)
     if web.metrics_need_token:
-        application = MetricsGate(application, web.telemetry_path, access)
+        application = MetricsGate(application, web.telemetry_path, access, look)
     protocol = GuardedProtocol
     if web_config:
         from exporter.web.door import Door
         from exporter.web.front import FrontProtocol
 
         protocol = FrontProtocol
-        application = Door(application, lambda: web_config.current, tokens, web)
+        application = Door(application, lambda: web_config.current, tokens, look, web)
     config = Config(
         application,
         http=guarded_protocol(limits, protocol),

@@ -78,10 +78,12 @@ class Scene:
         samples.append(Sample(family=UPTIME.name, value=99.5))
         return self.ran("agent-monitor", *findings, result={"samples": samples})
 
-    def alert(self, name: str, severity: str = "critical", number: int = 1, **labels: str) -> None:
+    def alert(
+        self, name: str, severity: str = "critical", number: int = 1, *, runbook: str = "", **labels: str
+    ) -> None:
         """An alert fires since now."""
         told = {"alertname": name, "severity": severity, **labels}
-        text = {"summary": f"{name} is what it says"}
+        text = {"summary": f"{name} is what it says", "runbook_url": runbook}
         fingerprint = f"{number:016x}"
         one = Alert(fingerprint=fingerprint, status="firing", starts_at=self.now, labels=told, annotations=text)  # type: ignore[arg-type]
         Inbox(self.store).take([one], self.now)

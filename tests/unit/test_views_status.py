@@ -306,6 +306,16 @@ def test_an_alert_that_fires(scene: Scene, severity: str, verdict: str) -> None:
     assert [alert["name"] for alert in told["alerts"]] == ["DiskSlow"]
 
 
+def test_an_alert_says_where_its_runbook_is_if_that_is_an_address(scene: Scene) -> None:
+    scene.all_well()
+    scene.alert("DiskSlow", number=1, runbook="https://wiki.example/DiskSlow")
+    scene.alert("DiskSick", number=2, runbook="javascript:alert(1)")
+    told = scene.status()
+    assert sorted(alert["runbook"] for alert in told["alerts"]) == ["", "https://wiki.example/DiskSlow"]
+    remedies = sorted(one["remedy"].partition(",")[0] for one in told["to_do"])
+    assert remedies == ["see https://wiki.example/DiskSlow", "see its runbook"]
+
+
 def test_an_alert_that_nobody_repeats_is_no_good_news(scene: Scene) -> None:
     scene.alert("DiskSlow", "critical")
     scene.wait(hours=25).all_well()
@@ -323,7 +333,10 @@ def test_alerts_that_tell_again_what_is_known_are_nothing_to_do_of_their_own(sce
     scene.alert("CheckDown", number=2, check="postgres")
     scene.alert("DiskSlow", number=3, severity="warning")
     scene.alert("DiskSlow", number=4, severity="warning", disk="other")
-    assert subjects(scene.status()) == ["check/postgres", "DiskSlow", "DiskSlow"]
+    scene.ran("certificate-renewal", found("certificate/ssl/cert.pem", CRITICAL))
+    scene.alert("CertificateInvalid", number=5, severity="critical", certificate="ssl/cert.pem")
+    wanted = subjects(scene.status())
+    assert wanted == ["certificate/ssl/cert.pem", "check/postgres", "DiskSlow", "DiskSlow"]
 
 
 # The daemon's own figures
