@@ -81,7 +81,7 @@ class Daemon:
         self._files = Files(self.metrics, self.sources, on_wrong)
         self._follow_lock, self._reload_lock = threading.Lock(), threading.Lock()
         self._stop = threading.Event()
-        self._replan = threading.Event()
+        self._replan, self._reload_tried = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._work, name="scheduler")
         self._watchdog = threading.Thread(target=self._watch_store, name="store-watch", daemon=True)
         self.ready = threading.Event()
@@ -140,7 +140,9 @@ class Daemon:
         self._scheduler.run_pending()
         show_plan(self.metrics, self.configuration, self._clock.now())
         self._follow()
-        if self._bridge.look(self.configuration.settings):
+        reloaded = self._reload_tried.is_set()
+        self._reload_tried.clear()
+        if self._bridge.look(self.configuration.settings) or reloaded:
             self._files.write_textfile()
             self._files.write_page()
         for task in self.metrics.expire(self._clock.now()):
@@ -161,6 +163,7 @@ class Daemon:
         except ConfigError as error:
             problems = error.problems
         self.metrics.set(metrics.RELOAD_OK, float(not problems))
+        self._reload_tried.set()
         for problem in problems:
             logger.error("configuration not reloaded", extra={"problem": problem})
         if not problems:
