@@ -17,11 +17,11 @@ from exporter.clock import SystemClock
 from exporter.config import Configuration
 from exporter.locks import Busy, FileLock, holder_of, is_held
 from exporter.logs import set_up
-from exporter.ownership import other_owner
 from exporter.redaction import Redactor
-from exporter.runner import Runner
+from exporter.runs.runner import Runner
 from exporter.service_manager import ServiceManager
 from exporter.store import Store, StoreError
+from exporter.users import other_owner
 from exporter.web.listening import Unavailable, listening_socket
 from exporter.web.tokens import Tokens
 

@@ -17,14 +17,15 @@ from exporter.bridge.outgoing.upkeep import Upkeep
 from exporter.bridge.remediation import remediations
 from exporter.config import ConfigError, Configuration
 from exporter.dashboard.file import DashboardFile
-from exporter.dispatcher import Dispatcher, OnBegin, OnEnd, Progress
 from exporter.hub import Hub
-from exporter.locks import holder_of, run_lock
 from exporter.plan import cadences_of, max_run_seconds, stale_after_seconds
 from exporter.record import Record
 from exporter.replay import replayed_metrics
 from exporter.retention import may_remove
-from exporter.runner import Runner
+from exporter.runs.dispatcher import Dispatcher
+from exporter.runs.runner import Runner
+from exporter.runs.tickets import OnBegin, OnEnd, Progress
+from exporter.runs.under_way import under_way
 from exporter.scheduler import Scheduler
 from exporter.self_report import wrong
 from exporter.store import Store, StoreError
@@ -260,15 +261,12 @@ class Daemon:
 
     def holder(self, task: str, target: str | None = None) -> str:
         """Which other process runs a task (for a target, if given); empty where none does. Raise StoreError."""
-        base_dir = self.configuration.settings.base_dir
-        targets = [
-            request.target
-            for _, request, pid, _ in self._store.unfinished_runs()
-            if request.task == task and target in (None, request.target) and pid != os.getpid()
-        ]
-        # The entry stays when a process is killed, the lock does not.
-        holders = (holder_of(run_lock(base_dir, task, found)) for found in targets)
-        return next(filter(None, holders), "")
+        others = (
+            run.holder
+            for run in under_way(self._store, self.configuration.settings.base_dir)
+            if run.request.task == task and target in (None, run.request.target) and run.pid != os.getpid()
+        )
+        return next(others, "")
 
     def progress(self, task: str) -> Progress | None:
         """How far a task's run is, or None if none is under way."""

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
-from exporter.commands.base import EXIT_UNAVAILABLE, Failure, config_option
+from exporter.commandline.options import config_option
 from exporter.config import Configuration, load
+from exporter.failure import EXIT_UNAVAILABLE, Failure
 
 _SETTINGS: dict[str, tuple[str, ...]] = {
     "listen_address": ("web", "listen_address"),

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from exporter import __version__, app
-from exporter.commands.base import user_name
 from exporter.doctor.access import asked_at, tls_of
 from exporter.doctor.diagnosis import Diagnosis, Patient, broken, good, missing, not_configured, unknown
+from exporter.users import user_name
 from jobs.clients import commands
 from jobs.clients.discovery import listens
 from jobs.clients.errors import Absent, ClientError

@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from exporter.commands.base import EXIT_USAGE, Failure
+from exporter.failure import EXIT_USAGE, Failure
 from exporter.install.invocation import Invocation
 from jobs.core.cadence import Cadence
 

@@ -12,10 +12,10 @@ import pytest
 from exporter.bridge.families import AUDIT_INTACT, CHANNEL_UP, DEAD
 from exporter.bridge.model import RemediationState
 from exporter.bridge.remediation import remediations
-from exporter.dispatcher import Progress
 from exporter.locks import FileLock, run_lock
 from exporter.metrics import RELOAD_OK, STORE_UP
 from exporter.plan import cadences_of
+from exporter.runs.tickets import Progress
 from exporter.store import StoreError
 from exporter.views.answer import GOOD
 from exporter.views.shapes import Status

@@ -19,8 +19,8 @@ from exporter.bridge.remediation.proof import doubt
 from exporter.bridge.remediation.receiving import Place
 from exporter.bridge.remediation.remediations import Entry
 from exporter.bridge.remediation.settings import Remediation
-from exporter.dispatcher import OnEnd
 from exporter.record import Record
+from exporter.runs.tickets import OnEnd
 from exporter.settings import Settings
 from exporter.store import Store, StoreError
 from jobs.core.model import Outcome, Request

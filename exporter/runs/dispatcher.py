@@ -6,15 +6,18 @@ import logging
 import threading
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
 from exporter.plan import max_run_seconds
 from exporter.record import Record
-from exporter.runner import LedgerError, Runner, Watcher, check
-from exporter.stopping import Stop
+from exporter.runs.answer import Watcher
+from exporter.runs.asking import check
+from exporter.runs.runner import LedgerError, Runner
+from exporter.runs.stopping import Stop
+from exporter.runs.tickets import OnBegin, OnEnd, Progress, Ticket, key_of
 from exporter.store import StoreError
 from jobs.core.model import Outcome, Request, Trigger
 from jobs.core.ports import Clock
@@ -22,38 +25,6 @@ from jobs.core.ports import Clock
 logger = logging.getLogger(__name__)
 
 PROGRESS_SECONDS = 0.5
-
-OnEnd = Callable[[Record | None], None]
-"""Hears, on the thread of the run, how it ended; None if it came to no record."""
-OnBegin = Callable[[], None]
-"""Called when the run is in the ledger and has not done anything yet; where it raises StoreError, it never will."""
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a run is: `done` of `total` steps; `total` is 0 until the run has said."""
-
-    since: datetime
-    done: int = 0
-    total: int = 0
-    message: str = ""
-
-    @property
-    def ratio(self) -> float:
-        """The share that is done, 0 to 1."""
-        return min(1.0, self.done / self.total) if self.total > 0 else 0.0
-
-
-@dataclass(eq=False)
-class _Ticket:
-    """A request that was submitted and is not over, and who wants to hear of it."""
-
-    request: Request
-    stop: Stop
-    on_begin: list[OnBegin] = field(default_factory=list)
-    on_end: list[OnEnd] = field(default_factory=list)
-    work: Future[None] | None = None
-    begun: bool = False
 
 
 class Dispatcher:
@@ -80,8 +51,8 @@ class Dispatcher:
         self._on_store_failure = on_store_failure
         self._pool = ThreadPoolExecutor(max_parallel, thread_name_prefix="run")
         self._lock = threading.Lock()
-        self._tickets: set[_Ticket] = set()
-        self._waiting: dict[tuple[str, str, str], _Ticket] = {}
+        self._tickets: set[Ticket] = set()
+        self._waiting: dict[tuple[str, str, str], Ticket] = {}
         self._running: Counter[str] = Counter()
         self._progress: dict[str, Progress] = {}
         self._progress_told: dict[str, float] = {}
@@ -101,12 +72,12 @@ class Dispatcher:
         """Do what `submit` does; to be called with the lock."""
         if self._runner.stop.is_set():
             return
-        ticket = self._waiting.get(_key(request))
+        ticket = self._waiting.get(key_of(request))
         adds_nothing = ticket is not None
         if ticket is None:
-            ticket = _Ticket(request, Stop(self._runner.stop))
+            ticket = Ticket(request, Stop(self._runner.stop))
             ticket.work = self._pool.submit(self._guarded, partial(self._run, ticket), request)
-            self._waiting[_key(request)] = ticket
+            self._waiting[key_of(request)] = ticket
             self._tickets.add(ticket)
         ticket.on_end += filter(None, [on_end])
         ticket.on_begin += filter(None, [on_begin])
@@ -132,14 +103,14 @@ class Dispatcher:
             self._guarded(partial(self._cancel, ticket), ticket.request)
         return [ticket.request for ticket in [*found, *put_off]]
 
-    def _cancelled_timers(self, by: str, task: str, target: str | None) -> list[_Ticket]:
+    def _cancelled_timers(self, by: str, task: str, target: str | None) -> list[Ticket]:
         """What was to be enqueued later and now is not; to be called with the lock."""
         tickets = []
         for timer, request in list(self._later.items()):
             if request.task == task and target in (None, request.target):
                 timer.cancel()
                 del self._later[timer]
-                tickets.append(_Ticket(request, Stop(self._runner.stop)))
+                tickets.append(Ticket(request, Stop(self._runner.stop)))
                 tickets[-1].stop.ask(by)
         return tickets
 
@@ -178,7 +149,7 @@ class Dispatcher:
         except Exception:  # the pool would keep it to itself
             logger.exception("a run could not be dealt with", extra=about(request))
 
-    def _run(self, ticket: _Ticket) -> None:
+    def _run(self, ticket: Ticket) -> None:
         record: Record | None = None
         try:
             try:
@@ -190,7 +161,7 @@ class Dispatcher:
         finally:
             self._hear(ticket, record)
 
-    def _record(self, ticket: _Ticket) -> tuple[Record, bool]:
+    def _record(self, ticket: Ticket) -> tuple[Record, bool]:
         """The record of a run, and whether it is in the ledger."""
         request = ticket.request
         limit_seconds = max_run_seconds(self._runner.configuration, request.task)
@@ -205,7 +176,7 @@ class Dispatcher:
         reason = "the same run is waiting already"
         self._told(self._runner.enter(request, Outcome.SKIPPED, reason, self._clock.now()), True)
 
-    def _cancel(self, ticket: _Ticket) -> None:
+    def _cancel(self, ticket: Ticket) -> None:
         record: Record | None = None
         try:
             reason = f"{ticket.stop.reason} before it began"
@@ -214,11 +185,11 @@ class Dispatcher:
         finally:
             self._hear(ticket, record)
 
-    def _hear(self, ticket: _Ticket, record: Record | None) -> None:
+    def _hear(self, ticket: Ticket, record: Record | None) -> None:
         for listener in ticket.on_end:
             self._guarded(partial(listener, record), ticket.request)
 
-    def _begin(self, ticket: _Ticket, since: datetime) -> None:
+    def _begin(self, ticket: Ticket, since: datetime) -> None:
         """Show a run as begun."""
         task = ticket.request.task
         with self._lock:
@@ -232,10 +203,10 @@ class Dispatcher:
             self._progress[task] = Progress(since)
         self._on_running(task, self._progress[task])
 
-    def _no_longer_waits(self, ticket: _Ticket) -> None:
+    def _no_longer_waits(self, ticket: Ticket) -> None:
         """Let the next equal request have a run of its own; to be called with the lock."""
-        if self._waiting.get(_key(ticket.request)) is ticket:
-            del self._waiting[_key(ticket.request)]
+        if self._waiting.get(key_of(ticket.request)) is ticket:
+            del self._waiting[key_of(ticket.request)]
 
     def _advance(self, request: Request, done: int, total: int, message: str) -> None:
         task, now = request.task, self._clock.monotonic()
@@ -249,7 +220,7 @@ class Dispatcher:
         if due:
             self._on_running(task, progress)
 
-    def _end(self, ticket: _Ticket) -> None:
+    def _end(self, ticket: Ticket) -> None:
         """Show a run as ended, if it had begun."""
         task = ticket.request.task
         with self._lock:
@@ -274,7 +245,7 @@ class Dispatcher:
         )
         self._on_record(record, entered)
 
-    def _follow_up(self, ticket: _Ticket, record: Record) -> None:
+    def _follow_up(self, ticket: Ticket, record: Record) -> None:
         """Enqueue later what the run has asked for, unless somebody has stopped it."""
         seconds = record.result.run_again_seconds if record.result else None
         again = {"trigger": Trigger.FOLLOW_UP, "mode": "", "reason": "asked for by the run before"}
@@ -287,7 +258,3 @@ def about(request: Request) -> dict[str, str]:
     """A request as fields of a log line."""
     fields = {"task": request.task, "mode": request.mode, "trigger": request.trigger.value}
     return fields | ({"target": request.target} if request.target else {})
-
-
-def _key(request: Request) -> tuple[str, str, str]:
-    return request.task, request.mode, request.target

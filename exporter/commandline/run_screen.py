@@ -24,7 +24,8 @@ from exporter.config import Configuration
 from exporter.logs import set_up
 from exporter.record import Record
 from exporter.redaction import Redactor
-from exporter.runner import Runner, Watcher
+from exporter.runs.answer import Watcher
+from exporter.runs.runner import Runner
 from jobs.core.model import Outcome, Request, Result, Severity, clean_message
 
 MAX_FINDINGS = 25

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from exporter.commands.base import EXIT_UNAVAILABLE, Failure
+from exporter.failure import EXIT_UNAVAILABLE, Failure
 from jobs.core.files import atomic_stream, atomic_write
 
 Owner = tuple[int, int]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from rich.console import Console, RenderableType
 from rich.markup import escape
@@ -13,9 +13,6 @@ from rich.measure import Measurement
 from rich.table import Table
 
 from jobs.core.model import clean_message
-
-if TYPE_CHECKING:
-    from exporter.bridge.outgoing.outbox import Entry
 
 T = TypeVar("T")
 
@@ -134,19 +131,3 @@ def how_large(size_bytes: int) -> str:
     while size >= 1024 and unit < len(_UNITS) - 1:
         size, unit = size / 1024, unit + 1
     return f"{size:.0f} {_UNITS[unit]}" if unit == 0 or size >= 100 else f"{size:.1f} {_UNITS[unit]}"
-
-
-def print_messages(entries: Sequence[Entry], nothing: str) -> None:
-    """Messages of the outbox, the newest first; `nothing` is said where there are none."""
-    table = table_of(
-        "written", "channel", "what", "attempts", "tried again", why := "why it was not taken", wraps=("what", why)
-    )
-    for entry in entries:
-        again = _when(datetime.fromtimestamp(entry.due).astimezone()) if entry.state == "pending" else "no"
-        cells = (_when(entry.message.at), entry.channel, entry.message.summary, str(entry.attempts), again, entry.error)
-        table.add_row(*map(said, cells))
-    print_whole(table if entries else nothing)
-
-
-def _when(at: datetime) -> str:
-    return when(at.isoformat())

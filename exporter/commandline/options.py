@@ -1,28 +1,15 @@
-"""What every command shares: exit codes, how a command fails, groups, and the option that names the configuration."""
+"""What commands share: groups, and the options that mean the same everywhere."""
 
 from __future__ import annotations
 
-import os
-import pwd
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-EXIT_USAGE = 64
-EXIT_CONFIG = 78
-EXIT_UNAVAILABLE = 69
 _SENTENCE = 120
 """Characters of what is said of a command in a list."""
-
-
-class Failure(Exception):
-    """A command cannot do what was asked: one line and an exit code."""
-
-    def __init__(self, message: str, code: int) -> None:
-        super().__init__(message)
-        self.code = code
 
 
 class Group(click.Group):
@@ -35,7 +22,7 @@ class Group(click.Group):
         name = arguments[0]
         if context.resilient_parsing or name.startswith("-") or self.get_command(context, name):
             return super().resolve_command(context, arguments)
-        from exporter.config_errors import nearest
+        from exporter.misspelt import nearest
 
         raise click.UsageError(f"No such command {name!r}{nearest(name, self.list_commands(context))}", context)
 
@@ -59,14 +46,12 @@ def config_option(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
+def dry_run_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The option `--dry-run`, as the argument `dry_run`."""
+    help_text = "Print what would be done; change and write nothing."
+    return click.option("--dry-run", is_flag=True, help=help_text)(command)
+
+
 def json_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """The option `--json`, as the argument `as_json`."""
     return click.option("--json", "as_json", is_flag=True, help="Print as JSON.")(command)
-
-
-def user_name() -> str:
-    """Who is at the command line: the name of this process's user, which the environment cannot change."""
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return str(os.getuid())

@@ -14,7 +14,7 @@ from datetime import datetime
 from functools import cache
 from pathlib import Path
 
-from exporter.reports import JSON, MODE, STAMP
+from exporter.runs.reports import JSON, MODE, STAMP
 from jobs.core.job import Job, ReportFiles
 
 

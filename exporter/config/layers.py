@@ -1,35 +1,20 @@
-"""The configuration: defaults < YAML file < secrets directory < SUTAZAI_* and *_FILE < flags, into frozen settings.
-
-All layers are merged as plain values and validated once, strictly and as JSON, so every error is known at
-once and none is repaired silently. `Configuration.origins` remembers where each value came from.
-"""
+"""The layers of a configuration, each read on top of those below: file, variables, flags, files with secrets."""
 
 from __future__ import annotations
 
 import errno
-import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
-from exporter.config_errors import describe, nearest
-from exporter.documents import DocumentError, read_yaml
-from exporter.marks import is_mark
-from exporter.redaction import passwords_in
-from exporter.settings import (
-    PREFIX,
-    Settings,
-    environment_names,
-    is_secret,
-    leaf_fields,
-    settings_model,
-    wants_text,
-)
+from exporter.config.documents import DocumentError, read_yaml
+from exporter.misspelt import nearest
+from exporter.processes.marks import is_mark
+from exporter.settings import PREFIX, environment_names, is_secret, leaf_fields, wants_text
 from jobs.core.settings import World
 
 CONFIG_FILE_VARIABLE = "SUTAZAI_CONFIG_FILE"
@@ -37,42 +22,8 @@ COMMAND_LINE = "command line"
 """The origin of what a flag has set."""
 
 
-class ConfigError(Exception):
-    """The configuration cannot be used; `problems` has one line for each thing to mend."""
-
-    def __init__(self, problems: list[str]) -> None:
-        super().__init__("; ".join(problems))
-        self.problems = problems
-
-
-@dataclass(frozen=True)
-class Configuration:
-    """Validated settings, the plain document they came from (it has secrets: never log it) and each value's origin.
-
-    `file` is the configuration file, where there is one.
-    """
-
-    settings: Settings
-    document: Mapping[str, Any]
-    origins: Mapping[str, str] = field(default_factory=dict)
-    file: Path | None = None
-
-    @property
-    def secrets(self) -> frozenset[str]:
-        """Every secret value, and the password within it where it is a URL or DSN, to take them out of output."""
-        texts = [secret.get_secret_value() for secret in _secrets_in(self.settings)]
-        return frozenset(form for text in texts for form in (text, *passwords_in(text)) if form)
-
-    def for_run(self, job_key: str) -> dict[str, Any]:
-        """The part of the document that a run of one job needs: the world and the job's own section, and the file."""
-        world = {name: self.document[name] for name in World.model_fields if name in self.document}
-        world["base_dir"] = str(self.settings.base_dir)
-        job = self.document.get("jobs", {}).get(job_key, {})
-        return {"world": world, "job": job, "file": str(self.file) if self.file else None}
-
-
 @dataclass
-class _Layers:
+class Layers:
     """The document as it grows layer by layer, and what is wrong with it so far."""
 
     document: dict[str, Any] = field(default_factory=dict)
@@ -81,6 +32,7 @@ class _Layers:
     file: str = ""
 
     def put(self, path: tuple[str, ...], value: Any, origin: str) -> None:
+        """Set a value over whatever the layers below have there."""
         section = self.document
         for name in path[:-1]:
             inner = section.setdefault(name, {})
@@ -91,37 +43,8 @@ class _Layers:
         self.origins[".".join(path)] = origin
 
 
-def load(
-    config_file: Path | None = None,
-    environment: Mapping[str, str] | None = None,
-    flags: Mapping[tuple[str, ...], Any] | None = None,
-) -> Configuration:
-    """Read every layer and return the configuration; raise ConfigError with all that is wrong at once.
-
-    `flags` are what the command line sets: text is read as that of a variable is.
-    """
-    environment = os.environ if environment is None else environment
-    layers = _Layers()
-    file = _config_file(config_file, environment)
-    if file:
-        _read_file(layers, file)
-    _read_environment(layers, environment)
-    _read_flags(layers, flags or {})
-    _read_secrets(layers, environment)
-    return _validate(layers)
-
-
-def _config_file(given: Path | None, environment: Mapping[str, str]) -> Path | None:
-    if given or environment.get(CONFIG_FILE_VARIABLE):
-        return given or Path(environment[CONFIG_FILE_VARIABLE])
-    usual = Path(environment.get("SUTAZAI_BASE_DIR") or "/opt/sutazaiapp") / "config" / "exporter.yml"
-    try:
-        return usual if usual.exists() else None
-    except OSError:  # nobody lets us look: reading it will say why
-        return usual
-
-
-def _read_file(layers: _Layers, file: Path) -> None:
+def read_file(layers: Layers, file: Path) -> None:
+    """Take what the configuration file says."""
     text = _read_text(layers, file, "the configuration")
     if text is None:
         return
@@ -140,7 +63,8 @@ def _read_file(layers: _Layers, file: Path) -> None:
         layers.origins[".".join(path)] = layers.file
 
 
-def _read_environment(layers: _Layers, environment: Mapping[str, str]) -> None:
+def read_environment(layers: Layers, environment: Mapping[str, str]) -> None:
+    """Take what variables say: `SUTAZAI_…`, and with `_FILE` at its end the content of the file that one names."""
     known = environment_names()
     for name, raw in sorted(environment.items()):
         if not name.startswith(PREFIX) or name == CONFIG_FILE_VARIABLE or is_mark(name):
@@ -159,7 +83,8 @@ def _read_environment(layers: _Layers, environment: Mapping[str, str]) -> None:
             _put_text(layers, *known[target], text.removesuffix("\n") if from_file else text, name)
 
 
-def _read_flags(layers: _Layers, flags: Mapping[tuple[str, ...], Any]) -> None:
+def read_flags(layers: Layers, flags: Mapping[tuple[str, ...], Any]) -> None:
+    """Take what the command line says."""
     fields = dict(leaf_fields())
     for path, value in flags.items():
         if value is None:
@@ -171,7 +96,7 @@ def _read_flags(layers: _Layers, flags: Mapping[tuple[str, ...], Any]) -> None:
             layers.problems.append(f"{'.'.join(path)}: {error} (from {COMMAND_LINE})")
 
 
-def _read_secrets(layers: _Layers, environment: Mapping[str, str]) -> None:
+def read_secrets(layers: Layers, environment: Mapping[str, str]) -> None:
     """Take secrets from files named after them (`redis__password`), where only the YAML file gave them if anybody.
 
     An empty file is as none: a shell makes one for `token create > FILE` before that command reads the configuration.
@@ -192,7 +117,7 @@ def _read_secrets(layers: _Layers, environment: Mapping[str, str]) -> None:
                 break
 
 
-def _may_enter(layers: _Layers, directory: Path) -> bool:
+def _may_enter(layers: Layers, directory: Path) -> bool:
     """Whether there is such a directory; one that is closed to us is a problem, as secrets may be in it."""
     try:
         if not directory.is_dir():
@@ -206,7 +131,7 @@ def _may_enter(layers: _Layers, directory: Path) -> bool:
     return False
 
 
-def _read_text(layers: _Layers, file: Path, purpose: str) -> str | None:
+def _read_text(layers: Layers, file: Path, purpose: str) -> str | None:
     try:
         with file.open("rb") as stream:
             content = stream.read((1 << 20) + 1)
@@ -221,7 +146,7 @@ def _read_text(layers: _Layers, file: Path, purpose: str) -> str | None:
     return None
 
 
-def _put_text(layers: _Layers, path: tuple[str, ...], info: FieldInfo, text: str, origin: str) -> None:
+def _put_text(layers: Layers, path: tuple[str, ...], info: FieldInfo, text: str, origin: str) -> None:
     """Put a value that came as text: kept as it is where text is wanted, else read as YAML."""
     if wants_text(info):
         layers.put(path, text, origin)
@@ -232,39 +157,11 @@ def _put_text(layers: _Layers, path: tuple[str, ...], info: FieldInfo, text: str
         layers.problems.append(f"{origin}: {error}")
 
 
-def _validate(layers: _Layers) -> Configuration:
-    settings: Settings | None = None
-    try:
-        text = json.dumps(layers.document, allow_nan=False)
-        settings = settings_model().model_validate_json(text, strict=True)
-    except ValidationError as error:
-        layers.problems += describe(error, settings_model(), layers.origins)
-    except (ValueError, TypeError, RecursionError) as error:
-        layers.problems.append(f"configuration: {error}")
-    if settings is None or layers.problems:
-        raise ConfigError(layers.problems)
-    base_dir = settings.base_dir.absolute()
-    file = Path(layers.file).absolute() if layers.file else None
-    return Configuration(settings.model_copy(update={"base_dir": base_dir}), layers.document, layers.origins, file)
-
-
 def _at(document: Mapping[str, Any], path: tuple[str, ...]) -> Any:
     value: Any = document
     for name in path:
         value = value.get(name) if isinstance(value, Mapping) else None
     return value
-
-
-def _secrets_in(value: object) -> Iterator[SecretStr]:
-    """Every secret of the settings, however deep: a list of servers has one in each."""
-    if isinstance(value, SecretStr):
-        yield value
-    elif isinstance(value, BaseModel):
-        for name in type(value).model_fields:
-            yield from _secrets_in(getattr(value, name))
-    elif isinstance(value, tuple):
-        for inner in value:
-            yield from _secrets_in(inner)
 
 
 def _leaves(document: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:

@@ -5,17 +5,18 @@ Whole records may be hundreds of kilobytes each. Whoever shows what there is to 
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-
-from pydantic import ValidationError
+from typing import TYPE_CHECKING
 
 from exporter.record import Record
-from exporter.store import Store
 
-_BRIEF = "json_remove(record, '$.result.samples', '$.result.observations', '$.result.report')"
+if TYPE_CHECKING:
+    from exporter.store.store import Store
+
+BRIEF = "json_remove(record, '$.result.samples', '$.result.observations', '$.result.report')"
+"""A record without what makes it long, in SQL."""
 _ENDED = "task = ? AND finish_order IS NOT NULL"
 _NEWEST = "ORDER BY finish_order DESC LIMIT ?"
 
@@ -62,18 +63,19 @@ def newest(store: Store, task: str, modes: Iterable[str], most_narrowed: int = 5
 def records_at(store: Store, orders: Iterable[int]) -> dict[int, Record]:
     """The records at these places, without samples, observations and report. Raise StoreError."""
     # One value a row: as a list for json_each it would be a scan of the whole table in the planner's eyes.
-    sql = f"SELECT finish_order, {_BRIEF} FROM json_each(?) JOIN runs ON finish_order = json_each.value"  # noqa: S608
-    return dict(_records(store.rows(sql, json.dumps(sorted(orders)))))
+    sql = f"SELECT finish_order, {BRIEF} FROM json_each(?) JOIN runs ON finish_order = json_each.value"  # noqa: S608
+    return dict(store.records(sql, json.dumps(sorted(orders))))
 
 
 def brief(store: Store, task: str | None, limit: int) -> list[Record]:
     """The newest complete runs, newest first, without samples, observations and report. Raise StoreError."""
     if task is None:
-        sql = f"SELECT finish_order, {_BRIEF} FROM runs WHERE finish_order IS NOT NULL {_NEWEST}"  # noqa: S608
-        rows = store.rows(sql, limit)
+        sql = f"SELECT finish_order, {BRIEF} FROM runs WHERE finish_order IS NOT NULL {_NEWEST}"  # noqa: S608
+        found = store.records(sql, limit)
     else:
-        rows = store.rows(f"SELECT finish_order, {_BRIEF} FROM runs WHERE {_ENDED} {_NEWEST}", task, limit)  # noqa: S608
-    return [record for _, record in _records(rows)]
+        sql = f"SELECT finish_order, {BRIEF} FROM runs WHERE {_ENDED} {_NEWEST}"  # noqa: S608
+        found = store.records(sql, task, limit)
+    return [record for _, record in found]
 
 
 def durations(store: Store, task: str, mode: str, limit: int) -> list[float]:
@@ -98,11 +100,3 @@ def _one(store: Store, where: str, *values: object) -> int | None:
 def _orders(store: Store, where: str, *values: object, limit: int) -> list[int]:
     rows = store.rows(f"SELECT finish_order FROM runs WHERE {where} {_NEWEST}", *values, limit)  # noqa: S608
     return [order for (order,) in rows]
-
-
-def _records(rows: Iterable[tuple[int, str]]) -> list[tuple[int, Record]]:
-    found = []
-    for order, text in rows:
-        with contextlib.suppress(ValidationError):  # of another version: history that cannot be told
-            found.append((int(order), Record.model_validate_json(text)))
-    return found

@@ -1,72 +1,37 @@
-"""The ledger: runs, claimed slots, counters, budgets and observations, in one SQLite file.
+"""The store: runs, claimed slots, counters, budgets and observations, as values and never as SQL.
 
-Callers see Python values and never SQL or SQLite; every write is one transaction. Several processes share
-the file (a daemon, one-shot runs, the runs themselves), so whatever must happen once is decided by one
-statement that the database serialises.
+Every write is one transaction. Several processes share the file (a daemon, one-shot runs, the runs themselves), so
+whatever must happen once is decided by one statement that the database serialises.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import sqlite3
-import threading
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
-from exporter import observations
-from exporter.database import open_to_read, open_to_write
 from exporter.record import Record
+from exporter.store import observations, pruning
+from exporter.store.file import StoreFile
 from jobs.core.model import Outcome, Request
 from jobs.core.ports import Holdings, Summary
-
-WHOLE_RECORDS = 50
-"""So many of a task's newest records are kept with all that they hold."""
 
 CounterKey = tuple[str, tuple[tuple[str, str], ...]]
 """A counter's family and its sorted labels."""
 
 
-class StoreError(Exception):
-    """The store cannot be read or written; the message names the file, the reason and the remedy."""
-
-
-class Store:
+class Store(StoreFile):
     """The store in `file`; with `read_only` nothing is written, and a file that is not there reads as empty.
 
     It remembers the observations of `max_series` series.
     """
 
     def __init__(self, file: Path, *, read_only: bool = False, max_series: int = observations.MAX_SERIES) -> None:
-        self.file = file
+        super().__init__(file, read_only=read_only)
         self._max_series = max_series
-        self._lock = threading.RLock()
-        self._began: float | None = None
-        self._open = open_to_read if read_only else open_to_write
-        with self._errors():
-            self._connection: sqlite3.Connection | None = self._open(file)
-
-    def close(self) -> None:
-        """Close the file, until it is used again: a connection must not be there when the process is copied."""
-        with self._lock:
-            if self._connection:
-                self._connection.close()
-            self._connection = None
-
-    def _connected(self) -> sqlite3.Connection:
-        if self._connection is None:
-            self._connection = self._open(self.file)
-        return self._connection
-
-    def stalled_seconds(self) -> float:
-        """For how long the access that is under way has lasted; 0 if none is. (A frozen disk answers nothing.)"""
-        began = self._began
-        return 0.0 if began is None else time.monotonic() - began
 
     # Runs
 
@@ -114,12 +79,12 @@ class Store:
 
     def finished_after(self, order: int) -> list[tuple[int, Record]]:
         """Records completed after the given finish order (0: all), oldest first, with theirs."""
-        return self._records("SELECT finish_order, record FROM runs WHERE finish_order > ? ORDER BY 1", order)
+        return self.records("SELECT finish_order, record FROM runs WHERE finish_order > ? ORDER BY 1", order)
 
     def record(self, run_id: int) -> Record | None:
         """The record of one run; None where there is none that is complete."""
         sql = "SELECT finish_order, record FROM runs WHERE id = ? AND finish_order IS NOT NULL"
-        return next((record for _, record in self._records(sql, run_id)), None)
+        return next((record for _, record in self.records(sql, run_id)), None)
 
     def last_finish_order(self) -> int:
         """The finish order of the newest complete run; 0 before the first."""
@@ -127,7 +92,7 @@ class Store:
 
     def last_record(self, task: str, outcome: Outcome | None = None) -> Record | None:
         """The newest complete run of a task that was not skipped (with that outcome, if one is given)."""
-        records = self._records(
+        records = self.records(
             "SELECT finish_order, record FROM runs WHERE task = ? AND finish_order IS NOT NULL"
             " AND outcome = coalesce(?, outcome) AND outcome != 'skipped' ORDER BY finish_order DESC LIMIT 1",
             task,
@@ -139,7 +104,7 @@ class Store:
         """The newest complete runs, newest first."""
         return [
             record
-            for _, record in self._records(
+            for _, record in self.records(
                 "SELECT finish_order, record FROM runs WHERE finish_order IS NOT NULL AND task = coalesce(?, task)"
                 " ORDER BY finish_order DESC LIMIT ?",
                 task,
@@ -241,115 +206,35 @@ class Store:
 
     def points(self, series: str, since: datetime) -> Sequence[tuple[float, float]]:
         """The raw observations of one series as (Unix time, value), oldest first."""
-        with self._lock, self._errors():
-            return observations.points(self._connected(), series, since.timestamp())
+        with self.reading() as db:
+            return observations.points(db, series, since.timestamp())
 
     def means(self, prefix: str, since: datetime) -> Mapping[str, float]:
         """Time-weighted means by whole hours of every series that starts with `prefix`."""
-        with self._lock, self._errors():
-            return observations.means(self._connected(), prefix, since.timestamp())
+        with self.reading() as db:
+            return observations.means(db, prefix, since.timestamp())
 
     def summaries(self, prefix: str, since: datetime, until: datetime) -> Mapping[str, Summary]:
         """What every series whose name starts with `prefix` was between two times, by whole hours."""
-        with self._lock, self._errors():
-            return observations.summaries(self._connected(), prefix, since.timestamp(), until.timestamp())
+        with self.reading() as db:
+            return observations.summaries(db, prefix, since.timestamp(), until.timestamp())
 
     def trend(self, series: str, since: datetime, until: datetime, seconds: float) -> Sequence[tuple[float, float]]:
         """The means of one series over steps of `seconds` as (Unix time of the step, mean), oldest first."""
-        with self._lock, self._errors():
-            return observations.trend(self._connected(), series, since.timestamp(), until.timestamp(), seconds)
+        with self.reading() as db:
+            return observations.trend(db, series, since.timestamp(), until.timestamp(), seconds)
 
     def holdings(self, prefix: str) -> Holdings:
         """How much is remembered of the series whose name starts with `prefix`."""
-        with self._lock, self._errors():
-            return observations.holdings(self._connected(), prefix)
+        with self.reading() as db:
+            return observations.holdings(db, prefix)
 
     # Upkeep
 
     def prune(self, now: datetime, ledger_retention: timedelta) -> None:
-        """Drop what is past its time; the newest run of each task and the newest slot of each cadence stay.
-
-        Of older runs the samples, observations and report go first: they make a record long, and nobody asks
-        for them but whoever tells the newest again.
-        """
-        stamp, oldest = now.timestamp(), (now - ledger_retention).timestamp()
+        """Drop what is past its time; the newest run of each task and the newest slot of each cadence stay."""
         with self.transaction() as db:
-            observations.prune(db, stamp, oldest)
-            db.execute("DELETE FROM budgets WHERE spent < ?", (stamp - 7 * 86400,))
-            db.execute("DELETE FROM missed WHERE noticed < ?", (oldest,))
-            db.execute(
-                "UPDATE runs SET whole = 0, record = json_remove("
-                "record, '$.result.samples', '$.result.observations', '$.result.report')"
-                " WHERE whole = 1 AND finish_order IS NOT NULL AND id IN (SELECT id FROM"
-                " (SELECT id, row_number() OVER (PARTITION BY task ORDER BY id DESC) AS place FROM runs)"
-                " WHERE place > ?)",
-                (WHOLE_RECORDS,),
-            )
-            db.execute(
-                "DELETE FROM runs WHERE started < ? AND finish_order IS NOT NULL"
-                " AND id NOT IN (SELECT max(id) FROM runs WHERE finish_order IS NOT NULL GROUP BY task)",
-                (oldest,),
-            )
-            db.execute(
-                "DELETE FROM slots WHERE claimed < ? AND (task, cadence, slot) NOT IN"
-                " (SELECT task, cadence, max(slot) FROM slots GROUP BY task, cadence)",
-                (stamp - 30 * 86400,),
-            )
-
-    # Plumbing
-
-    @contextlib.contextmanager
-    def _errors(self) -> Iterator[None]:
-        before, self._began = self._began, time.monotonic()
-        try:
-            yield
-        except (sqlite3.Error, OSError) as error:
-            reason = error.strerror if isinstance(error, OSError) else error
-            message = f"{self.file}: the store cannot be used: {reason}; check its disk and its owner"
-            raise StoreError(message) from error
-        finally:
-            self._began = before
-
-    @contextlib.contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
-        """One transaction, for the tables that other modules keep in this file; raise StoreError.
-
-        It is committed, durably, when the block ends, and leaves nothing behind when the block raises. Within another
-        one it is a part of that.
-        """
-        with self._lock, self._errors():
-            connection = self._connected()
-            if connection.in_transaction:  # ours: the lock is
-                yield connection
-                return
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield connection
-                connection.execute("COMMIT")
-            except BaseException:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-                raise
-
-    def change_mark(self) -> tuple[int, int]:
-        """Something that is different after every change, by this process or another one; raise StoreError."""
-        with self._lock, self._errors():
-            connection = self._connected()
-            # https://www.sqlite.org/pragma.html#pragma_data_version: of others; of our own there is a count.
-            return int(connection.execute("PRAGMA data_version").fetchone()[0]), connection.total_changes
-
-    def rows(self, sql: str, *values: Any) -> list[Any]:
-        """What a query finds, for the tables that other modules keep in this file; raise StoreError."""
-        with self._lock, self._errors():
-            return self._connected().execute(sql, values).fetchall()
-
-    def _records(self, sql: str, *values: Any) -> list[tuple[int, Record]]:
-        records = []
-        for order, text in self.rows(sql, *values):
-            # A record of an older version that no longer fits is history that cannot be told, not a reason to fail.
-            with contextlib.suppress(ValidationError):
-                records.append((int(order), Record.model_validate_json(text)))
-        return records
+            pruning.prune(db, now.timestamp(), (now - ledger_retention).timestamp())
 
 
 def add_counters(db: sqlite3.Connection, counters: Mapping[CounterKey, float]) -> None:

@@ -1,6 +1,6 @@
 """The inside of a run's process: read what to do, do it, say what came of it.
 
-`python -m exporter.child` gets one JSON line on standard input, whose end also tells it that its parent
+`python -m exporter.runs.child` gets one JSON line on standard input, whose end also tells it that its parent
 is gone, and answers in JSON lines on the descriptor named by its only argument. What the job or its
 libraries print goes elsewhere (standard output and error), so it can never corrupt an answer.
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from exporter.clock import SystemClock
-from exporter.inside import Answers, limit_self, read_order
+from exporter.processes.inside import Answers, limit_self, read_order
 from jobs.clients import Clients
 from jobs.core.job import Job, JobError
 from jobs.core.model import Request, Result

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from importlib import import_module
 from typing import NoReturn
 
 
@@ -20,7 +21,7 @@ def spawn(
     output_end: int,
     keep_open: tuple[int, ...],
     environment: Mapping[str, str],
-    module: str = "exporter.child",
+    module: str,
 ) -> subprocess.Popen[bytes]:
     """A new interpreter that runs `module`."""
     return subprocess.Popen(
@@ -35,10 +36,15 @@ def spawn(
 
 
 class Fork:
-    """What RunProcess uses of `subprocess.Popen`, for a copy of this process that goes on as `exporter.child`."""
+    """What OwnProcess uses of `subprocess.Popen`, for a copy of this process that goes on as `module`."""
 
     def __init__(
-        self, answer_end: int, output_end: int, keep_open: tuple[int, ...], environment: Mapping[str, str]
+        self,
+        answer_end: int,
+        output_end: int,
+        keep_open: tuple[int, ...],
+        environment: Mapping[str, str],
+        module: str,
     ) -> None:
         order_end, our_end = os.pipe()
         self._code: int | None = None
@@ -46,7 +52,7 @@ class Fork:
         sys.stderr.flush()
         self.pid = os.fork()
         if self.pid == 0:
-            self._become_child(order_end, answer_end, output_end, keep_open, environment)
+            self._become_child(order_end, answer_end, output_end, keep_open, environment, module)
         os.close(order_end)
         self.stdin = os.fdopen(our_end, "wb")
 
@@ -73,6 +79,7 @@ class Fork:
         output_end: int,
         keep_open: tuple[int, ...],
         environment: Mapping[str, str],
+        module: str,
     ) -> NoReturn:
         try:
             os.setsid()
@@ -87,8 +94,6 @@ class Fork:
                         os.close(descriptor)
             os.environ.clear()
             os.environ.update(environment)
-            from exporter.child import main
-
-            main(answer_end)
+            import_module(module).main(answer_end)
         finally:
             os._exit(70)  # never back into the parent's code; 70 is EX_SOFTWARE of sysexits.h

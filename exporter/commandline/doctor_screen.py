@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich.markup import escape
 
 from exporter import __version__
-from exporter.console import out, print_json, table_of
+from exporter.commandline.console import out, print_json, table_of
 from exporter.doctor.diagnosis import State
 from exporter.doctor.examination import Entry
 

@@ -2,44 +2,34 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
-
-from pydantic import ValidationError
 
 from exporter.bridge.outgoing.announcing import news_of
 from exporter.config import Configuration
 from exporter.locks import Busy, FileLock, run_lock
 from exporter.metrics import counters_of
-from exporter.process import MAX_ANSWER_BYTES, End, Exit, RunProcess
+from exporter.processes.process import OwnProcess
 from exporter.record import CUT_OFF, Record
 from exporter.redaction import Redactor
-from exporter.reports import prune_reports, write_report
 from exporter.retention import may_remove
-from exporter.stopping import Stop
+from exporter.runs.answer import Answer, Watcher, judge
+from exporter.runs.asking import check
+from exporter.runs.reports import prune_reports, write_report
+from exporter.runs.stopping import Stop
 from exporter.store import Store, StoreError
 from jobs.core.job import Job
-from jobs.core.model import Outcome, Request, Result
+from jobs.core.model import Outcome, Request
 from jobs.core.ports import Clock
-from jobs.core.registry import all_jobs
-from jobs.core.settings import AGENT_NAME
 
 logger = logging.getLogger(__name__)
-_LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 _LOCK_POLL_SECONDS = 0.1
-_MAX_LOG_LINES = 10_000
-_MAX_LAST_WORDS = 500
-
-
-class UnknownRequest(ValueError):
-    """There is no such task, mode or target; the message names the nearest."""
+_INSIDE = "exporter.runs.child"
+"""The module that a run's process is made of."""
 
 
 class NothingToRun(Exception):
@@ -54,68 +44,10 @@ class LedgerError(StoreError):
         self.record = record
 
 
-@dataclass
-class Watcher:
-    """Who is told about a run while it is under way; each is optional."""
-
-    started: Callable[[Request, datetime], None] = lambda request, at: None
-    progress: Callable[[Request, int, int, str], None] = lambda request, done, total, message: None
-
-
-@dataclass
-class _Answer:
-    """What a run has said so far."""
-
-    redactor: Redactor
-    request: Request
-    watcher: Watcher
-    result: Result | None = None
-    error: str = ""
-    log_lines: list[str] = field(default_factory=list)
-
-    def line(self, line: bytes) -> None:
-        """Take one line of the answer; one that is not ours is a fault of the run."""
-        try:
-            ((kind, content),) = self.redactor.document(json.loads(line)).items()
-            self._take(kind, content)
-        except (ValueError, AttributeError, KeyError, TypeError, RecursionError) as error:
-            reason = "does not fit" if isinstance(error, ValidationError) else error
-            self.error = self.error or f"the run answered nonsense: {reason}"
-
-    def _take(self, kind: str, content: Any) -> None:
-        if kind == "progress":
-            self.watcher.progress(self.request, content["done"], content["total"], content["message"])
-        elif kind == "log":
-            level = _LEVELS.get(content["level"], logging.INFO)
-            logger.log(level, content["message"], extra={"task": self.request.task})
-            if len(self.log_lines) < _MAX_LOG_LINES:
-                self.log_lines.append(f"{content['level'].upper():7} {content['message']}")
-        elif kind == "result":
-            self.result = Result.model_validate(content)
-        elif kind == "error":
-            self.error = str(content)
-
-
-def check(request: Request) -> tuple[Job, Request]:
-    """The request's job, and the request with its mode filled in; raise UnknownRequest if there is none."""
-    jobs = all_jobs()
-    if request.task not in jobs:
-        raise UnknownRequest(f"no task is called {request.task!r}{_or_rather(request.task, list(jobs))}")
-    job = jobs[request.task]
-    mode = request.mode or job.modes[0]
-    if mode not in job.modes:
-        raise UnknownRequest(f"{job.name} has no mode {mode!r}{_or_rather(mode, list(job.modes), 'it has')}")
-    if mode in job.needs_target and not request.target:
-        raise UnknownRequest(f"{job.name} {mode} is always about one thing: name it as the target")
-    if request.target and not AGENT_NAME.fullmatch(request.target):
-        raise UnknownRequest(f"{request.target!r} cannot be a target: letters, digits, '_', '.' and '-' only")
-    return job, request.model_copy(update={"mode": mode})
-
-
 class Runner:
     """Runs requests with one configuration; safe to use from many threads.
 
-    With `fork` its runs are copies of this process where that is safe (see RunProcess), and the store is closed
+    With `fork` its runs are copies of this process where that is safe (see OwnProcess), and the store is closed
     while one is under way: for a process that runs one thing at a time.
     """
 
@@ -247,7 +179,7 @@ class Runner:
         keep_open: tuple[int, ...],
     ) -> tuple[Record, list[str]]:
         settings = self.configuration.settings
-        answer = _Answer(Redactor(self.configuration.secrets), request, watcher)
+        answer = Answer(Redactor(self.configuration.secrets), request, watcher)
         began = self._clock.monotonic()
         order = {
             "request": request.model_dump(mode="json"),
@@ -258,11 +190,11 @@ class Runner:
         if self._fork:
             self._store.close()  # it opens again when the run is entered
         try:
-            process = RunProcess(order, run_id, keep_open, fork=self._fork)
+            process = OwnProcess(order, run_id, _INSIDE, keep_open, fork=self._fork)
             ended = process.listen(
                 answer.line, limit_seconds=limit, stop=stop, stop_grace_seconds=settings.runs.stop_grace_seconds
             )
-            outcome, reason = _judge(ended, answer, limit, process.pid, stop)
+            outcome, reason = judge(ended, answer, limit, process.pid, stop)
         except OSError as error:
             outcome, reason = Outcome.ERROR, f"no process could be run: {error.strerror}"
         return Record(
@@ -287,32 +219,3 @@ class Runner:
             return record.model_copy(update={"outcome": Outcome.ERROR, "error": reason})
         kept = record.result and record.result.model_copy(update={"renderings": {}})
         return record.model_copy(update={"report": report, "result": kept})
-
-
-def _judge(ended: Exit, answer: _Answer, limit_seconds: float, pid: int, stop: Stop) -> tuple[Outcome, str]:
-    """Whether a run worked, and if not, why."""
-    stuck = f"; pid {pid} survived SIGKILL ({ended.stuck})" if ended.stuck else ""
-    if ended.end is End.TIMEOUT:
-        return Outcome.TIMEOUT, f"not done after {limit_seconds:g} s; killed with all its children{stuck}"
-    if ended.end is End.STOPPED:
-        return Outcome.STOPPED, f"{stop.reason}{stuck}"
-    if ended.end is End.TOO_LONG:
-        return Outcome.ERROR, f"answered more than {MAX_ANSWER_BYTES >> 20} MiB; killed{stuck}"
-    if answer.error:
-        return Outcome.ERROR, answer.error
-    if answer.result is not None and ended.code == 0:
-        return Outcome.OK, ""
-    printed = answer.redactor.text(ended.output_tail).splitlines()
-    last = printed[-1][-_MAX_LAST_WORDS:] if printed else "nothing"
-    if ended.oom_killed:
-        return Outcome.ERROR, "killed by the kernel: out of memory; give the host or the run more"
-    if ended.code is not None and ended.code < 0:
-        return Outcome.ERROR, f"killed by signal {-ended.code}; it last printed: {last}"
-    return Outcome.ERROR, f"ended with exit code {ended.code} and no result; it last printed: {last}"
-
-
-def _or_rather(name: str, known: list[str], otherwise: str = "there are") -> str:
-    import difflib  # for a mistake alone
-
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else f"; {otherwise} {', '.join(known)}"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 
 from pydantic import SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 
+from exporter.misspelt import nearest
 from jobs.core.settings import SettingsModel
 
 MAX_LINES = 100
@@ -40,14 +41,6 @@ def describe(error: ValidationError, model: type[SettingsModel], origins: Mappin
     details = error.errors(include_url=False)
     lines = [_line(detail, model, origins) for detail in details[:MAX_LINES]]
     return lines if len(details) <= MAX_LINES else [*lines, f"and {len(details) - MAX_LINES} more errors"]
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """`; did you mean 'x'?` for the known name that is most like `name`, or nothing."""
-    import difflib  # for a mistake alone
-
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
-    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def _line(detail: ErrorDetails, model: type[SettingsModel], origins: Mapping[str, str]) -> str:

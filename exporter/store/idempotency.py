@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
-from exporter.store import Store
+from exporter.store.store import Store
 
 KEPT = timedelta(hours=24)
 

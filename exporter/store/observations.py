@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from itertools import groupby
 
-from exporter import sketch
+from exporter.store import sketch
 from jobs.core.model import Observation
 from jobs.core.ports import Holdings, Summary
 
