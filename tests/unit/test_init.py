@@ -46,7 +46,9 @@ CHOICES: dict[Setting, st.SearchStrategy[Any]] = {
     ("certificate", "domain"): st.from_regex(r"[a-z0-9]([a-z0-9.-]{0,20})", fullmatch=True),
     ("certificate", "organization"): _texts,
     ("web", "listen_address"): st.builds(lambda port: f"[::1]:{port}", _ports),
-    ("agents", "listed"): st.lists(st.builds(lambda n, p: {"name": n, "port": p}, _names, _ports), max_size=3),
+    ("agents", "listed"): st.lists(
+        st.builds(lambda n, p: {"name": n, "port": p}, _names, _ports), max_size=3, unique_by=lambda agent: agent["name"]
+    ),
     ("redis", "url"): st.builds(lambda port: f"redis://h:{port}/0", _ports),
     ("postgres", "dsn"): st.builds(lambda name: f"host='{name}' dbname=a", _names),
     ("ollama", "url"): _urls,
@@ -206,7 +208,7 @@ def test_the_container_of_postgres_is_proposed_where_there_is_one_alone(monkeypa
         (["--yes", "--postgres-dsn", "postgresql://u:hunter22@h/d"], "--postgres-password-file", 64),
         (["--yes", "--postgres-dsn", "what"], "a DSN looks like", 64),
         (["--yes", "--redis-url", "redis://:hunter22@h"], "--redis-password-file", 64),
-        (["--yes", "--redis-password-file", "/nonexistent"], "No such file", 64),
+        (["--yes", "--redis-password-file", "/nonexistent/password"], "No such file", 64),
         (["--yes", "--redis-password-file", "/dev/null"], "is empty", 64),
         (["--yes", "--smtp", "mail.example.org"], "nobody to send to", 64),
         (["--yes", "--smtp", "a:b:c"], "neither a host nor host:port", 64),
