@@ -39,7 +39,7 @@ def serve(config_file: Path | None, **given: str | None) -> None:
       sutazai-exporter serve --web.listen-address 127.0.0.1:10043 --log.level debug
       sutazai-exporter serve --web.config.file /etc/sutazai/web.yml
     """
-    from exporter import app
+    from exporter.serving import serve as serve_until_told
     from exporter.web.listening import Unavailable
 
     given["web_config_file"] = given["web_config_file"] or None  # exporters take an empty one for none
@@ -49,6 +49,6 @@ def serve(config_file: Path | None, **given: str | None) -> None:
         return load(config_file, flags=flags)
 
     try:
-        app.serve(configuration(), configuration)
+        serve_until_told(configuration(), configuration)
     except Unavailable as error:
         raise Failure(str(error), EXIT_UNAVAILABLE) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -27,3 +28,13 @@ def under_way(store: Store, base_dir: Path) -> Iterator[UnderWay]:
     for _, request, pid, started in store.unfinished_runs():
         if holder := holder_of(run_lock(base_dir, request.task, request.target)):
             yield UnderWay(request, pid, started, holder)
+
+
+def held_elsewhere(store: Store, base_dir: Path, task: str, target: str | None = None) -> str:
+    """Which other process runs a task (for a target, if given); empty where none does. Raise StoreError."""
+    others = (
+        run.holder
+        for run in under_way(store, base_dir)
+        if run.request.task == task and target in (None, run.request.target) and run.pid != os.getpid()
+    )
+    return next(others, "")

@@ -15,6 +15,9 @@ from pydantic import ValidationError
 from exporter.record import Record
 from exporter.store.schema import open_to_read, open_to_write
 
+STALL_SECONDS = 12
+"""An access that lasts longer (SQLite itself gives up before that) waits for a disk that is stuck."""
+
 
 class StoreError(Exception):
     """The store cannot be read or written; the message names the file, the reason and the remedy."""
@@ -38,10 +41,11 @@ class StoreFile:
                 self._connection.close()
             self._connection = None
 
-    def stalled_seconds(self) -> float:
-        """For how long the access that is under way has lasted; 0 if none is. (A frozen disk answers nothing.)"""
+    @property
+    def is_stalled(self) -> bool:
+        """Whether somebody waits in vain for the store: a frozen disk answers nothing."""
         began = self._began
-        return 0.0 if began is None else time.monotonic() - began
+        return began is not None and time.monotonic() - began > STALL_SECONDS
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:

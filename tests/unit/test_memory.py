@@ -7,10 +7,10 @@ import sys
 
 import pytest
 
-from exporter.spare import without
+from exporter.memory import without
 
 _DAEMON = (
-    "import sys, exporter.cli, exporter.app, exporter.daemon, exporter.events, exporter.dashboard.file\n"
+    "import sys, exporter.cli, exporter.app, exporter.daemon, exporter.daemon.docker_watch, exporter.dashboard.file\n"
     "import exporter.bridge.remediation.engine, exporter.bridge.outgoing.postman\n"
     "from exporter.config import load\n"
     "load(environment={'SUTAZAI_BASE_DIR': '/nonexistent'})\n"

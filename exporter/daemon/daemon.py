@@ -3,51 +3,39 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from collections.abc import Callable
-from datetime import timedelta
-from functools import partial
 from typing import TYPE_CHECKING
 
 from exporter import metrics
 from exporter.bridge.families import INTAKE_REFUSED
 from exporter.bridge.incoming.reception import Reception
 from exporter.bridge.outgoing.upkeep import Upkeep
-from exporter.bridge.remediation import remediations
 from exporter.config import ConfigError, Configuration
-from exporter.dashboard.file import DashboardFile
-from exporter.hub import Hub
-from exporter.plan import cadences_of, max_run_seconds, stale_after_seconds
+from exporter.daemon.files import Files
+from exporter.daemon.following import Follower
+from exporter.daemon.housekeeping import Housekeeping
+from exporter.daemon.hub import Hub
+from exporter.daemon.reloading import needs_restart
+from exporter.plan import cadences_of, stale_after_seconds
 from exporter.record import Record
-from exporter.replay import replayed_metrics
-from exporter.retention import may_remove
+from exporter.replay import show_plan
 from exporter.runs.dispatcher import Dispatcher
 from exporter.runs.runner import Runner
 from exporter.runs.tickets import OnBegin, OnEnd, Progress
-from exporter.runs.under_way import under_way
+from exporter.runs.under_way import held_elsewhere
 from exporter.scheduler import Scheduler
-from exporter.self_report import wrong
 from exporter.store import Store, StoreError
-from exporter.textfile import write_textfile
 from exporter.views.sources import Sources
 from jobs.core.agents.families import UP
-from jobs.core.files import remove_leftovers
 from jobs.core.model import Request
 from jobs.core.ports import Clock
 from jobs.core.registry import all_jobs
 
 if TYPE_CHECKING:
-    from exporter.views.shapes import RunEntry, RunningEntry
+    from exporter.views.shapes import RunningEntry
 
 logger = logging.getLogger(__name__)
-
-UPKEEP_SECONDS = 3600
-STALL_SECONDS = 12
-"""An access to the store that lasts longer (SQLite itself gives up before that) waits for a disk that is stuck."""
-OWN_DIRECTORIES = ("dashboard", "data", "logs", "reports", "secrets_secure")
-NEEDS_RESTART = ("base_dir", "docker.url", "web", "runs.max_parallel")
-"""What a reload cannot change."""
 
 
 class Daemon:
@@ -67,16 +55,14 @@ class Daemon:
         on_wrong: Callable[[list[str]], None] = lambda words: None,
     ) -> None:
         settings = configuration.settings
-        self._seen = store.last_finish_order()
-        self.metrics = replayed_metrics(configuration, store, clock.now())
+        self.hub = Hub()
+        """Who listens to what happens here."""
+        self._follower = Follower(configuration, store, clock.now(), self.hub, self.sources)
+        self.metrics = self._follower.metrics
         self.metrics.set(metrics.STORE_UP, 1)
         self.runner = Runner(configuration, store, clock)
-        self._store = store
-        self._clock = clock
-        self._reload = reload_configuration
-        self._on_reloaded = on_reloaded
-        self._on_wrong = on_wrong
-        self._wrong: list[str] = []
+        self._store, self._clock = store, clock
+        self._reload, self._on_reloaded = reload_configuration, on_reloaded
         self._dispatcher = Dispatcher(
             self.runner,
             clock,
@@ -90,17 +76,14 @@ class Daemon:
         self.reception = Reception(store, clock, self._note_store)
         self.alerts_came = self.reception.came
         """Set when alerts came in that nobody has dealt with."""
+        self.housekeeping = Housekeeping(store, self.runner, self._bridge, self.reception, clock)
         self._show_refusals()
-        self._page = DashboardFile()
-        self._follow_lock = threading.Lock()
-        self._reload_lock = threading.Lock()
-        self._next_upkeep = clock.monotonic() + UPKEEP_SECONDS
+        self._files = Files(self.metrics, self.sources, on_wrong)
+        self._follow_lock, self._reload_lock = threading.Lock(), threading.Lock()
         self._stop = threading.Event()
-        self._replan = threading.Event()
+        self._replan, self._reload_tried = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._work, name="scheduler")
         self._watchdog = threading.Thread(target=self._watch_store, name="store-watch", daemon=True)
-        self.hub = Hub()
-        """Who listens to what happens here."""
         self.ready = threading.Event()
         """Set once the schedule is being watched."""
 
@@ -113,7 +96,7 @@ class Daemon:
 
     def start(self) -> None:
         """Close what a former life left open, show what the ledger knows, and begin to watch the schedule."""
-        self._tidy()
+        self.housekeeping.tidy(self.configuration.settings)
         self._plan()
         self.metrics.set(metrics.RELOAD_TIME, self._clock.now().timestamp())
         self._thread.start()
@@ -127,7 +110,7 @@ class Daemon:
         if self._thread.is_alive():
             self._thread.join()
         self._dispatcher.stop()
-        self._write_page(serving=False)
+        self._files.write_page(serving=False)
 
     def _work(self) -> None:
         self._scheduler.start()
@@ -138,14 +121,14 @@ class Daemon:
             except StoreError as error:
                 logger.error(str(error))
                 if self._note_store(False):
-                    self._write_page()
+                    self._files.write_page()
             except Exception:  # whatever it is, the schedule must go on
                 logger.exception("the schedule could not be looked at")
 
     def _watch_store(self) -> None:
         """Show a store that does not answer: whoever asked it is stuck with it, and says nothing."""
         while not self._stop.wait(1):
-            if self._store.stalled_seconds() > STALL_SECONDS and self._note_store(False):
+            if self._store.is_stalled and self._note_store(False):
                 logger.error("the store does not answer: its disk is frozen or gone", extra={"file": self._store.file})
 
     def _look(self) -> None:
@@ -155,44 +138,16 @@ class Daemon:
             self._replan.clear()
             self._plan()
         self._scheduler.run_pending()
-        self._plan_metrics()
-        self.follow()
-        if self._bridge.look(self.configuration.settings):
-            self._write_textfile()
-            self._write_page()
+        show_plan(self.metrics, self.configuration, self._clock.now())
+        self._follow()
+        reloaded = self._reload_tried.is_set()
+        self._reload_tried.clear()
+        if self._bridge.look(self.configuration.settings) or reloaded:
+            self._files.write_textfile()
+            self._files.write_page()
         for task in self.metrics.expire(self._clock.now()):
             logger.warning("no result for too long: its gauges are taken back", extra={"task": task})
-        if self._clock.monotonic() >= self._next_upkeep:
-            self._next_upkeep = self._clock.monotonic() + UPKEEP_SECONDS
-            self._tidy()
-            self._prune()
-
-    def _prune(self) -> None:
-        settings, now = self.configuration.settings, self._clock.now()
-        try:
-            may = may_remove(settings.base_dir, "ledger", now)
-        except OSError as error:
-            logger.warning("the ledger is not pruned", extra={"file": error.filename, "reason": error.strerror})
-            return
-        if may:
-            retention = timedelta(days=settings.runs.ledger_retention_days)
-            self._store.prune(now, retention)
-            self._bridge.prune(retention)
-            remediations.prune(self._store, now - retention)
-            self.reception.prune(retention)
-
-    def _tidy(self) -> None:
-        """Account for runs and files that a kill has cut off."""
-        self.runner.close_cut_off()
-        yesterday = self._clock.now() - timedelta(days=1)
-        for directory in OWN_DIRECTORIES:
-            try:
-                removed = remove_leftovers(self.configuration.settings.base_dir / directory, yesterday)
-            except OSError as error:
-                logger.warning("leftovers stay", extra={"file": error.filename, "reason": error.strerror})
-                continue
-            for file in removed:
-                logger.warning("removed what an interrupted write had left", extra={"file": str(file)})
+        self.housekeeping.look(self.configuration.settings)
 
     # Configuration
 
@@ -204,14 +159,11 @@ class Daemon:
     def _reload_alone(self) -> list[str]:
         try:
             fresh = self._reload()
-            problems = [
-                f"{path}: cannot change while running; restart the exporter"
-                for path in NEEDS_RESTART
-                if _value(fresh, path) != _value(self.configuration, path)
-            ]
+            problems = needs_restart(self.configuration, fresh)
         except ConfigError as error:
             problems = error.problems
         self.metrics.set(metrics.RELOAD_OK, float(not problems))
+        self._reload_tried.set()
         for problem in problems:
             logger.error("configuration not reloaded", extra={"problem": problem})
         if not problems:
@@ -225,14 +177,7 @@ class Daemon:
     def _plan(self) -> None:
         configuration = self.configuration
         self._scheduler.plan((task, cadence) for task in all_jobs() for cadence in cadences_of(configuration, task))
-        self._plan_metrics()
-
-    def _plan_metrics(self) -> None:
-        configuration, now = self.configuration, self._clock.now()
-        with self.metrics.exposition.changes():
-            for task in all_jobs():
-                cadences = cadences_of(configuration, task)
-                self.metrics.plan(task, cadences, max_run_seconds(configuration, task), now)
+        show_plan(self.metrics, self.configuration, self._clock.now())
 
     # Runs
 
@@ -250,23 +195,13 @@ class Daemon:
 
         return runs.running(self.sources(), task, {})
 
-    def _run_entry(self, record: Record) -> RunEntry:
-        from exporter.views import runs
-
-        return runs.run_entry(self.sources(), record)
-
     def is_stopping(self) -> bool:
         """Whether no run is begun any more."""
         return self.runner.stop.is_set()
 
     def holder(self, task: str, target: str | None = None) -> str:
         """Which other process runs a task (for a target, if given); empty where none does. Raise StoreError."""
-        others = (
-            run.holder
-            for run in under_way(self._store, self.configuration.settings.base_dir)
-            if run.request.task == task and target in (None, run.request.target) and run.pid != os.getpid()
-        )
-        return next(others, "")
+        return held_elsewhere(self._store, self.configuration.settings.base_dir, task, target)
 
     def progress(self, task: str) -> Progress | None:
         """How far a task's run is, or None if none is under way."""
@@ -297,50 +232,23 @@ class Daemon:
         try:
             if not entered:
                 raise StoreError("the record is not in the ledger and shown all the same")
-            self.follow()
+            self._follow()
         except StoreError as error:
             logger.error(str(error))
             self.metrics.record(record, stale_after_seconds(self.configuration, record.request.task))
             self._note_store(False)
 
-    # Ledger to metrics
+    # What others see
 
-    def follow(self) -> None:
-        """Show every record that was entered since the last look, by this process or another one."""
+    def _follow(self) -> None:
+        """Show what was entered into the ledger since the last look; raise StoreError."""
         with self._follow_lock:
-            fresh = self._store.finished_after(self._seen)
-            if not fresh:
-                return
-            counters = self._store.counters()  # before the exposition is held: this may take as long as the disk does
-            with self.metrics.exposition.changes():
-                self.metrics.counters(counters)
-                for order, record in fresh:
-                    self._seen = order
-                    if record.request.task in all_jobs():
-                        self.metrics.record(record, stale_after_seconds(self.configuration, record.request.task))
-            for order, record in fresh:
-                self.hub.tell("run", str(order), partial(self._run_entry, record))
-            self._note_store(True)
-            self._write_textfile()
+            if self._follower.look(self.configuration):
+                self._note_store(True)
+                self._files.write_textfile()
 
     def _show_refusals(self) -> None:
         self.metrics.exposition.replace(INTAKE_REFUSED.name, self.reception.refusals.series())
-
-    def _write_textfile(self) -> None:
-        directory = self.configuration.settings.textfile.directory
-        if directory:
-            try:
-                write_textfile(directory, self.metrics.exposition)
-            except OSError as error:
-                logger.error("textfile not written", extra={"file": error.filename, "reason": error.strerror})
-
-    def _write_page(self, *, serving: bool = True) -> None:
-        """Write the status page. The schedule asks once a second at most, whenever anything has changed."""
-        written = self._page.write(self.sources(), serving=serving)
-        self.metrics.set(metrics.PAGE_WRITTEN, float(written))
-        if (found := wrong(self.metrics.exposition)) != self._wrong:
-            self._wrong = found
-            self._on_wrong(found)
 
     def _note_store(self, worked: bool) -> bool:
         """Show whether the store works; say whether that is news."""
@@ -348,10 +256,3 @@ class Daemon:
         if news:
             self.metrics.set(metrics.STORE_UP, float(worked))
         return news
-
-
-def _value(configuration: Configuration, path: str) -> object:
-    value: object = configuration.settings
-    for name in path.split("."):
-        value = getattr(value, name)
-    return value

@@ -1,15 +1,20 @@
-"""What libraries would load for this project to no use is left out: a daemon keeps for months what it has loaded."""
+"""What keeps the daemon small: libraries leave out what is of no use here, and threads share their heaps.
+
+A daemon keeps for months what it has loaded, and every heap the size that it once grew to.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec, module_from_spec
 from types import ModuleType
 
 _PYDANTIC_PLUGINS = "pydantic.plugin._loader"
+_M_ARENA_MAX = -8
+"""Of glibc's malloc.h."""
 _ZONES = ("/usr/share/zoneinfo", "/usr/lib/zoneinfo", "/usr/share/lib/zoneinfo", "/etc/zoneinfo")
 """Where zones are looked for by default (https://docs.python.org/3/library/zoneinfo.html#configuring-the-data-sources)."""
 
@@ -47,6 +52,18 @@ def without(**names: tuple[str, ...]) -> Iterator[None]:
     finally:
         for name in absent:
             del sys.modules[name]
+
+
+def share_heaps(count: int = 1) -> None:
+    """Let all threads allocate from `count` heaps.
+
+    glibc would give nearly every thread one of its own, and each keeps the size that it once grew to
+    (mallopt(3), M_ARENA_MAX). Where the C library has no such setting there is nothing to do.
+    """
+    import ctypes
+
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, count)
 
 
 def _module(name: str, content: dict[str, object]) -> ModuleType:
