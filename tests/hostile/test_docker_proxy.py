@@ -16,7 +16,7 @@ from tests.services.exporter_daemon import REPOSITORY
 from tests.services.ports import free_port
 from tests.services.process import Process, plain_environment, private_directory, remove_directory
 
-NAME = "agent"
+HOST = b"Host: docker\r\n"
 ALLOWED = re.compile(
     rb"GET (/v1[.][0-9]+)?/(version|info|_ping|containers/json|images/json|events)([?].*)? HTTP/1.1"
     rb"|GET (/v1[.][0-9]+)?/containers/[A-Za-z0-9_.-]+/(json|logs|stats)([?].*)? HTTP/1.1"
@@ -76,7 +76,12 @@ class Proxy:
             env=plain_environment(ALLOW_EXEC="0", PATH=os.environ["PATH"] + ":/usr/sbin"),
             cwd=self.directory,
         )
-        self.process.wait_ready(self.socket.exists, "the proxy listens", ignoring=(OSError,), timeout_seconds=30)
+        self.process.wait_ready(
+            lambda: b"200 OK" in self.say(b"GET /_ping HTTP/1.1\r\n" + HOST + b"Connection: close\r\n\r\n"),
+            "the proxy listens",
+            ignoring=(OSError,),
+            timeout_seconds=30,
+        )
 
     def say(self, request: bytes) -> bytes:
         """Send bytes, and return all that comes until the proxy or a second of silence ends it."""
@@ -109,8 +114,8 @@ def told(proxy: Proxy) -> list[bytes]:
     return [line for line in lines if line != b"GET /_ping HTTP/1.0\r"]
 
 
-HOST = b"Host: docker\r\n"
 EVIL = b"POST /containers/create HTTP/1.1\r\n" + HOST + b"Content-Length: 2\r\n\r\n{}"
+CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
 H2C = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: %s\r\nHTTP2-Settings: AAMAAABk\r\n"
 
 
@@ -131,7 +136,7 @@ H2C = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: %s\r\nHTTP2-Settings: AA
         b"POST /containers/create\r\n\r\n",
         b"POST /containers/x/restart\x0a HTTP/1.1\r\n" + HOST + b"\r\n",
         b"GET /version HTTP/1.1\r\n" + HOST + b"\r\n" + EVIL,
-        b"GET /version HTTP/1.1\r\n" + HOST + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + EVIL,
+        b"GET /version HTTP/1.1\r\n" + HOST + b"Content-Length: 5\r\n" + CHUNKED + b"0\r\n\r\n" + EVIL,
         b"GET /version HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n" + EVIL,
         b"GET /version HTTP/1.1\r\n" + HOST + b"Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n" + EVIL,
         b"GET /version HTTP/1.1\r\n" + HOST + b"X: a\n\n" + EVIL,
