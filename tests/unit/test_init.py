@@ -47,7 +47,9 @@ CHOICES: dict[Setting, st.SearchStrategy[Any]] = {
     ("certificate", "organization"): _texts,
     ("web", "listen_address"): st.builds(lambda port: f"[::1]:{port}", _ports),
     ("agents", "listed"): st.lists(
-        st.builds(lambda n, p: {"name": n, "port": p}, _names, _ports), max_size=3, unique_by=lambda agent: agent["name"]
+        st.builds(lambda n, p: {"name": n, "port": p}, _names, _ports),
+        max_size=3,
+        unique_by=lambda agent: agent["name"],
     ),
     ("redis", "url"): st.builds(lambda port: f"redis://h:{port}/0", _ports),
     ("postgres", "dsn"): st.builds(lambda name: f"host='{name}' dbname=a", _names),
