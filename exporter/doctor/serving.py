@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from exporter import __version__, app
 from exporter.doctor.access import asked_at, tls_of
 from exporter.doctor.diagnosis import Diagnosis, Patient, broken, good, missing, not_configured, unknown
+from exporter.doctor.formats import OPENMETRICS, series_in
 from exporter.install.installed import cron_lines, unit_names
 from jobs.clients import commands
 from jobs.clients.discovery import listens
 from jobs.clients.errors import Absent
-from jobs.clients.http import Ask, HttpClient
+from jobs.clients.http import Ask, HttpClient, Reply
 from jobs.clients.tls_wire import lenient
 
 _BUILD = re.compile(rb'^sutazai_build_info\{[^}]*version="([^"]{1,64})"', re.MULTILINE)
@@ -58,8 +59,12 @@ def _answering(patient: Patient, address: str) -> Iterator[Diagnosis]:
     elif ready.status != 200:
         yield broken(f"{url}/-/ready answers {ready.status}", "see its log: journalctl -u 'sutazai*'")
     else:
-        path = patient.settings.web.telemetry_path
-        yield _version(http.fetch(Ask(f"{url}{path}", patient.limit_seconds, max_body_bytes=_LARGE_ANSWER)).body, url)
+        page = f"{url}{patient.settings.web.telemetry_path}"
+        forms: tuple[dict[str, str], ...] = ({}, {"accept": OPENMETRICS})
+        asks = [Ask(page, patient.limit_seconds, headers=form, max_body_bytes=_LARGE_ANSWER) for form in forms]
+        text, openmetrics = http.fetch_all(asks)
+        yield _version(text.body, url)
+        yield _readable(page, text, openmetrics)
 
 
 def _version(metrics: bytes, url: str) -> Diagnosis:
@@ -72,6 +77,20 @@ def _version(metrics: bytes, url: str) -> Diagnosis:
         restart = "systemctl restart sutazai-exporter, or start it again yourself"
         return broken(f"version {version} is running, and {__version__} is installed", restart)
     return good(f"version {version} is ready at {url}")
+
+
+def _readable(page: str, text: Reply, openmetrics: Reply) -> Diagnosis:
+    """Whether the metrics can be read in both of their forms."""
+    for answer, form in ((text, "text"), (openmetrics, "OpenMetrics")):
+        if answer.status != 200 or answer.truncated:
+            reason = answer.error or f"it answers {answer.status}" + (" and too much" if answer.truncated else "")
+            return unknown(f"{page} cannot be looked at as {form}: {reason}", "see web.metrics_need_token", "metrics")
+        try:
+            count = series_in(answer.body, openmetrics=answer is openmetrics)
+        except ValueError as error:
+            remedy = f"restart it; if it stays so, report this with: curl {page}"
+            return broken(f"{page} is not {form} that Prometheus can read: {error}", remedy, "metrics")
+    return good(f"{count} series at {page} can be read, as text and as OpenMetrics", "metrics")
 
 
 def schedule(patient: Patient) -> Iterator[Diagnosis]:

@@ -41,7 +41,9 @@ class Api:
                 Control(daemon, Keys(store), clock),
                 AlertIntake(daemon.reception, access, web.max_body_bytes),
                 Remediations(store, lambda: daemon.configuration.settings, clock),
-                Events(daemon.hub, access, most, reading.status_document, store.change_mark),
+                Events(
+                    daemon.hub, access, most, reading.status_document, reading.shared_status, store.change_mark
+                ),
             ),
             Operation(
                 "GET",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 import socket
@@ -73,6 +74,9 @@ def run_loop(
         timeout_graceful_shutdown=5,
         backlog=BACKLOG,
     )
+    # What is there by now stays: looking through all of it for garbage would keep a scrape waiting again and again.
+    gc.collect()
+    gc.freeze()
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
         server = _server(config, limits.header_seconds, web_config)
         runner.run(_serve(server, daemon, listener, manager, web_config))

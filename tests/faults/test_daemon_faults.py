@@ -173,6 +173,7 @@ def test_a_second_daemon_on_a_base_directory_refuses_and_names_the_first(
     package: TrialPackage, exporter_daemon: Callable[..., ExporterDaemon]
 ) -> None:
     first = exporter_daemon(work(), environment=package.environment)
+    first.process.pause()  # it writes as well, of its own accord
     before = tree_digest(first.base_dir)
     second = exporter_daemon(work(), environment=package.environment, base_dir=first.base_dir, wait=False)
     assert second.process.popen.wait(30) == 69

@@ -1,16 +1,22 @@
-"""compose.yaml, brought up by a real docker-compose: who runs with which powers, and what reaches whom."""
+"""The image, as its Dockerfile builds it: what is in it, and what it can do where it may do next to nothing.
+
+And compose.yaml, brought up by a real docker-compose: who runs with which powers, and what reaches whom. One engine
+serves both: to build the image is most of what they cost.
+"""
 
 from __future__ import annotations
 
 import http.client
 import json
 import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from docker.models.containers import Container
 
 from jobs.clients.docker import DockerEngine as Client
 from jobs.clients.errors import ClientError
@@ -19,10 +25,14 @@ from tests.services.alertmanager import amtool, promtool
 from tests.services.compose_world import FILE, ComposeWorld
 from tests.services.docker_images import AGENT_IMAGE
 from tests.services.exporter_daemon import REPOSITORY
-from tests.services.exporter_image import ImageEngine
+from tests.services.exporter_image import IMAGE, ImageEngine
 from tests.services.local_http import TRANSIENT, ask, get_json
 from tests.services.metrics import Metrics
 from tests.services.wait import wait_for
+
+URL = "http://127.0.0.1:10042"
+SILENT_PORT = 9
+"""Somebody takes connections there and never answers."""
 
 AGENT = "compose-agent"
 AGENT_PORT = 8001
@@ -31,10 +41,141 @@ SERVICES = ("alertmanager", "docker-proxy", "exporter", "grafana", "node-exporte
 
 
 @pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ImageEngine]:
-    engine = ImageEngine.for_session(tmp_path_factory)
+def images() -> Iterator[ImageEngine]:
+    engine = ImageEngine()
     yield engine
     engine.close()
+
+
+# The image
+
+
+def in_image(images: ImageEngine, script: str, *options: str) -> str:
+    """What a shell script prints in a container of the image, as the image's own user unless told otherwise."""
+    return images.engine.cli("run", "--rm", "--network=host", "--entrypoint=sh", *options, IMAGE, "-c", script)
+
+
+def test_the_image_is_small_and_says_how_it_is_run(images: ImageEngine, capsys: pytest.CaptureFixture[str]) -> None:
+    (image,) = json.loads(images.engine.cli("image", "inspect", IMAGE))
+    # Newest first; the oldest one is the base, which is of one piece.
+    layers = images.engine.cli("history", "--human=false", "--format={{.Size}}", IMAGE).split()
+    megabytes = sum(map(int, layers[:-1])) / 1e6
+    with capsys.disabled():
+        sys.stdout.write(f"{image['Size'] / 1e6:.0f} MB, of which {megabytes:.0f} MB are not of the base image\n")
+    assert megabytes < 140
+    config = image["Config"]
+    assert (config["User"], config["StopSignal"]) == ("10042:10042", "SIGTERM")
+    assert config["Entrypoint"] == ["sutazai-exporter"] and config["Healthcheck"]["Test"][0] == "CMD"
+    assert config["Labels"]["org.opencontainers.image.title"] == "sutazai-exporter"
+    assert list(config["Volumes"]) == ["/opt/sutazaiapp"]
+
+
+def test_the_image_has_nothing_in_it_that_nobody_needs_to_run_it(images: ImageEngine) -> None:
+    assert in_image(images, "id -u; id -g").split() == ["10042", "10042"]
+    tools = "for tool in gcc cc g++ make ld as pip pip3 git; do command -v $tool; done; python -c 'import pip' 2>&1"
+    assert in_image(images, f"{tools}; true").strip().endswith("No module named 'pip'")
+    root = "-u0"
+    everywhere = r"find / -xdev \( -path /proc -o -path /dev -o -path /sys \) -prune -o"
+    writable = in_image(images, rf"{everywhere} ! -type l -perm -0002 -print", root).split()
+    assert writable == ["/tmp"]
+    assert in_image(images, rf"{everywhere} -type f -perm /6000 -print", root) == ""
+    owned = in_image(images, rf"{everywhere} -user 10042 -print", root).split()
+    assert set(owned) == {"/opt/sutazaiapp", *(f"/srv/{n}" for n in ("textfile", "rules", "alertmanager", "grafana"))}
+    leftovers = in_image(images, "ls -d /src /wheels /etc/pip.conf /root/.cache 2>/dev/null; true", root)
+    assert leftovers == ""
+
+
+@pytest.fixture
+def restricted(images: ImageEngine) -> Iterator[Container]:
+    """A container that may write its base directory and nothing else, with the engine's own socket."""
+    silent = images.world.listener("tcp", "127.0.0.1", SILENT_PORT)
+    endpoints = f"[{{name: silent, url: 'http://127.0.0.1:{SILENT_PORT}/', timeout_seconds: 60}}]"
+    container = images.engine.run(
+        IMAGE,
+        "restricted",
+        environment={
+            "SUTAZAI_DOCKER__URL": "unix:///run/docker.sock",
+            "SUTAZAI_WEB__LISTEN_ADDRESS": "127.0.0.1:10042",
+            "SUTAZAI_ENDPOINTS": endpoints,
+            "SUTAZAI_JOBS__HEALTH_CHECK__SCHEDULE": "[daily at 06:00]",
+        },
+        command=[],
+        init=True,
+        read_only=True,
+        tmpfs={"/tmp": "size=64m"},
+        cap_drop=["ALL"],
+        security_opt=["no-new-privileges"],
+        group_add=[str(images.engine.socket.stat().st_gid)],
+        volumes={
+            "restricted-base": {"bind": "/opt/sutazaiapp"},
+            str(images.engine.socket): {"bind": "/run/docker.sock"},
+        },
+        # The image's own check, more often.
+        healthcheck={"interval": 1_000_000_000},
+    )
+    yield container
+    container.remove(force=True)
+    images.engine.client.volumes.get("restricted-base").remove()
+    silent.stop()
+
+
+def metrics(images: ImageEngine) -> Metrics:
+    with images.world.entered():
+        return Metrics(ask("GET", f"{URL}/metrics").text)
+
+
+def executed(images: ImageEngine, *command: str) -> tuple[int, str]:
+    """Exit code and output of a command in the container."""
+    done = images.engine.client.containers.get("restricted").exec_run(list(command))
+    return done.exit_code, done.output.decode()
+
+
+def test_it_serves_runs_and_stops_where_all_but_its_base_directory_is_read_only(
+    images: ImageEngine, restricted: Container
+) -> None:
+    def health() -> bool:
+        return images.engine.state("restricted")["Health"]["Status"] == "healthy"
+
+    wait_for(health, 60, "the container is healthy", detail=lambda: restricted.logs().decode())
+    assert executed(images, "touch", "/venv/x")[0] != 0
+
+    code, output = executed(images, "sutazai-exporter", "run", "agent-monitor", "--json")
+    assert code in (0, 1, 2, 3), output
+    assert json.loads(output)["outcome"] == "ok"
+    code, output = executed(images, "sutazai-exporter", "run", "security-scan", "--dry-run")
+    assert code in (0, 1, 2, 3), output
+    executed(images, "sh", "-c", "(sleep 0 &)")
+    wait_for(lambda: "Z" not in states(images), 30, "orphans are buried")
+
+    stopped_with_a_run_under_way(images, restricted)
+
+
+def states(images: ImageEngine) -> str:
+    """The states of the container's processes."""
+    return executed(images, "sh", "-c", "sed -n 's/^State:[[:space:]]*//p' /proc/[0-9]*/status")[1]
+
+
+def stopped_with_a_run_under_way(images: ImageEngine, container: Container) -> None:
+    _, token = executed(images, "sutazai-exporter", "token", "create", "--name", "me", "--scope", "operate")
+    with images.world.entered():
+        headers = {"Authorization": f"Bearer {token.strip()}"}
+        started = ask("POST", f"{URL}/api/v1/tasks/health-check/start", headers=headers, json={"mode": "light"})
+    assert started.status_code == 202, started.text
+
+    def running() -> bool:
+        return metrics(images).value("sutazai_task_running", task="health-check") == 1
+
+    wait_for(running, 60, "the health check is running", ignoring=(LookupError, *TRANSIENT))
+    assert metrics(images).value("sutazai_docker_events_connected") == 1
+    container.stop(timeout=30)
+    state: Any = images.engine.state("restricted")
+    assert (state["ExitCode"], state["OOMKilled"]) == (0, False)
+    options = ("--rm", "--network=none", "--volume=restricted-base:/opt/sutazaiapp")
+    history = images.engine.cli("run", *options, IMAGE, "history", "--task=health-check", "--json")
+    assert json.loads(history)["runs"][0]["outcome"] == "stopped"
+
+
+# Everything, by compose.yaml
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +251,7 @@ def test_an_alert_gets_to_the_exporter_with_the_token_that_was_made_for_it(
     world: ComposeWorld, images: ImageEngine
 ) -> None:
     def came() -> list[Any]:
-        alerts = local(images, "http://127.0.0.1:10042/api/v1/alerts")["alerts"]
+        alerts = local(images, f"{URL}/api/v1/alerts")["alerts"]
         return [alert for alert in alerts if alert["labels"]["alertname"] == "Compose"]
 
     with images.world.entered():
@@ -128,9 +269,7 @@ def token_file(world: ComposeWorld) -> str:
 
 def test_a_killed_agent_is_restarted_through_the_proxy(world: ComposeWorld, images: ImageEngine) -> None:
     def seen() -> bool:
-        with images.world.entered():
-            found = Metrics(ask("GET", "http://127.0.0.1:10042/metrics").text)
-        return found.value("sutazai_agent_up", agent=AGENT) == 1
+        return metrics(images).value("sutazai_agent_up", agent=AGENT) == 1
 
     world.exec("exporter", "sh", "-c", "sutazai-exporter run agent-monitor || true")
     wait_for(seen, 60, "the agent is healthy", ignoring=(LookupError, *TRANSIENT), detail=world.logs)
