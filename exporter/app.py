@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -55,7 +57,16 @@ def open_store(configuration: Configuration, *, read_only: bool = False) -> Stor
         if owner := other_owner(file):
             who = owner if owner == "root" else f"{owner} or root"
             raise StoreError(f"{file}: is {owner}'s, and not to be read by others; run this as {who}") from None
+        if _is_full(base_dir):
+            raise StoreError(f"{file}: the store cannot be used: its disk is full; make room") from None
         raise
+
+
+def _is_full(directory: Path) -> bool:
+    try:
+        return shutil.disk_usage(directory).free == 0
+    except OSError:
+        return False
 
 
 def open_tokens(configuration: Configuration) -> Tokens:
@@ -109,10 +120,7 @@ def serve(configuration: Configuration, reload_configuration: Callable[[], Confi
     web_config = _web_config(configuration)
     with _only_daemon(base_dir) as lock, listening_socket(configuration.settings.web.listen_address) as listener:
         store = open_store(configuration)
-
-        def tell(words: list[str]) -> None:
-            lock.say(self_report.line(os.getpid(), words))
-
+        tell = partial(_tell_wrong, lock)
         daemon = Daemon(configuration, store, SystemClock(), reload_configuration, set_up_logs, tell)
         daemon.start()
         try:
@@ -159,6 +167,13 @@ def _only_daemon(base_dir: Path) -> Iterator[FileLock]:
         yield lock
     finally:
         lock.release()
+
+
+def _tell_wrong(lock: FileLock, words: list[str]) -> None:
+    try:
+        lock.say(self_report.line(os.getpid(), words))
+    except OSError as error:  # a disk that is read-only: commands see that by themselves
+        logger.warning("commands are not told what is wrong here", extra={"wrong": words, "reason": error.strerror})
 
 
 def _daemon_lock(base_dir: Path) -> FileLock:

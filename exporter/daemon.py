@@ -136,7 +136,8 @@ class Daemon:
                 self._look()
             except StoreError as error:
                 logger.error(str(error))
-                if self._note_store(False):
+                self._note_store(False)
+                if self._tell_wrong():
                     self._write_page()
             except Exception:  # whatever it is, the schedule must go on
                 logger.exception("the schedule could not be looked at")
@@ -156,7 +157,8 @@ class Daemon:
         self._scheduler.run_pending()
         self._plan_metrics()
         self.follow()
-        if self._bridge.look(self.configuration.settings):
+        looked = self._bridge.look(self.configuration.settings)
+        if self._tell_wrong() or looked:
             self._write_textfile()
             self._write_page()
         for task in self.metrics.expire(self._clock.now()):
@@ -340,9 +342,15 @@ class Daemon:
         """Write the status page. The schedule asks once a second at most, whenever anything has changed."""
         written = self._page.write(self.sources(), serving=serving)
         self.metrics.set(metrics.PAGE_WRITTEN, float(written))
-        if (found := wrong(self.metrics.exposition)) != self._wrong:
-            self._wrong = found
-            self._on_wrong(found)
+
+    def _tell_wrong(self) -> bool:
+        """Say what is wrong with the daemon itself, if that is news; whether it is."""
+        found = wrong(self.metrics.exposition)
+        if found == self._wrong:
+            return False
+        self._wrong = found
+        self._on_wrong(found)
+        return True
 
     def _note_store(self, worked: bool) -> bool:
         """Show whether the store works; say whether that is news."""

@@ -34,13 +34,23 @@ def base_directory(patient: Patient) -> Iterator[Diagnosis]:
         yield missing(f"{base} is not there", make)
         return
     status = base.stat()
-    if not os.access(base, os.W_OK | os.X_OK):
+    if os.statvfs(base).f_flag & os.ST_RDONLY:
+        yield _read_only(base)
+    elif not os.access(base, os.W_OK | os.X_OK):
         take = f"sudo chown -R {_user(os.geteuid())} {quote(str(base))}, or run as {_user(status.st_uid)}"
         yield broken(f"{base} belongs to {_user(status.st_uid)}; {_user(os.geteuid())} cannot write it", take)
     else:
         yield good(f"{base}, which belongs to {_user(status.st_uid)}")
     yield from _strangers(base, status.st_uid)
     yield from _room(base)
+
+
+def _read_only(path: Path) -> Diagnosis:
+    """The kernel mounts a file system so when its disk fails: nobody's rights are the matter."""
+    there = path.resolve()
+    mounted = next(place for place in (there, *there.parents) if place.is_mount())
+    remedy = f"see why (dmesg), then: sudo mount -o remount,rw {quote(str(mounted))}"
+    return broken(f"{path} is on a file system that is mounted read-only", remedy)
 
 
 def _strangers(base: Path, owner: int) -> Iterator[Diagnosis]:
@@ -108,6 +118,8 @@ def store(patient: Patient) -> Iterator[Diagnosis]:
         return
     if problems != ["ok"]:
         yield broken(f"{file} is damaged: {'; '.join(problems)}", remedy)
+    elif os.statvfs(file).f_flag & os.ST_RDONLY:
+        yield _read_only(file)
     elif not os.access(file, os.W_OK):
         yield broken(f"{file} cannot be written", f"sudo chown {_user(os.geteuid())} {quote(str(file))}")
     else:
