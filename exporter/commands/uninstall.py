@@ -36,7 +36,7 @@ def uninstall(dry_run: bool, systemd: bool, cron: bool, user: str, root: Path | 
 
 
 def removal(root: Path | None, *, systemd: bool, cron: bool, user: str, prefix: Path | None = None) -> Plan:
-    """What has to go; with neither `systemd` nor `cron`, whatever there is of both. With a prefix units below it too."""
+    """What has to go; with neither `systemd` nor `cron`, whatever there is of both; also below a prefix."""
     from exporter.install import cron_plan, systemd_plan
     from exporter.install.crontab_program import CrontabProgram
     from exporter.install.site import UNITS, systemd_runs

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import pwd
 import sqlite3
@@ -34,7 +35,7 @@ def base_directory(patient: Patient) -> Iterator[Diagnosis]:
         yield missing(f"{base} is not there", make)
         return
     status = base.stat()
-    if os.statvfs(base).f_flag & os.ST_RDONLY:
+    if _is_read_only(base):
         yield _read_only(base)
     elif not os.access(base, os.W_OK | os.X_OK):
         take = f"sudo chown -R {_user(os.geteuid())} {quote(str(base))}, or run as {_user(status.st_uid)}"
@@ -45,12 +46,21 @@ def base_directory(patient: Patient) -> Iterator[Diagnosis]:
     yield from _room(base)
 
 
+def _is_read_only(directory: Path) -> bool:
+    """Asked by a file without a name: a file system that has given up its disk need not say so of itself."""
+    try:
+        os.close(os.open(directory, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        return error.errno == errno.EROFS
+    return False
+
+
 def _read_only(path: Path) -> Diagnosis:
     """The kernel mounts a file system so when its disk fails: nobody's rights are the matter."""
     there = path.resolve()
     mounted = next(place for place in (there, *there.parents) if place.is_mount())
     remedy = f"see why (dmesg), then: sudo mount -o remount,rw {quote(str(mounted))}"
-    return broken(f"{path} is on a file system that is mounted read-only", remedy)
+    return broken(f"{path} is on a file system that is read-only", remedy)
 
 
 def _strangers(base: Path, owner: int) -> Iterator[Diagnosis]:
@@ -118,7 +128,7 @@ def store(patient: Patient) -> Iterator[Diagnosis]:
         return
     if problems != ["ok"]:
         yield broken(f"{file} is damaged: {'; '.join(problems)}", remedy)
-    elif os.statvfs(file).f_flag & os.ST_RDONLY:
+    elif _is_read_only(file.parent):
         yield _read_only(file)
     elif not os.access(file, os.W_OK):
         yield broken(f"{file} cannot be written", f"sudo chown {_user(os.geteuid())} {quote(str(file))}")

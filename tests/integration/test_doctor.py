@@ -293,7 +293,7 @@ def test_a_file_system_that_became_read_only_is_no_matter_of_rights(tmp_path: Pa
         make_read_only(mount)
         _, told, _ = doctor(base, NOWHERE, "--only", "base-directory", "--only", "store")
     for name in ("base-directory", "store"):
-        assert (told[name]["state"], "is mounted read-only" in told[name]["detail"]) == ("broken", True)
+        assert (told[name]["state"], "that is read-only" in told[name]["detail"]) == ("broken", True)
         assert told[name]["remedy"].endswith(f"mount -o remount,rw {mount}")
 
 
