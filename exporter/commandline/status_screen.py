@@ -8,8 +8,8 @@ from datetime import datetime
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 
+from exporter.commandline.console import SEVERITY_STYLES, VERDICT_STYLES, said, styled, when
 from exporter.commandline.tables import agent_table, task_table
-from exporter.console import SEVERITY_STYLES, VERDICT_STYLES, said, styled, when
 from exporter.views.shapes import AlertEntry, FindingEntry, RemediationEntry, Score, Status, ToDo
 
 MAX_DEDUCTIONS = 3

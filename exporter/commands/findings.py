@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from exporter.commandline.arguments import check_task, task_option
-from exporter.commands.base import config_option, json_option
+from exporter.commandline.options import config_option, json_option
 from jobs.core.model import Severity
 
 if TYPE_CHECKING:
@@ -30,7 +30,8 @@ def findings(config_file: Path | None, task: str | None, severity: str | None, a
       sutazai-exporter findings --severity high
       sutazai-exporter findings --task security-scan --json
     """
-    from exporter import app, console
+    from exporter import app
+    from exporter.commandline import console
     from exporter.commandline.status_screen import finding_lines
     from exporter.config import load
     from exporter.views.findings import findings as view

@@ -101,14 +101,15 @@ def growth(state: State, now_sizes: Mapping[str, int], now: ClockMark) -> dict[s
 def measured_from(
     state: State, before: Mapping[str, int], after: Mapping[str, int], now: ClockMark
 ) -> tuple[dict[str, int], ClockMark]:
-    """The sizes that the next growth is measured from, and when they were; `before` and `after` this run's rotation.
+    """What the next run measures growth from, and since when; the sizes are those before this run's rotation and after.
 
-    Where too little time has passed for a growth, what came in that time is left for the next run to see.
+    Of runs that follow one another too soon the first one's sizes stay, less what has been rotated since: else what
+    grew between them would never be seen.
     """
-    if state.sizes_at is None or now.seconds_since(state.sizes_at) >= MIN_GROWTH_SECONDS:
+    at = state.sizes_at
+    if at is None or not 0 <= now.seconds_since(at) < MIN_GROWTH_SECONDS:
         return dict(after), now
-    kept = {label: state.sizes[label] - (before[label] - size) for label, size in after.items() if label in state.sizes}
-    return kept, state.sizes_at
+    return {label: size + after.get(label, 0) - before.get(label, 0) for label, size in state.sizes.items()}, at
 
 
 def skipped_samples(skipped: Mapping[str, int]) -> list[Sample]:

@@ -344,6 +344,8 @@ def test_a_daemon_of_another_version_and_one_that_does_not_answer(base: Path) ->
             config = {**NOWHERE, "web": {"listen_address": f"127.0.0.1:{other.port}"}}
             _, checks, _ = doctor(base, config, "--only", "daemon")
         assert "version 0.0.9 is running" in checks["daemon"]["detail"]
+        assert state(checks, "daemon:metrics") == "broken"
+        assert "is not OpenMetrics that Prometheus can read: Missing # EOF" in checks["daemon:metrics"]["detail"]
         _, checks, _ = doctor(base, config, "--only", "daemon")
         assert "connection refused" in checks["daemon"]["detail"]
     finally:
@@ -382,6 +384,8 @@ def test_a_daemon_behind_a_web_configuration(tmp_path: Path) -> None:
         finally:
             daemon.close()
         assert (state(checks, "daemon"), says in checks["daemon"]["detail"]) == ("good", True), checks
+        if "is ready" in says:
+            assert state(checks, "daemon:metrics") == "good", checks
         assert "TLS, no users" in checks["web-configuration"]["detail"]
     write_config(web, {"tls_server_config": {**pair, "key_file": "gone.pem"}})
     _, checks, _ = doctor(tmp_path / "base", config, "--only", "web-configuration")

@@ -11,11 +11,11 @@ from exporter.bridge.incoming.inbox import Inbox
 from exporter.bridge.model import Alert
 from exporter.bridge.outgoing.announcing import news_of
 from exporter.config import Configuration
-from exporter.dispatcher import Progress
 from exporter.metrics import counters_of
 from exporter.record import Record
 from exporter.replay import replayed_metrics
-from exporter.reports import write_report
+from exporter.runs.reports import write_report
+from exporter.runs.tickets import Progress
 from exporter.settings import settings_model
 from exporter.store import Store
 from exporter.views.shapes import Status

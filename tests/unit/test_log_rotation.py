@@ -126,6 +126,21 @@ def test_too_short_a_time_says_nothing_new_of_growth() -> None:
     assert growth(State(), {"a": 700}, at(10)) == {}
 
 
+def test_runs_close_together_lose_no_growth() -> None:
+    state = State(sizes={"a": 100, "unseen": 7}, sizes_at=at(0))
+    for second, before, after in ((30, 400, 40), (55, 340, 340), (90, 640, 640)):
+        sizes, since = measured_from(state, {"a": before}, {"a": after}, at(second))
+        state = State(sizes=sizes, sizes_at=since, growth=growth(state, {"a": before}, at(second)))
+    # 300 until it was rotated, then 300 and 300 again.
+    assert (state.growth, state.sizes, state.sizes_at) == ({"a": 10.0}, {"a": 640}, at(90))
+
+
+def test_what_was_measured_under_another_clock_is_not_kept() -> None:
+    ahead = State(sizes={"a": 100}, sizes_at=at(500, boot="a", wall=90_000))
+    assert measured_from(ahead, {"a": 5}, {"a": 5}, at(10, boot="b")) == ({"a": 5}, at(10, boot="b"))
+    assert measured_from(State(), {}, {"a": 5}, at(10)) == ({"a": 5}, at(10))
+
+
 def test_a_clock_that_was_set_is_told_from_time_that_passed() -> None:
     assert at(100, wall=90_000).seconds_since(at(0, wall=0)) == 100
     assert at(100, wall=90_000, boot="b").seconds_since(at(0, wall=0)) == 90_000

@@ -12,10 +12,10 @@ import pytest
 from exporter.bridge.families import AUDIT_INTACT, CHANNEL_UP, DEAD
 from exporter.bridge.model import RemediationState
 from exporter.bridge.remediation import remediations
-from exporter.dispatcher import Progress
 from exporter.locks import FileLock, run_lock
 from exporter.metrics import RELOAD_OK, STORE_UP
 from exporter.plan import cadences_of
+from exporter.runs.tickets import Progress
 from exporter.store import StoreError
 from exporter.views.answer import GOOD
 from exporter.views.shapes import Status
@@ -104,7 +104,7 @@ def test_a_store_that_cannot_be_read_is_no_good_news(scene: Scene, monkeypatch: 
 
 def test_a_store_that_does_not_answer_is_not_waited_for(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     sources = scene.all_well().sources()
-    monkeypatch.setattr(sources.store, "stalled_seconds", lambda: 13.0)
+    monkeypatch.setattr(type(sources.store), "is_stalled", True)
     monkeypatch.setattr(sources.store, "rows", lambda *_: pytest.fail("it was asked"))
     assert status(sources, serving=True)["verdict"] == "unknown"
 
