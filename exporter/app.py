@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,7 +42,16 @@ def open_store(configuration: Configuration, *, read_only: bool = False) -> Stor
         if owner := other_owner(file):
             who = owner if owner == "root" else f"{owner} or root"
             raise StoreError(f"{file}: is {owner}'s, and not to be read by others; run this as {who}") from None
+        if _is_full(base_dir):
+            raise StoreError(f"{file}: the store cannot be used: its disk is full; make room") from None
         raise
+
+
+def _is_full(directory: Path) -> bool:
+    try:
+        return shutil.disk_usage(directory).free == 0
+    except OSError:
+        return False
 
 
 def open_tokens(configuration: Configuration) -> Tokens:

@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -50,10 +51,7 @@ def serve(configuration: Configuration, reload_configuration: Callable[[], Confi
     web_config = _web_config(configuration)
     with _only_daemon(base_dir) as lock, listening_socket(configuration.settings.web.listen_address) as listener:
         store = open_store(configuration)
-
-        def tell(words: list[str]) -> None:
-            lock.say(self_report.line(os.getpid(), words))
-
+        tell = partial(_tell_wrong, lock)
         daemon = Daemon(configuration, store, SystemClock(), reload_configuration, set_up_logs, tell)
         daemon.start()
         try:
@@ -101,6 +99,13 @@ def _only_daemon(base_dir: Path) -> Iterator[FileLock]:
         yield lock
     finally:
         lock.release()
+
+
+def _tell_wrong(lock: FileLock, words: list[str]) -> None:
+    try:
+        lock.say(self_report.line(os.getpid(), words))
+    except OSError as error:  # a disk that is read-only: commands see that by themselves
+        logger.warning("commands are not told what is wrong here", extra={"wrong": words, "reason": error.strerror})
 
 
 def _daemon_lock(base_dir: Path) -> FileLock:

@@ -36,7 +36,7 @@ def agent_table(entries: Sequence[AgentEntry]) -> Table:
 def task_table(entries: Sequence[TaskEntry], now: datetime, *, wide: bool = False) -> Table:
     """How each task is doing; where there is room, also when it runs and what it does."""
     more = ("when", "what it does") if wide else ()
-    table = table_of("task", "now", "last run", "outcome", "next run", *more, wraps=more)
+    table = table_of("task", "now", "last run", "outcome", "due", *more, wraps=more)
     for entry in entries:
         runs = entry["enabled"] and entry["cadences"]
         table.add_row(
@@ -65,8 +65,9 @@ def last_outcome(entry: TaskEntry) -> str:
     if last is None:
         return ""
     outcome = styled(last["outcome"], OUTCOME_STYLES.get(last["outcome"], ""))
-    status = f" {said(last['status'])}" if last["status"] else ""
-    return f"{outcome}{status}{' [yellow](stale)[/]' if entry['stale'] else ''}"
+    # "ok CRITICAL" would be read as a contradiction: a run that worked is told of by what it found.
+    told = said(last["status"]) if last["outcome"] == "ok" and last["status"] else outcome
+    return f"{told}{' [yellow](stale)[/]' if entry['stale'] else ''}"
 
 
 def run_table(entries: Sequence[RunEntry]) -> Table:

@@ -57,7 +57,7 @@ def install(dry_run: bool, remove: bool, systemd: bool, timers: bool, cron: bool
     _check(systemd=systemd, timers=timers, cron=cron, system=system, **given)
     wishes = Wishes(**given)
     if remove:
-        plan = removal(wishes.root, systemd=systemd, cron=cron, user=wishes.user)
+        plan = removal(wishes.root, systemd=systemd, cron=cron, user=wishes.user, prefix=wishes.prefix)
     elif systemd:
         plan = _by_systemd(wishes, timers=timers)
     else:

@@ -120,7 +120,8 @@ class Daemon:
                 self._look()
             except StoreError as error:
                 logger.error(str(error))
-                if self._note_store(False):
+                self._note_store(False)
+                if self._files.tell_wrong():
                     self._files.write_page()
             except Exception:  # whatever it is, the schedule must go on
                 logger.exception("the schedule could not be looked at")
@@ -142,7 +143,8 @@ class Daemon:
         self._follow()
         reloaded = self._reload_tried.is_set()
         self._reload_tried.clear()
-        if self._bridge.look(self.configuration.settings) or reloaded:
+        looked = self._bridge.look(self.configuration.settings)
+        if self._files.tell_wrong() or looked or reloaded:
             self._files.write_textfile()
             self._files.write_page()
         for task in self.metrics.expire(self._clock.now()):

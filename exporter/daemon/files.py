@@ -36,12 +36,15 @@ class Files:
                 logger.error("textfile not written", extra={"file": error.filename, "reason": error.strerror})
 
     def write_page(self, *, serving: bool = True) -> None:
-        """Write the status page. The schedule asks once a second at most, whenever anything has changed.
-
-        If something else is wrong with the daemon than before, that is told as well.
-        """
+        """Write the status page. The schedule asks once a second at most, whenever anything has changed."""
         written = self._page.write(self._sources(), serving=serving)
         self._metrics.set(metrics.PAGE_WRITTEN, float(written))
-        if (found := wrong(self._metrics.exposition)) != self._wrong:
-            self._wrong = found
-            self._on_wrong(found)
+
+    def tell_wrong(self) -> bool:
+        """Say what is wrong with the daemon itself, if that is news; whether it is."""
+        found = wrong(self._metrics.exposition)
+        if found == self._wrong:
+            return False
+        self._wrong = found
+        self._on_wrong(found)
+        return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -34,13 +35,32 @@ def base_directory(patient: Patient) -> Iterator[Diagnosis]:
         yield missing(f"{base} is not there", make)
         return
     status = base.stat()
-    if not os.access(base, os.W_OK | os.X_OK):
+    if _is_read_only(base):
+        yield _read_only(base)
+    elif not os.access(base, os.W_OK | os.X_OK):
         take = f"sudo chown -R {name_of(os.geteuid())} {quote(str(base))}, or run as {name_of(status.st_uid)}"
         yield broken(f"{base} belongs to {name_of(status.st_uid)}; {name_of(os.geteuid())} cannot write it", take)
     else:
         yield good(f"{base}, which belongs to {name_of(status.st_uid)}")
     yield from _strangers(base, status.st_uid)
     yield from _room(base)
+
+
+def _is_read_only(directory: Path) -> bool:
+    """Asked by a file without a name: a file system that has given up its disk need not say so of itself."""
+    try:
+        os.close(os.open(directory, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        return error.errno == errno.EROFS
+    return False
+
+
+def _read_only(path: Path) -> Diagnosis:
+    """The kernel mounts a file system so when its disk fails: nobody's rights are the matter."""
+    there = path.resolve()
+    mounted = next(place for place in (there, *there.parents) if place.is_mount())
+    remedy = f"see why (dmesg), then: sudo mount -o remount,rw {quote(str(mounted))}"
+    return broken(f"{path} is on a file system that is read-only", remedy)
 
 
 def _strangers(base: Path, owner: int) -> Iterator[Diagnosis]:
@@ -108,6 +128,8 @@ def store(patient: Patient) -> Iterator[Diagnosis]:
         return
     if problems != ["ok"]:
         yield broken(f"{file} is damaged: {'; '.join(problems)}", remedy)
+    elif _is_read_only(file.parent):
+        yield _read_only(file)
     elif not os.access(file, os.W_OK):
         yield broken(f"{file} cannot be written", f"sudo chown {name_of(os.geteuid())} {quote(str(file))}")
     else:

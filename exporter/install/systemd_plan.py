@@ -16,7 +16,8 @@ from exporter.install.steps import Command, Directory, FileChange, Kept, Plan, S
 from exporter.install.task_units import daemon_units, timer_units
 from exporter.install.units import SERVICE
 
-PACKAGES = (Path("/usr/local/lib/systemd/system"),)
+BELOW_PREFIX = Path("lib/systemd/system")
+PACKAGES = (Path("/usr/local") / BELOW_PREFIX,)
 """Where else units of ours may be that no package manager looks after."""
 _OURS = ("sutazai-*.service", "sutazai-*.timer")
 
@@ -46,7 +47,7 @@ class _Found:
 def unit_directory(site: Site) -> Path:
     """Where units are written: for the administrator, or below a prefix, for a package."""
     prefix = site.wishes.prefix
-    return site.on_disk(prefix / "lib/systemd/system" if prefix else UNITS)
+    return site.on_disk(prefix / BELOW_PREFIX if prefix else UNITS)
 
 
 def install(site: Site, *, timers: bool) -> Plan:

@@ -11,7 +11,7 @@ from exporter.bridge import families
 from exporter.bridge.outgoing.problems import RUN_REMEDY
 from exporter.plan import cadences_of
 from exporter.views import commands
-from exporter.views.matters import Matter, todo
+from exporter.views.matters import Matter, number, todo
 from exporter.views.moments import read, told
 from exporter.views.sources import Sources
 from exporter.views.trouble import agent_cause, asked, problem_cause, score_cause, task_cause
@@ -88,7 +88,7 @@ def _of_never(never: Sequence[TaskEntry]) -> Matter:
     following = read(min(one["next_run"] for one in never if one["next_run"]))
     said, remedy = f"{never[0]['task']} has not run yet", f"wait until it does (at {following}), or run it now"
     if len(never) > 1:
-        said = f"{len(never)} tasks have not run yet"
+        said = f"{number(len(never))} tasks have not run yet"
         remedy = f"wait until they do (the next at {following}), or run them now"
     command = "; ".join(commands.run(one["task"]) for one in never)
     wanted = todo(Severity.LOW, "task", names, said, remedy, command)

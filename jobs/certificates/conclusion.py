@@ -32,7 +32,7 @@ def conclude(run: Run, cadences: Sequence[Cadence], *, wants_report: bool) -> Re
         wanted = run.clients.world.certificate
         document = report(run.inventory, files, run.notes, run.settings, wanted, run.mode, now, next_check)
     return Result(
-        status="RENEWED" if renewed and not verdict else _STATUS[verdict],
+        status=_status(verdict, renewed=renewed, seen=any(one.facts for one in (*files, *served))),
         verdict=verdict,
         summary=_summary(run, [*files, *served], now),
         findings=tuple(findings),
@@ -40,6 +40,13 @@ def conclude(run: Run, cadences: Sequence[Cadence], *, wants_report: bool) -> Re
         samples=tuple(_samples(run, files, served)),
         report=document,
     )
+
+
+def _status(verdict: int, *, renewed: bool, seen: bool) -> str:
+    """In a word: no certificate at all is not a valid one."""
+    if verdict:
+        return _STATUS[verdict]
+    return "RENEWED" if renewed else _STATUS[0] if seen else "NONE_YET"
 
 
 def _served(run: Run, now: datetime) -> list[Judged]:

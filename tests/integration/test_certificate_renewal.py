@@ -207,7 +207,9 @@ def test_watching_changes_nothing_and_writes_no_report(tmp_path: Path, runs: Cal
 
 def test_what_was_not_made_yet_is_a_note_and_what_is_gone_a_problem(runs: Callable[..., CertificateRuns]) -> None:
     here = runs()
-    (not_yet,) = here.run("watch").findings
+    watched = here.run("watch")
+    (not_yet,) = watched.findings
+    assert (watched.status, watched.verdict) == ("NONE_YET", 0)
     assert (not_yet.severity, "the schedule does it" in not_yet.remedy) == ("low", True)
     renewed_once(here)
     here.cert.unlink()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.services.disks import tmpfs
 from tests.services.exporter_daemon import ExporterDaemon
 from tests.services.http_agent import HttpAgent
 from tests.services.trial_jobs import TASK, TrialPackage, work
@@ -60,6 +62,16 @@ def test_a_base_directory_that_is_a_file_is_said_to_be_one(run_cli: Run, tmp_pat
     for command in (["status"], ["run", "health-check"]):
         told = run_cli(*command, base_dir=tmp_path / "file")
         assert (told.returncode, "file: is no directory; set base_dir" in told.stderr) == (69, True)
+
+
+def test_a_full_disk_is_named(run_cli: Run) -> None:
+    with tmpfs(2) as disk:
+        run_cli("run", "health-check", base_dir=disk / "base")
+        with (disk / "filler").open("wb", buffering=0) as filler, contextlib.suppress(OSError):
+            while True:
+                filler.write(bytes(1024))
+        told = run_cli("run", "health-check", base_dir=disk / "base")
+    assert (told.returncode, "its disk is full; make room" in told.stderr) == (69, True)
 
 
 def test_findings_by_task_and_severity(run_cli: Run, package: TrialPackage) -> None:

@@ -24,6 +24,7 @@ from exporter.store import Store
 from tests.services.alertmanager import Alertmanager
 from tests.services.binaries import need_root
 from tests.services.certificates import make, make_ca
+from tests.services.disks import ext4, make_read_only
 from tests.services.docker_engine import DockerEngine
 from tests.services.docker_images import AGENT_IMAGE
 from tests.services.exporter_daemon import ExporterDaemon, command_line, environment_of, write_config
@@ -282,6 +283,18 @@ def test_mail_is_not_sent_and_a_server_that_cannot_take_it_is_told(base: Path, t
 
 
 # The base directory and what is in it
+
+
+def test_a_file_system_that_became_read_only_is_no_matter_of_rights(tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    with ext4() as mount:
+        base.symlink_to(mount)
+        Store(mount / "data" / "sutazai.db").close()
+        make_read_only(mount)
+        _, told, _ = doctor(base, NOWHERE, "--only", "base-directory", "--only", "store")
+    for name in ("base-directory", "store"):
+        assert (told[name]["state"], "that is read-only" in told[name]["detail"]) == ("broken", True)
+        assert told[name]["remedy"].endswith(f"mount -o remount,rw {mount}")
 
 
 def test_a_damaged_store_and_one_of_a_newer_version(base: Path) -> None:

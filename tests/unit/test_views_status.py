@@ -168,6 +168,17 @@ def test_an_agent_by_its_state_alone(scene: Scene, state: State, verdict: str) -
     assert scene.status()["verdict"] == verdict
 
 
+def test_whoever_only_counts_agents_that_are_down_is_not_heard_beside_them(scene: Scene) -> None:
+    scene.all_well()
+    scene.ran("health-check", found("check/agents", CRITICAL, kind="fail"))
+    scene.ran("performance-report", found("performance", Severity.HIGH, kind="agents_down"))
+    assert subjects(scene.status()) == ["check/agents", "performance"]
+    scene.ran("agent-monitor", found("agent/web", Severity.HIGH, kind="unreachable"))
+    told = scene.status()
+    assert [(one["subject"], one["severity"]) for one in told["to_do"]] == [("agent/web", "critical")]
+    assert told["answer"] == "Agent web is unreachable."
+
+
 def test_a_low_score_is_told_where_nothing_else_says_why(scene: Scene) -> None:
     scene.all_well()
     low = [
