@@ -11,8 +11,8 @@ from exporter.bridge.outgoing.problems import RANK
 from exporter.bridge.outgoing.telling import Occasion
 from exporter.bridge.outgoing.wording import host_name
 from exporter.commandline.job_flags import mailing_to
-from exporter.commands.base import EXIT_CONFIG, EXIT_UNAVAILABLE, Failure
 from exporter.config import Configuration
+from exporter.failure import EXIT_CONFIG, EXIT_UNAVAILABLE, Failure
 from exporter.record import Record
 from jobs.core.model import Outcome, Severity
 from jobs.core.registry import all_jobs

@@ -9,14 +9,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from exporter import app, run_screen
+from exporter import app
 from exporter.clock import SystemClock
-from exporter.commandline import mailing
+from exporter.commandline import mailing, run_screen
 from exporter.commandline.job_flags import Chosen, configured
-from exporter.commands.base import EXIT_USAGE, Failure, user_name
+from exporter.failure import EXIT_USAGE, Failure
 from exporter.plan import cadences_of
 from exporter.record import EXIT_SKIPPED
-from exporter.runner import NothingToRun, UnknownRequest, check
+from exporter.runs.asking import UnknownRequest, check
+from exporter.runs.runner import NothingToRun
+from exporter.users import user_name
 from jobs.core.model import Request
 
 if TYPE_CHECKING:
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 
     from exporter.config import Configuration
     from exporter.record import Record
-    from exporter.runner import Runner
+    from exporter.runs.runner import Runner
     from exporter.store import Store
     from jobs.core.cadence import Cadence
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from exporter.commands.base import EXIT_CONFIG, EXIT_UNAVAILABLE, EXIT_USAGE, Failure, Group, config_option, json_option
+from exporter.commandline.options import Group, config_option, json_option
+from exporter.failure import EXIT_CONFIG, EXIT_UNAVAILABLE, EXIT_USAGE, Failure
 
 if TYPE_CHECKING:
     from exporter.bridge.model import Message
@@ -68,9 +69,9 @@ def test(name: str | None, config_file: Path | None) -> None:
     Examples:
       sutazai-exporter notify test --channel mail
     """
-    from exporter import run_screen
     from exporter.bridge.outgoing.postman import CourierError, send_at_once
     from exporter.clock import SystemClock
+    from exporter.commandline import run_screen
     from exporter.config import load
 
     configuration = load(config_file)
@@ -186,8 +187,10 @@ def _test_message(now: datetime) -> Message:
 
 
 def _print_entries(state: str, name: str | None, config_file: Path | None, nothing: str, *, as_json: bool) -> None:
-    from exporter import app, console
+    from exporter import app
     from exporter.bridge.outgoing.outbox import Outbox
+    from exporter.commandline import console
+    from exporter.commandline.tables import message_table
     from exporter.config import load
 
     configuration = load(config_file)
@@ -197,7 +200,7 @@ def _print_entries(state: str, name: str | None, config_file: Path | None, nothi
     if as_json:
         console.print_json([_entry_document(entry) for entry in entries])
         return
-    console.print_messages(entries, nothing)
+    console.print_whole(message_table(entries) if entries else nothing)
 
 
 def _of_channel(outbox: Outbox, state: str, name: str | None) -> list[Entry]:

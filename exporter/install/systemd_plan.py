@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from exporter.commands.base import EXIT_UNAVAILABLE, Failure
+from exporter.failure import EXIT_UNAVAILABLE, Failure
 from exporter.install import legacy
 from exporter.install.accounts import DOCKER_GROUP, group_exists, may_reach
 from exporter.install.cron_plan import CRON_FILE, TOGETHER

@@ -18,6 +18,7 @@ from exporter.views.sources import Sources
 if TYPE_CHECKING:
     from exporter.views.shapes import AlertEntry, RemediationEntry
 
+_WEB = ("https://", "http://")
 MOST = 1000
 """So many alerts are told of; an Alertmanager that sends more has one cause for them."""
 
@@ -44,6 +45,7 @@ def _alert(sources: Sources, entry: Received) -> AlertEntry:
         "state": "stale" if entry.state(sources.now) is State.STALE else "firing",
         "severity": alert.labels.get("severity", ""),
         "summary": alert.annotations.get("summary") or alert.annotations.get("description", ""),
+        "runbook": runbook if (runbook := alert.annotations.get("runbook_url", "")).startswith(_WEB) else "",
         "since": told(sources, alert.starts_at),
         "labels": dict(alert.labels),
     }

@@ -141,12 +141,16 @@ class FindingEntry(TypedDict):
 
 
 class AlertEntry(TypedDict):
-    """An alert that fires, as Alertmanager sent it; `stale` where nobody repeated it for long."""
+    """An alert that fires, as Alertmanager sent it; `stale` where nobody repeated it for long.
+
+    `runbook` is the address that its rule gives for what to do, empty where it gives none.
+    """
 
     name: str
     state: Literal["firing", "stale"]
     severity: str
     summary: str
+    runbook: str
     since: str
     labels: dict[str, str]
 

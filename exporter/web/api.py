@@ -8,8 +8,8 @@ from starlette.responses import Response
 
 from exporter.clock import SystemClock
 from exporter.daemon import Daemon
-from exporter.idempotency import Keys
 from exporter.store import Store, StoreError
+from exporter.store.idempotency import Keys
 from exporter.web.access import Access
 from exporter.web.alerts import AlertIntake
 from exporter.web.answers import HEADERS, problem, unavailable

@@ -7,12 +7,12 @@ from typing import Any, Protocol
 
 from starlette.responses import PlainTextResponse, Response
 
-from exporter.dispatcher import OnBegin, OnEnd
-from exporter.idempotency import Keys, OtherRequest, TooManyKeys, UnderWay
-from exporter.runner import UnknownRequest, check
+from exporter.guide_names import task_of
+from exporter.runs.asking import UnknownRequest, check
+from exporter.runs.tickets import OnBegin, OnEnd
+from exporter.store.idempotency import Keys, OtherRequest, TooManyKeys, UnderWay
 from exporter.web.answers import HEADERS, Problem, answer
 from exporter.web.operations import Call
-from exporter.web.task_names import task_of
 from jobs.core.model import Request, Trigger
 from jobs.core.ports import Clock
 from jobs.core.registry import all_jobs

@@ -16,7 +16,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from exporter.hub import Hub, Listener
+from exporter.daemon.hub import Hub, Listener
 from exporter.store import StoreError
 from exporter.web.access import Access
 from exporter.web.answers import HEADERS, Problem

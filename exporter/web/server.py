@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from uvicorn.server import Server
 
     from exporter.daemon import Daemon
-    from exporter.service_manager import ServiceManager
+    from exporter.daemon.service_manager import ServiceManager
     from exporter.store import Store
     from exporter.web.tokens import Tokens
     from exporter.web.web_config_watch import WatchedWebConfig

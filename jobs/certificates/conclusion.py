@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from jobs.certificates import judging
@@ -51,13 +51,25 @@ def _served(run: Run, now: datetime) -> list[Judged]:
 
 def _findings(run: Run, files: Sequence[Judged], served: Sequence[Judged]) -> list[Finding]:
     found = [*run.notes.findings]
-    found += [finding for judged in (*files, *served) for finding in judging.findings(judged)]
+    found += [finding for judged in (*files, *served) for finding in _about(run, judged)]
     found += [finding for reading in run.inventory.endpoints for finding in judging.endpoint_findings(reading)]
     told = {finding.subject for finding in found}
     found += [_due(run, judged) for judged in (*files, *served) if judged.due and _subject(judged) not in told]
     for what in run.inventory.left_out:
         found.append(Finding(kind="not_looked_at", subject="inventory", severity=Severity.MEDIUM, message=what))
     return found
+
+
+def _about(run: Run, judged: Judged) -> Iterator[Finding]:
+    """What is to be said of one certificate; that ours was not made yet is how every installation begins."""
+    own = run.inventory.own
+    if judged.label == own.label and not run.state.issued and run.owner(own) is Owner.NOBODY:
+        message, remedy = f"{own.error} yet", f"{judging.RENEW} (the schedule does it daily)"
+        yield Finding(
+            kind=Problem.MISSING, subject=_subject(judged), severity=Severity.LOW, message=message, remedy=remedy
+        )
+    else:
+        yield from judging.findings(judged)
 
 
 def _due(run: Run, judged: Judged) -> Finding:

@@ -84,7 +84,7 @@ def growth(state: State, now_sizes: Mapping[str, int], now: ClockMark) -> dict[s
     """Bytes a second by which each directory's logs have grown since the state was put down.
 
     What was put down is the size after that run's own rotation, so that rotating is not shrinking. Where too little
-    time has passed the growth is what it was.
+    time has passed the growth is what it was, and the next run measures from the same state.
     """
     if state.sizes_at is None:
         return {}

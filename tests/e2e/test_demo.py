@@ -17,7 +17,7 @@ from tests.services.docker_engine import DockerEngine
 from tests.services.docker_images import AGENT_IMAGE
 from tests.services.exporter_daemon import REPOSITORY
 from tests.services.local_http import get_json
-from tests.services.ports import free_port
+from tests.services.ports import free_row
 from tests.services.process import Process, plain_environment
 from tests.services.wait import wait_for
 
@@ -25,13 +25,15 @@ BUSYBOX = ("busybox", "1.36.1")
 """The image of the demo's agents, for which ours stands: no registry is asked."""
 
 OF_SOMEBODY_ELSE = "somebody-elses"
+PORTS = 5
+"""So many ports a demo has."""
 
 
 class Demo:
     """`make demo`, running."""
 
     def __init__(self, directory: Path, *arguments: str, docker_url: str = "") -> None:
-        self.directory, self.first_port = directory / "demo", ports_in_a_row()
+        self.directory, self.first_port = directory / "demo", free_row(PORTS)
         own = {"PYTHONPATH": str(REPOSITORY), "HOME": str(directory)}
         self.environment = plain_environment(**own, **({"DOCKER_HOST": docker_url} if docker_url else {}))
         options = ["--directory", str(self.directory), "--first-port", str(self.first_port), *arguments]
@@ -60,13 +62,6 @@ class Demo:
         """End it, however the test went."""
         if self.process.running:
             self.interrupt()
-
-
-def ports_in_a_row() -> int:
-    """The first of five ports that nobody has: other processes of this test session take every eighth."""
-    first = free_port() + 12000
-    assert first + 5 < 65500
-    return first
 
 
 @pytest.fixture
@@ -98,7 +93,7 @@ def test_what_is_broken_is_told_of_mended_and_proven_and_the_demo_leaves_nothing
     assert [container.name for container in docker_clean.client.containers.list(all=True)] == [OF_SOMEBODY_ELSE]
     assert docker_clean.state(OF_SOMEBODY_ELSE)["Running"]
     assert demo.breaks().returncode == 69
-    for port in range(demo.first_port, demo.first_port + 5):
+    for port in range(demo.first_port, demo.first_port + PORTS):
         assert not any(c.laddr and c.laddr.port == port for c in psutil.net_connections("tcp") if c.status == "LISTEN")
 
 

@@ -39,7 +39,7 @@ def place(tmp_path: Path) -> Iterator[Path]:
     for file in directory.iterdir():
         with contextlib.suppress(psutil.Error, ValueError):
             process = psutil.Process(int(file.read_text()))
-            if "sleep" in process.cmdline() or "exporter.child" in process.cmdline():
+            if "sleep" in process.cmdline() or "exporter.runs.child" in process.cmdline():
                 process.kill()
 
 
@@ -173,6 +173,7 @@ def test_a_second_daemon_on_a_base_directory_refuses_and_names_the_first(
     package: TrialPackage, exporter_daemon: Callable[..., ExporterDaemon]
 ) -> None:
     first = exporter_daemon(work(), environment=package.environment)
+    first.process.pause()  # it writes as well, of its own accord
     before = tree_digest(first.base_dir)
     second = exporter_daemon(work(), environment=package.environment, base_dir=first.base_dir, wait=False)
     assert second.process.popen.wait(30) == 69

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from exporter import idempotency
-from exporter.idempotency import KEPT, Keys, TooManyKeys
-from exporter.store import Store
+from exporter.store import Store, idempotency
+from exporter.store.idempotency import KEPT, Keys, TooManyKeys
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 

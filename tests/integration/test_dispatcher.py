@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from exporter.clock import SystemClock
-from exporter.dispatcher import Dispatcher
 from exporter.record import Record
-from exporter.runner import Runner
+from exporter.runs.dispatcher import Dispatcher
+from exporter.runs.runner import Runner
 from exporter.store import Store
 from jobs.core.model import Outcome, Request, Trigger
 from tests.services.trial_jobs import TASK, TrialPackage, configuration_of, work

@@ -63,7 +63,7 @@ def test_prometheus_scrapes_with_a_password_and_with_a_certificate_and_notices_n
     try:
         prometheus = prometheus_factory(scraping_securely(server))
         prometheus.wait_up("password")
-        assert prometheus.query('up{job="certificate"}')[0][1] == 0  # it has no password
+        prometheus.wait_query('up{job="certificate"} == 0')  # it has no password
         server.use(tls(client_auth_type="RequireAndVerifyClientCert", client_ca_file="ca.pem"))
         prometheus.wait_up("certificate")
         prometheus.wait_query('up{job="password"} == 0')  # now it is the certificate that counts

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import shutil
 from pathlib import Path
-
-import pytest
 
 from tests.services.binaries import need
 from tests.services.docker_engine import DockerEngine
@@ -21,29 +17,20 @@ IMAGE = "sutazai-exporter"
 
 
 class ImageEngine:
-    """`engine` has IMAGE; its containers share the network of `world`, where every port is free.
+    """`engine` has IMAGE; its containers share the network of `world`, where every port is free."""
 
-    `cache` is a directory that test processes share: the first one builds the image, the others load it.
-    """
-
-    def __init__(self, cache: Path) -> None:
+    def __init__(self) -> None:
         self.world = NetworkWorld()
         try:
             self.engine = DockerEngine(layers=True, prefix=self._prefix())
-            self._directory = self.world.directory / "images"
-            self._directory.mkdir()
-            with (cache / "exporter-image.lock").open("w") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)
-                self._provide(cache / "exporter-image.tar")
+            directory = self.world.directory / "images"
+            directory.mkdir()
+            make_python_images(self.engine, directory)
+            self.engine.build(REPOSITORY, IMAGE, BASE=PYTHON_IMAGE, BUILDER=BUILDER_IMAGE)
+            shutil.rmtree(directory)
         except BaseException:
             self.close()
             raise
-
-    @classmethod
-    def for_session(cls, factory: pytest.TempPathFactory) -> ImageEngine:
-        """One whose cache is a directory of this session of tests."""
-        base = factory.getbasetemp()
-        return cls(base.parent if "PYTEST_XDIST_WORKER" in os.environ else base)
 
     def close(self) -> None:
         """Stop the engine, and remove everything."""
@@ -64,12 +51,3 @@ class ImageEngine:
         self._mounts.wait_ready(lambda: comm.read_text() == "sleep\n", "the mounts are shared")
         nsenter = need("nsenter", package="util-linux")
         return [nsenter, f"--mount=/proc/{self._mounts.pid}/ns/mnt", f"--net=/run/netns/{self.world.name}"]
-
-    def _provide(self, archive: Path) -> None:
-        if archive.exists():
-            self.engine.cli("load", "--input", str(archive), timeout_seconds=300)
-            return
-        make_python_images(self.engine, self._directory)
-        self.engine.build(REPOSITORY, IMAGE, BASE=PYTHON_IMAGE, BUILDER=BUILDER_IMAGE)
-        self.engine.cli("save", "--output", str(archive), IMAGE, timeout_seconds=300)
-        shutil.rmtree(self._directory)

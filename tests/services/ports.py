@@ -13,6 +13,8 @@ _FIRST, _LAST = 20000, 32000
 _WORKERS = 8
 _worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % _WORKERS
 _PORTS = range(_FIRST + _worker, _LAST, _WORKERS)
+# Rows of ports stand below those: each is as long as there are processes, and theirs take turns.
+_ROWS = range(12000 + _worker * _WORKERS, 19900, _WORKERS * _WORKERS)
 _given: set[int] = set()
 
 
@@ -23,6 +25,17 @@ def free_port() -> int:
             _given.add(port)
             return port
     raise RuntimeError(f"no free port from {_FIRST} to {_LAST}")
+
+
+def free_row(count: int) -> int:
+    """The first of so many ports (at most eight), one after the other, which were all free a moment ago."""
+    assert count <= _WORKERS
+    for first in random.sample(_ROWS, k=len(_ROWS)):
+        row = range(first, first + count)
+        if first not in _given and all(map(_is_free, row)):
+            _given.add(first)
+            return first
+    raise RuntimeError(f"no {count} free ports in a row from {_ROWS.start} to {_ROWS.stop}")
 
 
 def _is_free(port: int) -> bool:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import pty
 import select
+import signal
 import struct
 import termios
 from collections.abc import Mapping, Sequence
@@ -28,6 +29,8 @@ class Terminal:
         self.pid, self._side = pty.fork()
         if self.pid == 0:
             os.chdir(cwd)
+            # As a shell starts it, whatever the tests were started by: in the background Ctrl-C is ignored.
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
             ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
             os.execvpe(argv[0], list(argv), {**environment, "TERM": "xterm-256color"})
 

@@ -112,6 +112,14 @@ def test_growth_is_bytes_a_second_and_never_negative() -> None:
     assert growth(state, {"a": 700, "b": 50, "new": 5}, at(100)) == {"a": 6.0, "b": 0.0}
 
 
+def test_what_came_in_too_short_a_time_is_measured_by_the_next_run() -> None:
+    state = State(sizes={"a": 100}, sizes_at=at(0))
+    sizes, since = measured_from(state, {"a": 700, "new": 5}, {"a": 200, "new": 5}, at(10))
+    assert (sizes, since) == ({"a": -400}, at(0))
+    assert growth(State(sizes=sizes, sizes_at=since), {"a": 200}, at(100)) == {"a": 6.0}
+    assert measured_from(state, {"a": 700}, {"a": 200}, at(100)) == ({"a": 200}, at(100))
+
+
 def test_too_short_a_time_says_nothing_new_of_growth() -> None:
     state = State(sizes={"a": 100}, sizes_at=at(0), growth={"a": 3.0, "gone": 1.0})
     assert growth(state, {"a": 700}, at(10)) == {"a": 3.0}

@@ -13,7 +13,7 @@ from exporter.bridge.outgoing.channels import HANDLER_PREFIX
 from exporter.bridge.outgoing.channels.base import Delayed, Receipt, Refused, one_line
 from exporter.bridge.outgoing.channels.document import document
 from exporter.bridge.outgoing.settings import Handler
-from exporter.marks import EVENT_PREFIX
+from exporter.processes.marks import EVENT_PREFIX
 from jobs.clients.commands import Child
 from jobs.clients.errors import Absent, ClientError
 
