@@ -50,11 +50,12 @@ def list_remediations(config_file: Path | None, all_of_them: bool, limit: int, a
     from exporter import app
     from exporter.bridge.remediation import remediations as table
     from exporter.commandline import console
+    from exporter.views.alerts import remediation_document
 
     store = app.open_store(load(config_file), read_only=True)
     entries = table.listing(store, limit, only_open=not all_of_them)
     if as_json:
-        console.print_json([table.document(entry) for entry in entries])
+        console.print_json([remediation_document(entry) for entry in entries])
         return
     shown = console.table_of(
         "id", "since", "alert", "rule", "task", "target", "state", "attempts", "what", wraps=("what",)

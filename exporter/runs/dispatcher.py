@@ -17,7 +17,7 @@ from exporter.runs.answer import Watcher
 from exporter.runs.asking import check
 from exporter.runs.runner import LedgerError, Runner
 from exporter.runs.stopping import Stop
-from exporter.runs.tickets import OnBegin, OnEnd, Progress, Ticket, key_of
+from exporter.runs.tickets import OnBegin, OnEnd, Progress, Ticket, about, key_of
 from exporter.store import StoreError
 from jobs.core.model import Outcome, Request, Trigger
 from jobs.core.ports import Clock
@@ -252,9 +252,3 @@ class Dispatcher:
         with self._lock:
             if seconds is not None and not ticket.stop.is_set():
                 self._enqueue_later(record.request.model_copy(update=again), seconds)
-
-
-def about(request: Request) -> dict[str, str]:
-    """A request as fields of a log line."""
-    fields = {"task": request.task, "mode": request.mode, "trigger": request.trigger.value}
-    return fields | ({"target": request.target} if request.target else {})

@@ -47,3 +47,9 @@ class Ticket:
 def key_of(request: Request) -> tuple[str, str, str]:
     """What is the same of equal requests."""
     return request.task, request.mode, request.target
+
+
+def about(request: Request) -> dict[str, str]:
+    """A request as fields of a log line."""
+    fields = {"task": request.task, "mode": request.mode, "trigger": request.trigger.value}
+    return fields | ({"target": request.target} if request.target else {})

@@ -170,6 +170,23 @@ class RemediationEntry(TypedDict):
     plan: str
 
 
+class RemediationDocument(TypedDict):
+    """A remediation and the alert that brought it about; times are Unix times."""
+
+    id: int
+    rule: str
+    task: str
+    target: str
+    state: str
+    attempts: int
+    due: float | None
+    created: float
+    changed: float
+    who: str
+    detail: str
+    alert: dict[str, Any]
+
+
 class ReportEntry(TypedDict):
     """A report on the disk. `id` names it to the API and to `reports show`; `formats` are those it can be had in."""
 

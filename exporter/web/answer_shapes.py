@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from typing_extensions import TypedDict
 
-from exporter.views.shapes import AgentEntry, BackupEntry, FindingEntry, ReportEntry, RunEntry, SettingEntry
+from exporter.views.shapes import (
+    AgentEntry,
+    BackupEntry,
+    FindingEntry,
+    RemediationDocument,
+    ReportEntry,
+    RunEntry,
+    SettingEntry,
+)
 
 
 class ProblemDetails(TypedDict):
@@ -114,23 +120,6 @@ class Taken(TypedDict):
 
     accepted: int
     duplicates: int
-
-
-class RemediationDocument(TypedDict):
-    """A remediation and the alert that brought it about; times are Unix times."""
-
-    id: int
-    rule: str
-    task: str
-    target: str
-    state: str
-    attempts: int
-    due: float | None
-    created: float
-    changed: float
-    who: str
-    detail: str
-    alert: dict[str, Any]
 
 
 class Remediations(TypedDict):
