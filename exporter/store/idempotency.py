@@ -16,6 +16,8 @@ from datetime import datetime, timedelta
 from exporter.store.store import Store
 
 KEPT = timedelta(hours=24)
+MAX_KEYS = 10_000
+"""So many keys of one asker are kept; a further one is refused, as forgetting one could begin something twice."""
 
 
 class UnderWay(Exception):
@@ -24,6 +26,10 @@ class UnderWay(Exception):
 
 class OtherRequest(Exception):
     """The key was given with another request."""
+
+
+class TooManyKeys(Exception):
+    """As many keys of this asker are kept as there may be."""
 
 
 class Keys:
@@ -41,7 +47,7 @@ class Keys:
         """The answer to a request with a key: `first`, or what the key was answered before.
 
         Where it is not begun and not enqueued, `enqueue` is called with what it has to call when it begins. Raise
-        UnderWay, OtherRequest or StoreError.
+        UnderWay, OtherRequest, TooManyKeys or StoreError.
         """
         with self._alone(who, key):
             answer, is_due = self._claim(who, key, request, now, first)
@@ -67,6 +73,9 @@ class Keys:
             sql = "SELECT request, answer, life, begun FROM idempotency_keys WHERE who = ? AND key = ?"
             found = db.execute(sql, (who, key)).fetchone()
             if found is None:
+                count = db.execute("SELECT count(*) FROM idempotency_keys WHERE who = ?", (who,)).fetchone()[0]
+                if count >= MAX_KEYS:
+                    raise TooManyKeys
                 values = (who, key, request, first, self._life, now.timestamp())
                 db.execute("INSERT INTO idempotency_keys VALUES (?, ?, ?, ?, ?, 0, ?)", values)
                 return first, True

@@ -46,6 +46,7 @@ _STOPPING = {503: "The exporter is stopping, or its store cannot be used."}
 _KEYED = {
     409: "The first request with this key has not been answered yet.",
     422: "The key was given with another request.",
+    429: "Too many wrong tokens came from this address, or more keys within 24 hours than are kept.",
     **_NO_SUCH,
     **_STOPPING,
 }
