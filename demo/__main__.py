@@ -82,7 +82,8 @@ def break_(directory: Path, names: tuple[str, ...], only_list: bool) -> None:
             click.echo(f"{one.name:20} {one.does}")
         return
     failed = [one.name for one in wanted if not _played(one, scene)]
-    click.echo(f"\n{len(wanted) - len(failed)} of {len(wanted)} went as expected. {' '.join(failed)}".rstrip())
+    others = f"; not: {', '.join(failed)}" if failed else "."
+    click.echo(f"\n{len(wanted) - len(failed)} of {len(wanted)} went as expected{others}")
     if failed:
         sys.exit(1)
 

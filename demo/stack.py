@@ -129,6 +129,8 @@ class Stack:
         user = command(["id", "-un"], self._env).strip()
         output = str(layout.directory / "alertmanager")
         command(exporter("alertmanager-config", "--output", output, "--secrets-for", user), self._env)
+        # The world is well in the beginning; the schedule only looks at certificates.
+        command(exporter("run", "certificate-renewal"), self._env)
 
     def _write(self, file: Path, document: dict[str, Any]) -> None:
         atomic_write(file, yaml.safe_dump(document, sort_keys=False).encode(), mode=0o600)

@@ -1,6 +1,6 @@
 """The daemon and the command line: runs jobs, keeps their ledger, and serves what they measured."""
 
-from exporter.spare import leave_out
+from exporter.memory import leave_out
 
 __version__ = "0.1.0"
 

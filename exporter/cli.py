@@ -14,10 +14,9 @@ import click
 
 import exporter.commands
 from exporter import __version__
-from exporter.commands.base import EXIT_CONFIG, EXIT_UNAVAILABLE, EXIT_USAGE, Failure, Group
+from exporter.commandline.options import Group
+from exporter.failure import EXIT_CONFIG, EXIT_UNAVAILABLE, EXIT_USAGE, Failure
 
-HELPERS = frozenset({"base", "output"})
-"""Modules beside the commands that are none."""
 PROGRAM = "sutazai-exporter"
 
 
@@ -26,8 +25,7 @@ class Commands(Group):
 
     def list_commands(self, context: click.Context) -> list[str]:
         """Every command's name, which is that of its file."""
-        modules = {module.name for module in pkgutil.iter_modules(exporter.commands.__path__)}
-        return sorted(name.replace("_", "-") for name in modules - HELPERS)
+        return sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(exporter.commands.__path__))
 
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         """The command of a name."""
@@ -122,7 +120,7 @@ def _usage(error: click.ClickException) -> str:
         return error.format_message()
     message = error.format_message()
     if isinstance(error, click.NoSuchOption):
-        from exporter.config_errors import nearest
+        from exporter.misspelt import nearest
 
         known = [name for option in context.command.get_params(context) for name in option.opts if name[:1] == "-"]
         message = f"No such option {error.option_name!r}{nearest(error.option_name, known)}"

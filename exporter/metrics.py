@@ -170,7 +170,10 @@ class Metrics:
             self.exposition.set(DURATION.name, value(counter_key(DURATION, labels, suffix), 0), labels, suffix=suffix)
 
     def record(self, record: Record, stale_after_seconds: float) -> None:
-        """Show what a record says. A run that had no result leaves no gauge of its task behind."""
+        """Show what a record says. A run that had no result leaves no gauge of its task behind.
+
+        One that was stopped says nothing: what stands there grows old as it would without it.
+        """
         if record.outcome is Outcome.SKIPPED:
             return
         task = record.request.task
@@ -183,7 +186,7 @@ class Metrics:
                 self._show(all_jobs()[task], record.result)
                 if not record.result.scope:
                     self._expires[task] = record.finished.timestamp() + stale_after_seconds
-            elif not record.request.target:
+            elif not (record.request.target or record.outcome is Outcome.STOPPED):
                 self.drop(task)
 
     def _show(self, job: Job, result: Result) -> None:

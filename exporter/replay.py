@@ -21,8 +21,8 @@ def replayed_metrics(configuration: Configuration, store: Store, now: datetime) 
     metrics = Metrics(configuration.settings.web.max_series_per_family)
     with metrics.exposition.changes():
         metrics.counters(store.counters())
+        show_plan(metrics, configuration, now)
         for task in all_jobs():
-            metrics.plan(task, cadences_of(configuration, task), max_run_seconds(configuration, task), now)
             success = store.last_record(task, Outcome.OK)
             recent = store.ledger(task, REPLAYED_RECORDS)[::-1]
             for record in [success, *recent] if success and success not in recent else recent:
@@ -30,3 +30,10 @@ def replayed_metrics(configuration: Configuration, store: Store, now: datetime) 
         metrics.expire(now)
         figures.show(metrics.exposition, store, configuration.settings, now)
     return metrics
+
+
+def show_plan(metrics: Metrics, configuration: Configuration, now: datetime) -> None:
+    """Show when each task is due next, and how long it may take."""
+    with metrics.exposition.changes():
+        for task in all_jobs():
+            metrics.plan(task, cadences_of(configuration, task), max_run_seconds(configuration, task), now)

@@ -104,23 +104,42 @@ def claim_due(store: Store, task: str, cadence: Cadence, now: datetime) -> Reque
     The first slot that a store ever sees of a calendar cadence is, unless it is just beginning, only a mark
     to count from: a new installation does not catch up on yesterday.
     """
-    slot = cadence.due_slot(now)
     newest = store.newest_slot(task, cadence.key)
     _forget_the_future(store, task, cadence, now)
-    if cadence.minutes is None and newest and slot < newest and cadence.slot_time(newest, now) - now < STEP_BACK:
-        return None  # a later day's work is done already
-    if not store.claim_slot(task, cadence.key, slot, now):
-        return None
-    late = now - cadence.slot_time(slot, now) > timedelta(seconds=LATE_SECONDS)
-    if late and not newest and cadence.minutes is None:
+    slot, due = _due(task, cadence, newest, now)
+    if slot is None or not store.claim_slot(task, cadence.key, slot, now) or due is None:
         return None
     before = store.slot_before(task, cadence.key, slot)
     count = cadence.slots_between(before, slot) if before else 0
     if before and count:
         store.note_missed(task, cadence.key, (before, slot), count, now, missed_counter(task, count))
         logger.warning("slots passed without a run", extra={"task": task, "cadence": cadence.key, "missed": count})
+    return due
+
+
+def look_due(store: Store, task: str, cadence: Cadence, now: datetime) -> Request | None:
+    """What `claim_due` would return; nothing is claimed but a slot that is only a mark to count from."""
+    slot, due = _due(task, cadence, store.newest_slot(task, cadence.key), now)
+    if slot is None or store.is_claimed(task, cadence.key, slot):
+        return None
+    if due is None:
+        store.claim_slot(task, cadence.key, slot, now)
+    return due
+
+
+def _due(task: str, cadence: Cadence, newest: str | None, now: datetime) -> tuple[str | None, Request | None]:
+    """The slot to be claimed at `now`, unless it was, and its request; None for a slot that is but a mark.
+
+    `newest` is the newest slot that was claimed.
+    """
+    slot = cadence.due_slot(now)
+    if cadence.minutes is None and newest and slot < newest and cadence.slot_time(newest, now) - now < STEP_BACK:
+        return None, None  # a later day's work is done already
+    late = now - cadence.slot_time(slot, now) > timedelta(seconds=LATE_SECONDS)
+    if late and not newest and cadence.minutes is None:
+        return slot, None
     trigger = Trigger.CATCH_UP if late and newest else Trigger.SCHEDULE
-    return Request(task=task, mode=cadence.mode, trigger=trigger, reason=f"{cadence.key}, slot {slot}")
+    return slot, Request(task=task, mode=cadence.mode, trigger=trigger, reason=f"{cadence.key}, slot {slot}")
 
 
 def _forget_the_future(store: Store, task: str, cadence: Cadence, now: datetime) -> None:

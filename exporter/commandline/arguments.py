@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
-from exporter.commands.base import EXIT_USAGE, Failure
+from exporter.failure import EXIT_USAGE, Failure
 
 if TYPE_CHECKING:
     from exporter.views.sources import Sources
@@ -39,7 +39,7 @@ def task_option(help_text: str = "Only this task.") -> Callable[[Callable[..., A
 
 def check_task(task: str | None) -> None:
     """Raise Failure, with the nearest name, where there is no such task."""
-    from exporter.runner import UnknownRequest, check
+    from exporter.runs.asking import UnknownRequest, check
     from jobs.core.model import Request
 
     if task is None:

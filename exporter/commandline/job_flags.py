@@ -11,8 +11,8 @@ from typing import Any, Literal, get_args, get_origin
 import click
 
 from exporter.commandline.arguments import completing
-from exporter.commands.base import EXIT_USAGE, Failure
-from exporter.config import ConfigError, Configuration, load
+from exporter.config import COMMAND_LINE, ConfigError, Configuration, load
+from exporter.failure import EXIT_USAGE, Failure
 from jobs.core.job import Flag, Job
 
 RECIPIENTS = ("notifications", "mail", "recipients")
@@ -126,13 +126,13 @@ def _with(
         return load(config_file, flags=flags)
     except ConfigError as error:
         # Without the flags it is good, so whatever is wrong is wrong usage: said of the flag, not of the setting.
-        told = error.problems[0].removesuffix(" (from command line)")
+        told = error.problems[0].removesuffix(f" (from {COMMAND_LINE})")
         name = next((name for path, name in names.items() if told.startswith(f"{'.'.join(path)}: ")), "")
         raise Failure(f"{name}: {told.partition(': ')[2]}" if name else told, EXIT_USAGE) from None
 
 
 def _one_of(flag: Flag, value: str) -> str:
-    from exporter.config_errors import nearest
+    from exporter.misspelt import nearest
 
     if value not in flag.modes:
         meant = nearest(value, flag.modes) or f"; write {', '.join(flag.modes)}"

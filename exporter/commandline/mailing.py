@@ -1,8 +1,10 @@
-"""A mail about one run, to an address that was given on the command line."""
+"""Messages that the command line sends at once: a mail about one run to an address that was given, and tests."""
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Self
 
@@ -11,8 +13,8 @@ from exporter.bridge.outgoing.problems import RANK
 from exporter.bridge.outgoing.telling import Occasion
 from exporter.bridge.outgoing.wording import host_name
 from exporter.commandline.job_flags import mailing_to
-from exporter.commands.base import EXIT_CONFIG, EXIT_UNAVAILABLE, Failure
 from exporter.config import Configuration
+from exporter.failure import EXIT_CONFIG, EXIT_UNAVAILABLE, Failure
 from exporter.record import Record
 from jobs.core.model import Outcome, Severity
 from jobs.core.registry import all_jobs
@@ -64,4 +66,20 @@ def message_of(record: Record) -> Message:
         problems[0].severity if problems else Severity.HIGH,
         f"{task}: {result.summary if result else record.error}",
         problems=problems,
+    )
+
+
+def test_message(now: datetime) -> Message:
+    """A message by which a person sees that messages get through."""
+    identifier, host = uuid.uuid4().hex, host_name()
+    return Message(
+        id=identifier,
+        thread=identifier,
+        news=News.TEST,
+        event="test",
+        severity=Severity.INFO,
+        at=now,
+        host=host,
+        task="notify",
+        summary=f"This is a test of sutazai-exporter on {host}; nothing is wrong.",
     )

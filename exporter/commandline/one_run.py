@@ -9,19 +9,26 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from exporter import app, run_screen
+from exporter import app
 from exporter.clock import SystemClock
-from exporter.commandline import mailing
+from exporter.commandline import mailing, run_screen
 from exporter.commandline.job_flags import Chosen, configured
-from exporter.commands.base import EXIT_USAGE, Failure, user_name
-from exporter.runner import UnknownRequest, check
+from exporter.failure import EXIT_USAGE, Failure
+from exporter.plan import cadences_of
+from exporter.record import EXIT_SKIPPED
+from exporter.runs.asking import UnknownRequest, check
+from exporter.runs.runner import NothingToRun
+from exporter.users import user_name
 from jobs.core.model import Request
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from exporter.config import Configuration
     from exporter.record import Record
-    from exporter.runner import Runner
+    from exporter.runs.runner import Runner
     from exporter.store import Store
+    from jobs.core.cadence import Cadence
 
 logger = logging.getLogger(__name__)
 EXIT_INTERRUPTED = 130
@@ -64,10 +71,11 @@ def carry_out(order: Order) -> NoReturn:
     run_screen.log_to_screen(configuration, order.verbose)
     if not order.dry_run:
         runner.close_cut_off()
-    if order.scheduled:
-        request = _due(request, configuration, store, quiet=order.quiet)
+    slots = _Slots(configuration, store, order.task) if order.scheduled else None
+    if slots:
+        request = slots.due() or _nothing_due(order)
     with run_screen.stopped_by_signals(runner) as signals:
-        record = _run(order, request, runner)
+        record = _run(order, request, runner, slots)
         say = _sayer(order, record)
         if letter:
             say(letter.send(record, dry_run=order.dry_run))
@@ -89,9 +97,14 @@ def _checked(order: Order) -> Request:
     return request
 
 
-def _run(order: Order, request: Request, runner: Runner) -> Record:
-    with run_screen.run_screen(quiet=order.as_json or order.quiet) as watcher:
-        record = runner.run(request, watcher, wait_seconds=order.wait_seconds)
+def _run(order: Order, request: Request, runner: Runner, slots: _Slots | None) -> Record:
+    # A slot is claimed when nobody else is at the task: what waits in vain leaves it to whoever comes next.
+    claim = slots.claim if slots else None
+    try:
+        with run_screen.run_screen(quiet=order.as_json or order.quiet) as watcher:
+            record = runner.run(request, watcher, wait_seconds=order.wait_seconds, claim=claim)
+    except NothingToRun:
+        _nothing_due(order)
     if not (order.quiet and record.exit_code == 0):
         run_screen.print_record(record, as_json=order.as_json, verbose=order.verbose)
     return record
@@ -109,21 +122,41 @@ def _leave_behind(configuration: Configuration, store: Store, runner: Runner) ->
     _update_textfile(configuration, store)
 
 
-def _due(request: Request, configuration: Configuration, store: Store, *, quiet: bool) -> Request:
-    """What the first slot asks for that is due and unclaimed; it is claimed then. Raise Failure if there is none."""
-    from exporter.plan import cadences_of
-    from exporter.record import EXIT_SKIPPED
-    from exporter.scheduler import claim_due
+@dataclass(frozen=True)
+class _Slots:
+    """The slots of a task."""
 
-    now = SystemClock().now()
-    # The rarest first: what comes every few minutes is always due, and would keep a missed day's run from its turn.
-    for cadence in sorted(cadences_of(configuration, request.task), key=lambda one: -one.period_seconds):
-        due = claim_due(store, request.task, cadence, now)
-        if due:
-            return check(due)[1]
-    if quiet:
+    configuration: Configuration
+    store: Store
+    task: str
+
+    def due(self) -> Request | None:
+        """What the first slot asks for that is due and unclaimed."""
+        from exporter.scheduler import look_due
+
+        return self._first(look_due)
+
+    def claim(self) -> Request | None:
+        """The same, and it is claimed then."""
+        from exporter.scheduler import claim_due
+
+        return self._first(claim_due)
+
+    def _first(self, way: Callable[[Store, str, Cadence, datetime], Request | None]) -> Request | None:
+        now = SystemClock().now()
+        # The rarest first: what comes every few minutes is always due, and would keep a missed day's run from its turn.
+        for cadence in sorted(cadences_of(self.configuration, self.task), key=lambda one: -one.period_seconds):
+            due = way(self.store, self.task, cadence, now)
+            if due:
+                return check(due)[1]
+        return None
+
+
+def _nothing_due(order: Order) -> NoReturn:
+    """End: there is no slot."""
+    if order.quiet:
         sys.exit(EXIT_SKIPPED)
-    raise Failure(f"{request.task}: no slot is due that was not claimed already; nothing was run", EXIT_SKIPPED)
+    raise Failure(f"{order.task}: no slot is due that was not claimed already; nothing was run", EXIT_SKIPPED)
 
 
 def _update_textfile(configuration: Configuration, store: Store) -> None:

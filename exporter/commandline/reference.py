@@ -1,42 +1,71 @@
-"""Every command as Markdown, made from the commands themselves."""
+"""What there is to know by heart: every metric and every setting, as the documentation prints them."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from typing import Any
 
-import click
+from annotated_types import Ge, Gt, Le, MaxLen, MinLen
+from pydantic_core import to_jsonable_python
+from rich.markup import escape
 
-WIDTH = 100
-"""Columns of what `--help` prints."""
+from exporter.commandline.console import out, print_json, print_whole, table_of
+from exporter.metrics import catalogue
+from exporter.settings import GUIDE_VARIABLES, PREFIX, leaf_fields
+
+_LIMITS = {
+    Ge: lambda limit: f"at least {limit.ge}",
+    Gt: lambda limit: f"more than {limit.gt}",
+    Le: lambda limit: f"at most {limit.le}",
+    MinLen: lambda limit: f"at least {limit.min_length} long",
+    MaxLen: lambda limit: f"at most {limit.max_length} long",
+}
 
 
-def reference_of(root: click.Group, name: str) -> str:
-    """A table of all commands, then what `--help` says of each."""
-    context = click.Context(root, info_name=name, max_content_width=WIDTH, terminal_width=WIDTH)
-    found = list(_commands(context))
-    lines = ["| command | what it does |", "| --- | --- |"]
-    lines += [f"| [`{at.command_path}`](#{_anchor(at)}) | {_sentence(at)} |" for at in found]
-    for at in found:
-        lines += ["", f"## `{at.command_path}`", "", "```text", at.command.get_help(at).rstrip(), "```"]
-    return "\n".join(lines) + "\n"
-
-
-def _commands(above: click.Context) -> Iterator[click.Context]:
-    """A command that stands alone, or all within a group."""
-    group = above.command
-    if not isinstance(group, click.Group):
+def print_catalogue(form: str) -> None:
+    """Every metric family, as `table`, `markdown` or `json`."""
+    families = sorted(catalogue(), key=lambda family: family.name)
+    if form == "json":
+        print_json([family.model_dump(mode="json") for family in families])
         return
-    for name in group.list_commands(above):
-        command = group.get_command(above, name)
-        if command is not None and not command.hidden:
-            context = click.Context(command, info_name=name, parent=above)
-            yield context
-            yield from _commands(context)
+    if form == "markdown":
+        print_markdown(
+            ("name", "type", "labels", "meaning"),
+            ((f"`{f.name}`", f.type, ", ".join(f"`{label}`" for label in f.labels), f.help) for f in families),
+        )
+        return
+    table = table_of("name", "type", "labels", "meaning", wraps=("labels", "meaning"))
+    for family in families:
+        table.add_row(family.name, family.type, ", ".join(family.labels), escape(family.help))
+    print_whole(table)
 
 
-def _anchor(context: click.Context) -> str:
-    return context.command_path.replace(" ", "-")
+def print_settings() -> None:
+    """Every setting as Markdown, with its limits, default and variables."""
+    print_markdown(("setting", "default", "variable", "meaning"), _setting_rows())
 
 
-def _sentence(context: click.Context) -> str:
-    return context.command.get_short_help_str(200).replace("|", r"\|")
+def _setting_rows() -> Iterator[tuple[str, ...]]:
+    guide_names = {path: name for name, path in GUIDE_VARIABLES.items()}
+    for path, info in leaf_fields():
+        variables = [PREFIX + "__".join(path).upper(), *filter(None, [guide_names.get(path)])]
+        default = info.get_default(call_default_factory=True)
+        limits = ", ".join(text for limit in info.metadata if (text := _limit(limit)))
+        yield (
+            f"`{'.'.join(path)}`",
+            "" if default is None else f"`{json.dumps(to_jsonable_python(default))}`",
+            "<br>".join(f"`{name}`" for name in variables),
+            f"{info.description} {f'({limits})' if limits else ''}".strip(),
+        )
+
+
+def _limit(metadata: Any) -> str:
+    describe = _LIMITS.get(type(metadata))
+    return describe(metadata) if describe else ""
+
+
+def print_markdown(columns: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> None:
+    """Print a table in Markdown."""
+    for cells in (columns, ("---",) * len(columns), *rows):
+        out.print("| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |", markup=False)

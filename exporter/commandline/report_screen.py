@@ -7,8 +7,8 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from exporter.commands.base import EXIT_UNAVAILABLE, Failure
-from exporter.console import out, print_json, said, when
+from exporter.commandline.console import out, print_json, said, when
+from exporter.failure import EXIT_UNAVAILABLE, Failure
 from exporter.views.shapes import ReportEntry
 from jobs.core.model import CONTROL
 

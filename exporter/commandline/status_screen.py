@@ -8,8 +8,8 @@ from datetime import datetime
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 
+from exporter.commandline.console import SEVERITY_STYLES, VERDICT_STYLES, said, styled, when
 from exporter.commandline.tables import agent_table, task_table
-from exporter.console import SEVERITY_STYLES, VERDICT_STYLES, said, styled, when
 from exporter.views.shapes import AlertEntry, FindingEntry, RemediationEntry, Score, Status, ToDo
 
 MAX_DEDUCTIONS = 3
@@ -47,7 +47,7 @@ def _head(status: Status) -> Iterator[RenderableType]:
 
 def _to_do(entries: Sequence[ToDo]) -> Iterator[str]:
     for number, entry in enumerate(entries, 1):
-        since = f" [dim]since {when(entry['since'])}[/]" if entry["since"] else ""
+        since = f"[dim], since {when(entry['since'])}[/]" if entry["since"] else ""
         subject = f"{said(entry['subject'])}: " if entry["subject"] not in entry["what"] else ""
         yield f"{number}. {_severity(entry['severity'])} {subject}{said(entry['what'])}{since}"
         if entry["remedy"]:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from exporter.console import OUTCOME_STYLES, from_now, how_large, how_long, said, styled, table_of, when
+from exporter.commandline.console import OUTCOME_STYLES, from_now, how_large, how_long, said, styled, table_of, when
 from exporter.views.shapes import AgentEntry, BackupEntry, ReportEntry, RunEntry, SettingEntry, TaskEntry
+
+if TYPE_CHECKING:
+    from exporter.bridge.outgoing.outbox import Entry
 
 _STATE_STYLES = {"healthy": "green", "paused": "yellow", "stopped": "yellow"}
 
@@ -32,7 +36,7 @@ def agent_table(entries: Sequence[AgentEntry]) -> Table:
 def task_table(entries: Sequence[TaskEntry], now: datetime, *, wide: bool = False) -> Table:
     """How each task is doing; where there is room, also when it runs and what it does."""
     more = ("when", "what it does") if wide else ()
-    table = table_of("task", "now", "last run", "outcome", "next run", *more, wraps=more)
+    table = table_of("task", "now", "last run", "outcome", "due", *more, wraps=more)
     for entry in entries:
         runs = entry["enabled"] and entry["cadences"]
         table.add_row(
@@ -61,8 +65,9 @@ def last_outcome(entry: TaskEntry) -> str:
     if last is None:
         return ""
     outcome = styled(last["outcome"], OUTCOME_STYLES.get(last["outcome"], ""))
-    status = f" {said(last['status'])}" if last["status"] else ""
-    return f"{outcome}{status}{' [yellow](stale)[/]' if entry['stale'] else ''}"
+    # "ok CRITICAL" would be read as a contradiction: a run that worked is told of by what it found.
+    told = said(last["status"]) if last["outcome"] == "ok" and last["status"] else outcome
+    return f"{told}{' [yellow](stale)[/]' if entry['stale'] else ''}"
 
 
 def run_table(entries: Sequence[RunEntry]) -> Table:
@@ -115,11 +120,22 @@ def backup_table(entries: Sequence[BackupEntry]) -> Table:
 
 
 def setting_table(entries: Sequence[SettingEntry]) -> Table:
-    """Each setting, its value as YAML takes it, and where it comes from."""
-    table = table_of("setting", "value", "from", wraps=("value", "from"))
+    """Each setting, where its value comes from, and the value as YAML takes it, which may be long."""
+    table = table_of("setting", "from", "value", wraps=("value", "from"))
     for entry in entries:
         value = "" if entry["value"] is None else json.dumps(entry["value"], ensure_ascii=False, default=str)
-        table.add_row(said(entry["setting"]), said(value), said(entry["origin"]))
+        table.add_row(said(entry["setting"]), said(entry["origin"]), said(value))
+    return table
+
+
+def message_table(entries: Sequence[Entry]) -> Table:
+    """Messages of the outbox."""
+    why = "why it was not taken"
+    table = table_of("written", "channel", "what", "attempts", "tried again", why, wraps=("what", why))
+    for entry in entries:
+        again = when(datetime.fromtimestamp(entry.due, UTC).isoformat()) if entry.state == "pending" else "no"
+        cells = (when(entry.message.at.isoformat()), entry.channel, entry.message.summary, str(entry.attempts), again)
+        table.add_row(*map(said, (*cells, entry.error)))
     return table
 
 

@@ -1,1 +1,1 @@
-"""Commands that are more than a few lines, one module for each; `base` has what all of them share."""
+"""The commands, one module for each, called as it is; what they are made of stands in `exporter.commandline`."""

@@ -9,10 +9,9 @@ import click
 
 from exporter.commandline.arguments import agents as known_agents
 from exporter.commandline.arguments import completing
-from exporter.commands.base import Group, config_option, json_option
+from exporter.commandline.options import Group, config_option, dry_run_option, json_option
 
 _agent_argument = click.argument("agent", shell_complete=completing(known_agents))
-_dry_run_option = click.option("--dry-run", is_flag=True, help="Print what would be done; change and write nothing.")
 
 
 @click.group(cls=Group, no_args_is_help=False)
@@ -38,7 +37,8 @@ def list_agents(config_file: Path | None, as_json: bool) -> None:
       sutazai-exporter agents list
       sutazai-exporter agents list --json
     """
-    from exporter import app, console
+    from exporter import app
+    from exporter.commandline import console
     from exporter.commandline.tables import agent_table
     from exporter.config import load
     from exporter.views.agents import agents as view
@@ -51,7 +51,7 @@ def list_agents(config_file: Path | None, as_json: bool) -> None:
 @agents.command()
 @_agent_argument
 @config_option
-@_dry_run_option
+@dry_run_option
 @json_option
 def restart(**order: Any) -> None:
     """Restart AGENT now, however it is: healthy, failing, or stopped by somebody.
@@ -70,7 +70,7 @@ def restart(**order: Any) -> None:
 @agents.command()
 @_agent_argument
 @config_option
-@_dry_run_option
+@dry_run_option
 @json_option
 def release(**order: Any) -> None:
     """Release AGENT from quarantine, give it its restarts back, and look at it at once.

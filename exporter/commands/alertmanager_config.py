@@ -7,9 +7,10 @@ from pathlib import Path
 
 import click
 
-from exporter.commands.base import EXIT_CONFIG, EXIT_UNAVAILABLE, EXIT_USAGE, Failure, config_option
-from exporter.commands.output import Output, Owner, bring_up_to_date, writing
+from exporter.commandline.options import config_option
+from exporter.commandline.output import Output, Owner, bring_up_to_date, writing
 from exporter.config import load
+from exporter.failure import EXIT_CONFIG, EXIT_UNAVAILABLE, EXIT_USAGE, Failure
 
 SECRETS = "sutazai-secrets"
 """The directory, within that of the output, of the secrets that --secrets-for writes."""

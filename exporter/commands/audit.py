@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from exporter.commands.base import EXIT_USAGE, Failure, Group, config_option, json_option
+from exporter.commandline.options import Group, config_option, json_option
 from exporter.config import load
+from exporter.failure import EXIT_USAGE, Failure
 
 if TYPE_CHECKING:
     from exporter.bridge.remediation.audit import Link
@@ -75,8 +76,9 @@ def list_entries(config_file: Path | None, limit: int, as_json: bool) -> None:
       sutazai-exporter audit list --limit 20
       sutazai-exporter audit list --json
     """
-    from exporter import app, console
+    from exporter import app
     from exporter.bridge.remediation import audit as log
+    from exporter.commandline import console
 
     entries = log.entries(app.open_store(load(config_file), read_only=True), limit)
     if as_json:

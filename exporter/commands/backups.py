@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from exporter.commands.base import config_option, json_option
+from exporter.commandline.options import config_option, json_option
 
 
 @click.command()
@@ -20,7 +20,8 @@ def backups(config_file: Path | None, as_json: bool) -> None:
       sutazai-exporter backups
       sutazai-exporter backups --json
     """
-    from exporter import app, console
+    from exporter import app
+    from exporter.commandline import console
     from exporter.commandline.tables import backup_table
     from exporter.config import load
     from exporter.views.backups import backups as view

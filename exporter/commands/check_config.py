@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from exporter.commands.base import config_option
+from exporter.commandline.options import config_option
 
 
 @click.command("check-config")

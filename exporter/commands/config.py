@@ -10,7 +10,8 @@ import click
 
 from exporter.commandline.arguments import completing
 from exporter.commandline.arguments import settings as known_settings
-from exporter.commands.base import EXIT_USAGE, Failure, Group, config_option, json_option
+from exporter.commandline.options import Group, config_option, json_option
+from exporter.failure import EXIT_USAGE, Failure
 
 if TYPE_CHECKING:
     from exporter.views.shapes import SettingEntry
@@ -44,7 +45,7 @@ def show(config_file: Path | None, names: tuple[str, ...], changed: bool, as_jso
       sutazai-exporter config show jobs.log_rotation thresholds
       sutazai-exporter config show web.listen_address --json
     """
-    from exporter import console
+    from exporter.commandline import console
     from exporter.commandline.tables import setting_table
     from exporter.config import load
     from exporter.views.settings import DEFAULT, settings_of
@@ -57,7 +58,7 @@ def show(config_file: Path | None, names: tuple[str, ...], changed: bool, as_jso
 
 def _named(entries: Sequence[SettingEntry], names: Sequence[str]) -> list[SettingEntry]:
     """Those that are named, or whose keys begin so; raise Failure for a name of none."""
-    from exporter.config_errors import nearest
+    from exporter.misspelt import nearest
 
     known = {entry["setting"] for entry in entries}
     sections = {".".join(key.split(".")[:depth]) for key in known for depth in range(1, key.count(".") + 2)}
@@ -75,6 +76,6 @@ def reference() -> None:
     Examples:
       sutazai-exporter config reference
     """
-    from exporter.reference import print_settings
+    from exporter.commandline.reference import print_settings
 
     print_settings()

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from exporter.commands.base import EXIT_UNAVAILABLE, EXIT_USAGE, Failure, config_option, json_option
+from exporter.commandline.options import config_option, json_option
+from exporter.failure import EXIT_UNAVAILABLE, EXIT_USAGE, Failure
 
 if TYPE_CHECKING:
     from exporter.doctor.diagnosis import Check
@@ -43,9 +44,9 @@ def doctor(config_file: Path | None, only: tuple[str, ...], timeout_seconds: flo
     Exit codes: 0 nothing to do; 1 something to do; 64 wrong usage; 69 it could not even begin.
     """
     try:
+        from exporter.commandline.doctor_screen import print_entries
         from exporter.doctor.checks import CHECKS
         from exporter.doctor.examination import examine, patient_of
-        from exporter.doctor.telling import print_entries
     except ImportError as error:
         remedy = "install the exporter anew, with all that it needs: pip install --force-reinstall sutazai-exporter"
         raise Failure(f"a package cannot be loaded: {error}; {remedy}", EXIT_UNAVAILABLE) from None
@@ -61,7 +62,7 @@ def doctor(config_file: Path | None, only: tuple[str, ...], timeout_seconds: flo
 
 def _chosen(checks: Sequence[Check], only: tuple[str, ...]) -> list[Check]:
     """The checks of these names, or of parts of theirs; raise Failure for a name that none has."""
-    from exporter.config_errors import nearest
+    from exporter.misspelt import nearest
 
     names = [check.name for check in checks]
     for name in only:

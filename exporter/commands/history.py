@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from exporter.commandline.arguments import check_task, task_option
-from exporter.commands.base import EXIT_USAGE, Failure, config_option, json_option
+from exporter.commandline.options import config_option, json_option
+from exporter.failure import EXIT_USAGE, Failure
 
 if TYPE_CHECKING:
     from exporter.config import Configuration
@@ -55,7 +56,8 @@ def history(
 def _print_runs(
     configuration: Configuration, task: str | None, oldest: datetime | None, limit: int, *, as_json: bool
 ) -> None:
-    from exporter import app, console
+    from exporter import app
+    from exporter.commandline import console
     from exporter.commandline.tables import run_table
     from exporter.views.tasks import runs
 
@@ -72,7 +74,8 @@ def _print_runs(
 
 
 def _print_run(configuration: Configuration, run_id: int, *, as_json: bool) -> None:
-    from exporter import app, run_screen
+    from exporter import app
+    from exporter.commandline import run_screen
 
     record = app.open_store(configuration, read_only=True).record(run_id)
     if record is None:

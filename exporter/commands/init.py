@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from exporter.clock import SystemClock
-from exporter.commands.base import EXIT_CONFIG, EXIT_UNAVAILABLE, EXIT_USAGE, Failure
+from exporter.failure import EXIT_CONFIG, EXIT_UNAVAILABLE, EXIT_USAGE, Failure
 from exporter.init.questions import QUESTIONS, BadAnswer, Question, Setting, holds_password
 
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ def _print(answers: Answers, text: str) -> None:
 
 
 def _write(answers: Answers, file: Path, text: str, *, force: bool, dry_run: bool) -> None:
-    from exporter.commands.output import writing
+    from exporter.commandline.output import writing
     from exporter.init.files import Taken, check_free, write_all
 
     secrets = _secret_files(answers)

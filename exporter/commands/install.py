@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from exporter.clock import SystemClock
-from exporter.commands.base import EXIT_USAGE, Failure, config_option
+from exporter.commandline.options import config_option
 from exporter.commands.uninstall import removal, show_or_do
+from exporter.failure import EXIT_USAGE, Failure
 
 if TYPE_CHECKING:
     from exporter.install.site import Wishes
@@ -56,7 +57,7 @@ def install(dry_run: bool, remove: bool, systemd: bool, timers: bool, cron: bool
     _check(systemd=systemd, timers=timers, cron=cron, system=system, **given)
     wishes = Wishes(**given)
     if remove:
-        plan = removal(wishes.root, systemd=systemd, cron=cron, user=wishes.user)
+        plan = removal(wishes.root, systemd=systemd, cron=cron, user=wishes.user, prefix=wishes.prefix)
     elif systemd:
         plan = _by_systemd(wishes, timers=timers)
     else:
@@ -106,13 +107,14 @@ def _by_systemd(wishes: Wishes, *, timers: bool) -> Plan:
 def _by_cron(wishes: Wishes, *, system: bool) -> Plan:
     from exporter.install import cron_plan
     from exporter.install.crontab_program import CrontabProgram
-    from exporter.install.site import caller, look, need_root
+    from exporter.install.site import look, need_root
+    from exporter.users import user_name
 
     now = SystemClock().now()
     if system:
         need_root(wishes, f"{cron_plan.CRON_FILE.parent} is the system's")
         return cron_plan.into_directory(look(wishes, os.environ, _existing(wishes) or "root", now, one_shot=True))
-    site = look(wishes, os.environ, _existing(wishes) or caller(), now, one_shot=True)
+    site = look(wishes, os.environ, _existing(wishes) or user_name(), now, one_shot=True)
     return cron_plan.into_crontab(site, CrontabProgram(wishes.user))
 
 

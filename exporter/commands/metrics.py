@@ -15,6 +15,6 @@ def metrics(form: str) -> None:
       sutazai-exporter metrics
       sutazai-exporter metrics --format json
     """
-    from exporter.reference import print_catalogue
+    from exporter.commandline.reference import print_catalogue
 
     print_catalogue(form)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -10,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from exporter.commands.base import EXIT_CONFIG, EXIT_UNAVAILABLE, EXIT_USAGE, Failure, Group, config_option, json_option
+from exporter.commandline.options import Group, config_option, json_option
+from exporter.failure import EXIT_CONFIG, EXIT_UNAVAILABLE, EXIT_USAGE, Failure
 
 if TYPE_CHECKING:
-    from exporter.bridge.model import Message
     from exporter.bridge.outgoing.outbox import Entry, Outbox
     from exporter.config import Configuration
 
@@ -68,16 +67,17 @@ def test(name: str | None, config_file: Path | None) -> None:
     Examples:
       sutazai-exporter notify test --channel mail
     """
-    from exporter import run_screen
     from exporter.bridge.outgoing.postman import CourierError, send_at_once
     from exporter.clock import SystemClock
+    from exporter.commandline import run_screen
+    from exporter.commandline.mailing import test_message
     from exporter.config import load
 
     configuration = load(config_file)
     names = _channels(configuration, name)
     run_screen.log_to_screen(configuration, verbose=False)
     try:
-        attempts = send_at_once(configuration, _test_message(SystemClock().now()), names)
+        attempts = send_at_once(configuration, test_message(SystemClock().now()), names)
     except CourierError as error:
         raise Failure(str(error), EXIT_UNAVAILABLE) from None
     for attempt in attempts:
@@ -166,28 +166,11 @@ def _section(channel: str) -> str:
     return _SECTIONS.get(channel, "notifications.handlers")
 
 
-def _test_message(now: datetime) -> Message:
-    from exporter.bridge.model import Message, News
-    from exporter.bridge.outgoing.wording import host_name
-    from jobs.core.model import Severity
-
-    identifier, host = uuid.uuid4().hex, host_name()
-    return Message(
-        id=identifier,
-        thread=identifier,
-        news=News.TEST,
-        event="test",
-        severity=Severity.INFO,
-        at=now,
-        host=host,
-        task="notify",
-        summary=f"This is a test of sutazai-exporter on {host}; nothing is wrong.",
-    )
-
-
 def _print_entries(state: str, name: str | None, config_file: Path | None, nothing: str, *, as_json: bool) -> None:
-    from exporter import app, console
+    from exporter import app
     from exporter.bridge.outgoing.outbox import Outbox
+    from exporter.commandline import console
+    from exporter.commandline.tables import message_table
     from exporter.config import load
 
     configuration = load(config_file)
@@ -197,7 +180,7 @@ def _print_entries(state: str, name: str | None, config_file: Path | None, nothi
     if as_json:
         console.print_json([_entry_document(entry) for entry in entries])
         return
-    console.print_messages(entries, nothing)
+    console.print_whole(message_table(entries) if entries else nothing)
 
 
 def _of_channel(outbox: Outbox, state: str, name: str | None) -> list[Entry]:

@@ -14,7 +14,7 @@ def reference(context: click.Context) -> None:
     Examples:
       sutazai-exporter reference
     """
-    from exporter.commandline.reference import reference_of
+    from exporter.commandline.command_reference import reference_of
 
     root = context.find_root()
     if isinstance(root.command, click.Group):

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 import click
 
 from exporter.clock import SystemClock
-from exporter.commands.base import EXIT_USAGE, Failure, Group, config_option, json_option, user_name
+from exporter.commandline.options import Group, config_option, dry_run_option, json_option
 from exporter.config import load
+from exporter.failure import EXIT_USAGE, Failure
+from exporter.users import user_name
 from jobs.core.model import clean_message
 
 if TYPE_CHECKING:
@@ -45,13 +47,15 @@ def list_remediations(config_file: Path | None, all_of_them: bool, limit: int, a
       sutazai-exporter remediations list
       sutazai-exporter remediations list --all --json
     """
-    from exporter import app, console
+    from exporter import app
     from exporter.bridge.remediation import remediations as table
+    from exporter.commandline import console
+    from exporter.views.alerts import remediation_document
 
     store = app.open_store(load(config_file), read_only=True)
     entries = table.listing(store, limit, only_open=not all_of_them)
     if as_json:
-        console.print_json([table.document(entry) for entry in entries])
+        console.print_json([remediation_document(entry) for entry in entries])
         return
     shown = console.table_of(
         "id", "since", "alert", "rule", "task", "target", "state", "attempts", "what", wraps=("what",)
@@ -65,7 +69,7 @@ def list_remediations(config_file: Path | None, all_of_them: bool, limit: int, a
 @remediations.command()
 @click.argument("number", metavar="ID", type=_ID)
 @config_option
-@click.option("--dry-run", is_flag=True, help="Print what would be done; change and write nothing.")
+@dry_run_option
 def approve(number: int, config_file: Path | None, dry_run: bool) -> None:
     """Let the remediation ID, which waits for a person, be done.
 
@@ -82,7 +86,7 @@ def approve(number: int, config_file: Path | None, dry_run: bool) -> None:
 @remediations.command()
 @click.argument("number", metavar="ID", type=_ID)
 @config_option
-@click.option("--dry-run", is_flag=True, help="Print what would be done; change and write nothing.")
+@dry_run_option
 def reject(number: int, config_file: Path | None, dry_run: bool) -> None:
     """End the remediation ID, which waits for a person, without doing anything.
 

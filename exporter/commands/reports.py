@@ -12,7 +12,8 @@ import click
 
 from exporter.commandline.arguments import check_task, completing, task_option
 from exporter.commandline.arguments import reports as known_reports
-from exporter.commands.base import EXIT_UNAVAILABLE, EXIT_USAGE, Failure, Group, config_option, json_option
+from exporter.commandline.options import Group, config_option, json_option
+from exporter.failure import EXIT_UNAVAILABLE, EXIT_USAGE, Failure
 
 if TYPE_CHECKING:
     from exporter.views.shapes import ReportEntry
@@ -48,7 +49,7 @@ def list_reports(config_file: Path | None, task: str | None, limit: int, as_json
       sutazai-exporter reports list
       sutazai-exporter reports list --task health-check --limit 5 --json
     """
-    from exporter import console
+    from exporter.commandline import console
     from exporter.commandline.tables import report_table
     from exporter.views.reports import reports as view
 
@@ -94,7 +95,7 @@ def open_report(report: str, config_file: Path | None, task: str | None) -> None
     Examples:
       sutazai-exporter reports open latest --task performance-report
     """
-    from exporter.report_index import find
+    from exporter.runs.report_index import find
     from jobs.core.registry import all_jobs
 
     sources = _sources(config_file, task)
@@ -131,7 +132,7 @@ def _sources(config_file: Path | None, task: str | None) -> Sources:
 
 def _find(sources: Sources, report: str, task: str | None) -> ReportEntry:
     """The report of an id, or the newest; raise Failure."""
-    from exporter.config_errors import nearest
+    from exporter.misspelt import nearest
     from exporter.views.reports import reports as view
 
     entries = view(sources, task)

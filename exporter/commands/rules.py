@@ -7,9 +7,10 @@ from pathlib import Path
 
 import click
 
-from exporter.commands.base import EXIT_USAGE, Failure, config_option
-from exporter.commands.output import Output, bring_up_to_date
+from exporter.commandline.options import config_option
+from exporter.commandline.output import Output, bring_up_to_date
 from exporter.config import load
+from exporter.failure import EXIT_USAGE, Failure
 
 
 @click.command()
@@ -32,7 +33,7 @@ def rules(config_file: Path | None, directory: Path | None, dry_run: bool, table
       sutazai-exporter rules | promtool check rules /dev/stdin
     """
     from exporter.rules.rendering import in_one, rendered
-    from exporter.rules.table import print_table
+    from exporter.rules.table import COLUMNS, rows
 
     if dry_run and directory is None:
         raise Failure("--dry-run says what would be written: it needs --output DIR", EXIT_USAGE)
@@ -42,7 +43,9 @@ def rules(config_file: Path | None, directory: Path | None, dry_run: bool, table
     if directory is not None:
         _write(directory, files, dry_run=dry_run)
     elif table:
-        print_table(files)
+        from exporter.commandline.reference import print_markdown
+
+        print_markdown(COLUMNS, rows(files))
     else:
         click.echo(in_one(files), nl=False)
 

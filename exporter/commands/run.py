@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from exporter.commands.base import Group, config_option, json_option
+from exporter.commandline.options import Group, config_option, dry_run_option, json_option
 from jobs.core.job import Job
 from jobs.core.registry import all_jobs
 
@@ -129,7 +129,7 @@ def _common_options(job: Job | None) -> list[click.Parameter]:
         shell_complete=completing(agents),
         help="Only this one (an agent's name).",
     )
-    @click.option("--dry-run", is_flag=True, help="Print what would be done; change and write nothing.")
+    @dry_run_option
     @click.option(
         "--scheduled",
         is_flag=True,

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
-from exporter.commands.base import EXIT_UNAVAILABLE, Failure, config_option
+from exporter.commandline.options import config_option
 from exporter.config import Configuration, load
+from exporter.failure import EXIT_UNAVAILABLE, Failure
 
 _SETTINGS: dict[str, tuple[str, ...]] = {
     "listen_address": ("web", "listen_address"),
@@ -38,7 +39,7 @@ def serve(config_file: Path | None, **given: str | None) -> None:
       sutazai-exporter serve --web.listen-address 127.0.0.1:10043 --log.level debug
       sutazai-exporter serve --web.config.file /etc/sutazai/web.yml
     """
-    from exporter import app
+    from exporter.serving import serve as serve_until_told
     from exporter.web.listening import Unavailable
 
     given["web_config_file"] = given["web_config_file"] or None  # exporters take an empty one for none
@@ -48,6 +49,6 @@ def serve(config_file: Path | None, **given: str | None) -> None:
         return load(config_file, flags=flags)
 
     try:
-        app.serve(configuration(), configuration)
+        serve_until_told(configuration(), configuration)
     except Unavailable as error:
         raise Failure(str(error), EXIT_UNAVAILABLE) from None

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from exporter.commands.base import EXIT_USAGE, Failure, config_option, json_option
+from exporter.commandline.options import config_option, json_option
+from exporter.failure import EXIT_USAGE, Failure
 
 if TYPE_CHECKING:
     from exporter.config import Configuration
@@ -43,7 +44,7 @@ def status(config_file: Path | None, watch: bool, interval_seconds: float, as_js
       sutazai-exporter status --watch
       sutazai-exporter status --json
     """
-    from exporter import console
+    from exporter.commandline import console
     from exporter.config import load
 
     configuration = load(config_file)
@@ -71,7 +72,7 @@ def _look(configuration: Configuration) -> Status:
 def _watch(configuration: Configuration, interval_seconds: float) -> None:
     from rich.live import Live
 
-    from exporter import console
+    from exporter.commandline import console
     from exporter.commandline.status_screen import status_screen
 
     with Live(console=console.out, screen=True, auto_refresh=False) as live:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from exporter.commands.base import config_option, json_option
+from exporter.commandline.options import config_option, json_option
 
 _WIDE = 140
 """Columns of a terminal from which there is room for when a task runs and what it does."""
@@ -24,7 +24,8 @@ def tasks(config_file: Path | None, as_json: bool) -> None:
       sutazai-exporter tasks
       sutazai-exporter tasks --json
     """
-    from exporter import app, console
+    from exporter import app
+    from exporter.commandline import console
     from exporter.commandline.tables import task_table
     from exporter.config import load
     from exporter.views.tasks import tasks as view

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING
 import click
 
 from exporter.clock import SystemClock
-from exporter.commands.base import EXIT_UNAVAILABLE, EXIT_USAGE, Failure, Group, config_option
+from exporter.commandline.options import Group, config_option, json_option
 from exporter.config import load
+from exporter.failure import EXIT_UNAVAILABLE, EXIT_USAGE, Failure
 
 if TYPE_CHECKING:
     from exporter.web.tokens import Tokens
-
-_json_option = click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 
 
 @click.group(cls=Group, no_args_is_help=False)
@@ -43,7 +42,7 @@ def token() -> None:
     required=True,
     help="What it opens: the metrics; all that there is to see; everything; the intake of alerts alone.",
 )
-@_json_option
+@json_option
 def create(config_file: Path | None, name: str, scopes: tuple[str, ...], as_json: bool) -> None:
     """Make a token and print it: this is the only time that it can be seen.
 
@@ -62,7 +61,7 @@ def create(config_file: Path | None, name: str, scopes: tuple[str, ...], as_json
 
 @token.command("list")
 @config_option
-@_json_option
+@json_option
 def list_tokens(config_file: Path | None, as_json: bool) -> None:
     """The tokens there are: their names, what they open, and when they were made.
 
@@ -77,7 +76,7 @@ def list_tokens(config_file: Path | None, as_json: bool) -> None:
         return
     from rich.markup import escape
 
-    from exporter import console
+    from exporter.commandline import console
 
     shown = console.table_of("name", "scopes", "created")
     for name, scopes, created in rows:
@@ -88,7 +87,7 @@ def list_tokens(config_file: Path | None, as_json: bool) -> None:
 @token.command()
 @click.argument("name")
 @config_option
-@_json_option
+@json_option
 def revoke(name: str, config_file: Path | None, as_json: bool) -> None:
     """Take the token NAME away. A running daemon refuses it at once, and ends what it listens to.
 
@@ -121,6 +120,6 @@ def _tokens(config_file: Path | None) -> Iterator[Tokens]:
 
 
 def _print_json(content: object) -> None:
-    from exporter import console
+    from exporter.commandline import console
 
     console.print_json(content)

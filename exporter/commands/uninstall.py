@@ -35,8 +35,8 @@ def uninstall(dry_run: bool, systemd: bool, cron: bool, user: str, root: Path | 
     show_or_do(removal(root, systemd=systemd, cron=cron, user=user), dry_run=dry_run)
 
 
-def removal(root: Path | None, *, systemd: bool, cron: bool, user: str) -> Plan:
-    """What has to go; with neither `systemd` nor `cron`, whatever there is of both."""
+def removal(root: Path | None, *, systemd: bool, cron: bool, user: str, prefix: Path | None = None) -> Plan:
+    """What has to go; with neither `systemd` nor `cron`, whatever there is of both; also below a prefix."""
     from exporter.install import cron_plan, systemd_plan
     from exporter.install.crontab_program import CrontabProgram
     from exporter.install.site import UNITS, systemd_runs
@@ -49,7 +49,8 @@ def removal(root: Path | None, *, systemd: bool, cron: bool, user: str) -> Plan:
     if cron or both:
         plans.append(_with_rights(cron_plan.out_of_directory(place / cron_plan.CRON_FILE.relative_to("/")), root))
     if systemd or both:
-        for directory in (UNITS, *systemd_plan.PACKAGES):
+        below = [prefix / systemd_plan.BELOW_PREFIX] if prefix else []
+        for directory in dict.fromkeys((UNITS, *systemd_plan.PACKAGES, *below)):
             live = root is None and systemd_runs()
             plans.append(_with_rights(systemd_plan.remove(place / directory.relative_to("/"), live=live), root))
     steps = tuple(step for plan in plans for step in plan.steps)

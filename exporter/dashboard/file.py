@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from exporter import report_index
 from exporter.dashboard.page import render
+from exporter.runs import report_index
 from exporter.views.sources import Sources
 from exporter.views.status import status
 from jobs.core.files import atomic_write

@@ -185,4 +185,5 @@ def _reports(status: Status, links: Mapping[str, Sequence[tuple[str, str]]]) -> 
         )
         for report in status["reports"]
     ]
-    return table("The newest of each task", ("task", "mode", "of", "as"), rows)
+    note = "The links lead out of this page's directory: they work where it was opened as a file, and not over HTTP."
+    return together([table("The newest of each task", ("task", "mode", "of", "as"), rows), element("p", note)])

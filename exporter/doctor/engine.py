@@ -6,8 +6,8 @@ import secrets
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
-from exporter.commands.base import user_name
 from exporter.doctor.diagnosis import Diagnosis, Patient, broken, failed, good, missing, not_configured
+from exporter.users import user_name
 from jobs.clients.cgroups import parse_hierarchies
 from jobs.clients.docker import NoSuchContainer
 from jobs.clients.errors import Absent, ClientError, Refused

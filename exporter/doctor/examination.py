@@ -14,7 +14,7 @@ from exporter.bridge.outgoing.channels.base import one_line
 from exporter.clock import SystemClock
 from exporter.config import ConfigError, Configuration, load
 from exporter.doctor.diagnosis import FINE, Check, Diagnosis, Look, Patient, State, unknown
-from exporter.marks import RUN_ID_VARIABLE, kill_marked
+from exporter.processes.marks import RUN_ID_VARIABLE, kill_marked
 from exporter.redaction import Redactor
 from exporter.settings import settings_model
 from jobs.clients import Clients

@@ -13,8 +13,8 @@ from pathlib import Path
 from shlex import quote
 
 from exporter import __version__
-from exporter.config_errors import nearest
 from exporter.doctor.diagnosis import Diagnosis, Patient, broken, good, missing, not_configured
+from exporter.misspelt import nearest
 from exporter.settings import is_secret, leaf_fields
 
 DISTRIBUTION = "sutazai-exporter"

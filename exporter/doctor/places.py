@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
-import pwd
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,8 +12,9 @@ from shlex import quote
 from zoneinfo import ZoneInfo
 
 from exporter import app
-from exporter.database import open_to_examine
 from exporter.doctor.diagnosis import Diagnosis, Patient, broken, good, missing, not_configured, unknown
+from exporter.store.schema import open_to_examine
+from exporter.users import name_of
 from jobs.core.registry import all_jobs
 from jobs.logs.syscalls import can_cut
 
@@ -30,17 +31,36 @@ def base_directory(patient: Patient) -> Iterator[Diagnosis]:
         yield broken(f"{base} is no directory", "set base_dir (or SUTAZAI_BASE_DIR) to one")
         return
     if not base.is_dir():
-        make = f"sudo install -d -o {_user(os.geteuid())} {quote(str(base))}, or set base_dir to another directory"
+        make = f"sudo install -d -o {name_of(os.geteuid())} {quote(str(base))}, or set base_dir to another directory"
         yield missing(f"{base} is not there", make)
         return
     status = base.stat()
-    if not os.access(base, os.W_OK | os.X_OK):
-        take = f"sudo chown -R {_user(os.geteuid())} {quote(str(base))}, or run as {_user(status.st_uid)}"
-        yield broken(f"{base} belongs to {_user(status.st_uid)}; {_user(os.geteuid())} cannot write it", take)
+    if _is_read_only(base):
+        yield _read_only(base)
+    elif not os.access(base, os.W_OK | os.X_OK):
+        take = f"sudo chown -R {name_of(os.geteuid())} {quote(str(base))}, or run as {name_of(status.st_uid)}"
+        yield broken(f"{base} belongs to {name_of(status.st_uid)}; {name_of(os.geteuid())} cannot write it", take)
     else:
-        yield good(f"{base}, which belongs to {_user(status.st_uid)}")
+        yield good(f"{base}, which belongs to {name_of(status.st_uid)}")
     yield from _strangers(base, status.st_uid)
     yield from _room(base)
+
+
+def _is_read_only(directory: Path) -> bool:
+    """Asked by a file without a name: a file system that has given up its disk need not say so of itself."""
+    try:
+        os.close(os.open(directory, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        return error.errno == errno.EROFS
+    return False
+
+
+def _read_only(path: Path) -> Diagnosis:
+    """The kernel mounts a file system so when its disk fails: nobody's rights are the matter."""
+    there = path.resolve()
+    mounted = next(place for place in (there, *there.parents) if place.is_mount())
+    remedy = f"see why (dmesg), then: sudo mount -o remount,rw {quote(str(mounted))}"
+    return broken(f"{path} is on a file system that is read-only", remedy)
 
 
 def _strangers(base: Path, owner: int) -> Iterator[Diagnosis]:
@@ -51,7 +71,7 @@ def _strangers(base: Path, owner: int) -> Iterator[Diagnosis]:
         named = ", ".join(str(path) for path in others)
         yield broken(
             f"they belong to another user than the base directory does: {named}",
-            f"sudo chown -R {_user(owner)} {quote(str(base))}",
+            f"sudo chown -R {name_of(owner)} {quote(str(base))}",
             "owner",
         )
 
@@ -108,8 +128,10 @@ def store(patient: Patient) -> Iterator[Diagnosis]:
         return
     if problems != ["ok"]:
         yield broken(f"{file} is damaged: {'; '.join(problems)}", remedy)
+    elif _is_read_only(file.parent):
+        yield _read_only(file)
     elif not os.access(file, os.W_OK):
-        yield broken(f"{file} cannot be written", f"sudo chown {_user(os.geteuid())} {quote(str(file))}")
+        yield broken(f"{file} cannot be written", f"sudo chown {name_of(os.geteuid())} {quote(str(file))}")
     else:
         yield good(f"{file}: whole, format {version}, {file.stat().st_size / 2**20:.1f} MiB")
 
@@ -131,10 +153,3 @@ def clock(patient: Patient) -> Iterator[Diagnosis]:
             "see whether the date is right (timedatectl); their next run goes by it",
             "jump",
         )
-
-
-def _user(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)

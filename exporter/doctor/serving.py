@@ -6,25 +6,19 @@ import os
 import re
 import ssl
 from collections.abc import Iterator
-from pathlib import Path
 
 from exporter import __version__, app
-from exporter.commands.base import user_name
 from exporter.doctor.access import asked_at, tls_of
 from exporter.doctor.diagnosis import Diagnosis, Patient, broken, good, missing, not_configured, unknown
+from exporter.doctor.formats import OPENMETRICS, series_in
+from exporter.install.installed import cron_lines, unit_names
 from jobs.clients import commands
 from jobs.clients.discovery import listens
-from jobs.clients.errors import Absent, ClientError
-from jobs.clients.http import Ask, HttpClient
+from jobs.clients.errors import Absent
+from jobs.clients.http import Ask, HttpClient, Reply
 from jobs.clients.tls_wire import lenient
 
-CRON_PLACES = ("etc/crontab", "etc/cron.d", "etc/cron.hourly", "etc/cron.daily", "var/spool/cron/crontabs")
-"""Where cron is told what to start; the last has the crontabs of other users, which root alone may read."""
-UNIT_PLACES = ("etc/systemd/system", "usr/lib/systemd/system", "lib/systemd/system", "usr/local/lib/systemd/system")
-_OURS = re.compile(r"^\s*[^#\s].*\bsutazai", re.MULTILINE)
 _BUILD = re.compile(rb'^sutazai_build_info\{[^}]*version="([^"]{1,64})"', re.MULTILINE)
-_LISTING_SECONDS = 5.0
-_MAX_CRON_BYTES = 1 << 20
 _SMALL_ANSWER, _LARGE_ANSWER = 4096, 64 << 20
 
 
@@ -38,7 +32,7 @@ def daemon(patient: Patient) -> Iterator[Diagnosis]:
                 f"somebody else listens at {address}, where the daemon would",
                 f"see who: ss -ltnp 'sport = :{port}'; or set web.listen_address to another port",
             )
-        if _cron_lines(patient) or _units(patient):
+        if cron_lines(patient.root) or unit_names(patient.root, patient.environment.get("HOME", "")):
             yield not_configured("no daemon runs; cron or systemd starts the tasks", "sutazai-exporter serve")
         else:
             yield missing("no daemon serves this base directory, so nothing runs the tasks", "sutazai-exporter serve")
@@ -65,8 +59,12 @@ def _answering(patient: Patient, address: str) -> Iterator[Diagnosis]:
     elif ready.status != 200:
         yield broken(f"{url}/-/ready answers {ready.status}", "see its log: journalctl -u 'sutazai*'")
     else:
-        path = patient.settings.web.telemetry_path
-        yield _version(http.fetch(Ask(f"{url}{path}", patient.limit_seconds, max_body_bytes=_LARGE_ANSWER)).body, url)
+        page = f"{url}{patient.settings.web.telemetry_path}"
+        forms: tuple[dict[str, str], ...] = ({}, {"accept": OPENMETRICS})
+        asks = [Ask(page, patient.limit_seconds, headers=form, max_body_bytes=_LARGE_ANSWER) for form in forms]
+        text, openmetrics = http.fetch_all(asks)
+        yield _version(text.body, url)
+        yield _readable(page, text, openmetrics)
 
 
 def _version(metrics: bytes, url: str) -> Diagnosis:
@@ -81,9 +79,23 @@ def _version(metrics: bytes, url: str) -> Diagnosis:
     return good(f"version {version} is ready at {url}")
 
 
+def _readable(page: str, text: Reply, openmetrics: Reply) -> Diagnosis:
+    """Whether the metrics can be read in both of their forms."""
+    for answer, form in ((text, "text"), (openmetrics, "OpenMetrics")):
+        if answer.status != 200 or answer.truncated:
+            reason = answer.error or f"it answers {answer.status}" + (" and too much" if answer.truncated else "")
+            return unknown(f"{page} cannot be looked at as {form}: {reason}", "see web.metrics_need_token", "metrics")
+        try:
+            count = series_in(answer.body, openmetrics=answer is openmetrics)
+        except ValueError as error:
+            remedy = f"restart it; if it stays so, report this with: curl {page}"
+            return broken(f"{page} is not {form} that Prometheus can read: {error}", remedy, "metrics")
+    return good(f"{count} series at {page} can be read, as text and as OpenMetrics", "metrics")
+
+
 def schedule(patient: Patient) -> Iterator[Diagnosis]:
     """What was installed to run the tasks: cron's lines, or systemd's units, and not both."""
-    lines, units = _cron_lines(patient), _units(patient)
+    lines, units = cron_lines(patient.root), unit_names(patient.root, patient.environment.get("HOME", ""))
     for program in ("crontab", "systemctl"):
         try:
             commands.find(program)
@@ -102,48 +114,6 @@ def schedule(patient: Patient) -> Iterator[Diagnosis]:
         yield good("; ".join(f"{kind}: {', '.join(found)}" for kind, found in both.items() if found))
     else:
         yield not_configured("neither cron nor systemd starts it", "sutazai-exporter install")
-
-
-def _cron_lines(patient: Patient) -> list[str] | None:
-    """Where cron is told to start something of ours; None where its own program cannot be asked."""
-    files = [file for place in CRON_PLACES for file in _files(patient.root / place) if file.name != user_name()]
-    found = [f"/{file.relative_to(patient.root)}" for file in files if _OURS.search(_text(file))]
-    try:
-        done = commands.run(["crontab", "-l"], timeout_seconds=_LISTING_SECONDS, check=False)
-    except Absent:
-        return found
-    except ClientError:
-        return found or None
-    count = len(_OURS.findall(done.stdout.decode(errors="replace")))
-    return [*found, *([f"{count} lines of this user's crontab"] if count else [])]
-
-
-def _units(patient: Patient) -> list[str]:
-    """The timers and services of ours that systemd knows, each by its name."""
-    homes = [patient.environment["HOME"]] if patient.environment.get("HOME", "").startswith("/") else []
-    places = [patient.root / place for place in UNIT_PLACES]
-    places += [Path(home, ".config/systemd/user") for home in homes]
-    found = {unit.name for place in places for kind in ("service", "timer") for unit in place.glob(f"sutazai*.{kind}")}
-    timers = {name for name in found if name.endswith(".timer")}
-    # A service that a timer starts is told of by its timer.
-    return sorted(timers | {name for name in found if name.removesuffix(".service") + ".timer" not in timers})
-
-
-def _files(place: Path) -> list[Path]:
-    try:
-        if place.is_dir():
-            return sorted(file for file in place.iterdir() if file.is_file())
-        return [place] if place.is_file() else []
-    except OSError:
-        return []  # closed to us: nothing of it is known, and nothing is claimed
-
-
-def _text(file: Path) -> str:
-    try:
-        with file.open("rb") as stream:
-            return stream.read(_MAX_CRON_BYTES).decode(errors="replace")
-    except OSError:
-        return ""  # another user's table: nothing of it is known, and nothing is claimed
 
 
 def rights(patient: Patient) -> Iterator[Diagnosis]:

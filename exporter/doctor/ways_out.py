@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from exporter.bridge.outgoing.channels.base import Delayed, Refused, trusting
 from exporter.doctor.diagnosis import Diagnosis, Patient, broken, good, missing, not_configured, unknown
 from jobs.clients.http import Ask, HttpClient
-from jobs.clients.node_exporter import TEXTFILE_FLAG, textfile_directories
+from jobs.clients.node_exporter import TEXTFILE_FLAG, textfile_readers
 from jobs.core.settings import HttpUrl
 
 _TEST = "then send a test: sutazai-exporter notify --test"
@@ -140,7 +140,7 @@ def textfile(patient: Patient) -> Iterator[Diagnosis]:
         yield broken(f"{directory} cannot be written by user {os.geteuid()}", f"sudo chown {os.geteuid()} {directory}")
         return
     start = f"start it with {TEXTFILE_FLAG}={directory}"
-    readers = textfile_directories()
+    readers = textfile_readers()
     reader = next((one for one in readers if one.reads(directory)), None)
     if reader is not None:
         yield good(f"{directory}, which node-exporter (pid {reader.pid}) reads")

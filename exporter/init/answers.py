@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from exporter.config_errors import describe
+from exporter.config.errors import describe
 from exporter.init.questions import Question, Setting, holds_password
 from exporter.settings import is_secret, leaf_fields, settings_model
 

@@ -12,7 +12,7 @@ from jobs.clients.discovery import LOCAL, listens
 from jobs.clients.docker import DockerEngine
 from jobs.clients.errors import ClientError
 from jobs.clients.http import Ask, HttpClient
-from jobs.clients.node_exporter import textfile_directories
+from jobs.clients.node_exporter import textfile_readers
 from jobs.core.agents.discovery import LABEL
 from jobs.core.containers import Container
 from jobs.core.settings import AGENT_NAME, GUIDE_AGENTS, DockerSettings
@@ -107,7 +107,7 @@ def _alertmanager() -> Mapping[Setting, Proposal]:
 
 def _textfile() -> Mapping[Setting, Proposal]:
     # A container's own name for it may be no directory of this host's, or another one.
-    read = [one.directory for one in textfile_directories() if one.directory.is_dir() and one.reads(one.directory)]
+    read = [one.directory for one in textfile_readers() if one.directory.is_dir() and one.reads(one.directory)]
     there = [*read, *(path for path in USUAL_TEXTFILE_DIRECTORIES if path.is_dir())]
     if not there:
         return {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from exporter.commands.base import EXIT_UNAVAILABLE, Failure
+from exporter.failure import EXIT_UNAVAILABLE, Failure
 from exporter.install import crontab_text
 from exporter.install.accounts import may_write_to
 from exporter.install.crontab_program import CrontabChange, CrontabProgram

@@ -8,8 +8,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from exporter.commands.base import EXIT_UNAVAILABLE, Failure
+from exporter.failure import EXIT_UNAVAILABLE, Failure
 from exporter.install.steps import COMMAND_SECONDS, difference
+from exporter.users import name_of
 from jobs.clients import commands
 from jobs.clients.errors import Absent
 
@@ -109,7 +110,7 @@ class CrontabChange:
     @property
     def title(self) -> str:
         """What becomes of it."""
-        whose = f"the crontab of {self.program.user or _own_name()}"
+        whose = f"the crontab of {self.program.user or name_of(os.geteuid())}"
         if self.idle:
             return f"unchanged: {whose}"
         return f"{'made' if self.before is None else 'removed' if self.after is None else 'changed'}: {whose}"
@@ -137,9 +138,3 @@ class CrontabChange:
 
 def _without_header(text: bytes) -> bytes:
     return _HEADER.sub(b"", text, count=1) if _HEADER.match(text) else text
-
-
-def _own_name() -> str:
-    from exporter.commands.base import user_name
-
-    return user_name() if os.geteuid() == os.getuid() else str(os.geteuid())

@@ -10,7 +10,8 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from exporter.commands.base import EXIT_USAGE, Failure
+from exporter.failure import EXIT_USAGE, Failure
+from exporter.guide_names import SCRIPTS
 from exporter.install.invocation import Invocation
 from jobs.core.cadence import Cadence
 
@@ -24,10 +25,8 @@ _NEWLINE_ADDED = b" (and the line feed before this line)"
 _TAGGED = re.compile(rb"\s# sutazai-automation-([a-z0-9-]+)\s*")
 _TIMES = re.compile(rb"\s*(?:@\w+|(?:[\w*/,~-]+\s+){4}[\w*/,~-]+)\s")
 _OF_OURS = re.compile(rb" run [a-z0-9-]+ --scheduled( |$)")
-_OF_THE_GUIDE = re.compile(
-    rb"\S*/(daily-health-check|log-rotation-cleanup|database-maintenance|certificate-renewal|agent-restart-monitor"
-    rb"|performance-report-generator|security-scanner|backup-verification)\.sh( |$)"
-)
+_OF_THE_GUIDE = re.compile(rf"\S*/({'|'.join(SCRIPTS)})\.sh( |$)".encode())
+_BY_HAND = re.compile(rb"^[ \t]*[^#\s].*\bsutazai.*", re.MULTILINE)
 _TIME_ZONE = re.compile(rb"\s*(CRON_TZ|TZ)\s*=")
 
 
@@ -67,6 +66,11 @@ def read(text: bytes) -> Reading:
     ours = [one for one in lines if _is_ours(one)]
     rest = [one for one in lines if b"sutazai-automation-" in one and one not in ours and one not in guides]
     return Reading(_shown(ours), _shown(guides), _shown(rest), any(_TIME_ZONE.match(one) for one in lines))
+
+
+def lines_that_start(text: bytes) -> tuple[str, ...]:
+    """The lines by which cron starts something of ours: what we install, and whatever somebody wrote by hand."""
+    return _shown(_BY_HAND.findall(text))
 
 
 def _shown(lines: Sequence[bytes]) -> tuple[str, ...]:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import exporter
-from exporter.commands.base import EXIT_USAGE, Failure
 from exporter.config import CONFIG_FILE_VARIABLE, Configuration
+from exporter.failure import EXIT_USAGE, Failure
 from exporter.settings import PREFIX, environment_names, is_secret
 from jobs.core.settings import World
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from exporter.commands.base import EXIT_UNAVAILABLE, EXIT_USAGE, Failure, user_name
 from exporter.config import Configuration, load
+from exporter.failure import EXIT_UNAVAILABLE, EXIT_USAGE, Failure
 from exporter.install import textfile_directory
 from exporter.install.accounts import Account, account, may_write_to
 from exporter.install.invocation import (
@@ -166,11 +166,6 @@ def need_root(wishes: Wishes, what: str) -> None:
     """Raise Failure unless this is root, or only files for another system are made."""
     if os.geteuid() != 0 and wishes.root is None:
         raise Failure(f"{what}: only root may do that; run it with sudo, or use --cron", EXIT_UNAVAILABLE)
-
-
-def caller() -> str:
-    """Who runs this."""
-    return user_name()
 
 
 def systemd_runs() -> bool:

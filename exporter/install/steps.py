@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
-from exporter.commands.base import EXIT_UNAVAILABLE, Failure
+from exporter.failure import EXIT_UNAVAILABLE, Failure
 from jobs.clients import commands
 from jobs.clients.errors import ClientError
 from jobs.core.files import atomic_create, atomic_write, sync_directory, timestamped

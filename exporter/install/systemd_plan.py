@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from exporter.commands.base import EXIT_UNAVAILABLE, Failure
+from exporter.failure import EXIT_UNAVAILABLE, Failure
 from exporter.install import legacy
 from exporter.install.accounts import DOCKER_GROUP, group_exists, may_reach
 from exporter.install.cron_plan import CRON_FILE, TOGETHER
@@ -16,7 +16,8 @@ from exporter.install.steps import Command, Directory, FileChange, Kept, Plan, S
 from exporter.install.task_units import daemon_units, timer_units
 from exporter.install.units import SERVICE
 
-PACKAGES = (Path("/usr/local/lib/systemd/system"),)
+BELOW_PREFIX = Path("lib/systemd/system")
+PACKAGES = (Path("/usr/local") / BELOW_PREFIX,)
 """Where else units of ours may be that no package manager looks after."""
 _OURS = ("sutazai-*.service", "sutazai-*.timer")
 
@@ -46,7 +47,7 @@ class _Found:
 def unit_directory(site: Site) -> Path:
     """Where units are written: for the administrator, or below a prefix, for a package."""
     prefix = site.wishes.prefix
-    return site.on_disk(prefix / "lib/systemd/system" if prefix else UNITS)
+    return site.on_disk(prefix / BELOW_PREFIX if prefix else UNITS)
 
 
 def install(site: Site, *, timers: bool) -> Plan:

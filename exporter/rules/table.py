@@ -1,4 +1,4 @@
-"""Every alert as a Markdown table, as the documentation prints it."""
+"""Every alert as a row of the table that the documentation prints."""
 
 from __future__ import annotations
 
@@ -8,15 +8,11 @@ from typing import Any
 
 import yaml
 
-from exporter.reference import print_markdown
+COLUMNS = ("alert", "severity", "after", "says", "file")
 
 
-def print_table(files: Mapping[str, str]) -> None:
-    """Print the alerts of these rule files: name, severity, how long it waits, what it says, and in which file."""
-    print_markdown(("alert", "severity", "after", "says", "file"), _rows(files))
-
-
-def _rows(files: Mapping[str, str]) -> Iterator[tuple[str, ...]]:
+def rows(files: Mapping[str, str]) -> Iterator[tuple[str, ...]]:
+    """The alerts of these rule files: name, severity, how long each waits, what it says, and in which file."""
     for name, text in files.items():
         for group in yaml.safe_load(text)["groups"]:
             yield from (_row(name, rule) for rule in group["rules"] if "alert" in rule)

@@ -16,8 +16,9 @@ from exporter.views.moments import told, told_seconds
 from exporter.views.sources import Sources
 
 if TYPE_CHECKING:
-    from exporter.views.shapes import AlertEntry, RemediationEntry
+    from exporter.views.shapes import AlertEntry, RemediationDocument, RemediationEntry
 
+_WEB = ("https://", "http://")
 MOST = 1000
 """So many alerts are told of; an Alertmanager that sends more has one cause for them."""
 
@@ -44,6 +45,7 @@ def _alert(sources: Sources, entry: Received) -> AlertEntry:
         "state": "stale" if entry.state(sources.now) is State.STALE else "firing",
         "severity": alert.labels.get("severity", ""),
         "summary": alert.annotations.get("summary") or alert.annotations.get("description", ""),
+        "runbook": runbook if (runbook := alert.annotations.get("runbook_url", "")).startswith(_WEB) else "",
         "since": told(sources, alert.starts_at),
         "labels": dict(alert.labels),
     }
@@ -68,4 +70,29 @@ def _remediation(sources: Sources, entry: Entry, rule: Remediation | None) -> Re
         "created": told_seconds(sources, entry.created) or "",
         "due": told_seconds(sources, entry.due),
         "plan": plan_of(rule, entry.target) if rule else entry.detail,
+    }
+
+
+def remediation_document(entry: Entry) -> RemediationDocument:
+    """A remediation with all that is known of it, whether it is over or not."""
+    alert = entry.alert
+    return {
+        "id": entry.id,
+        "rule": entry.rule,
+        "task": entry.task,
+        "target": entry.target,
+        "state": entry.state.value,
+        "attempts": entry.attempts,
+        "due": entry.due,
+        "created": entry.created,
+        "changed": entry.changed,
+        "who": entry.who,
+        "detail": entry.detail,
+        "alert": {
+            "name": alert.name,
+            "fingerprint": alert.fingerprint,
+            "labels": dict(alert.labels),
+            "starts_at": alert.starts_at.isoformat(),
+            "ended": entry.ended,
+        },
     }

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from exporter.bridge.outgoing.problems import RANK
-from exporter.views.matters import Matter
+from exporter.views.matters import Matter, number
 from exporter.views.upkeep import NEVER, STALE, UNKNOWN, UNREAD
 from jobs.core.model import Severity
 
@@ -25,7 +25,6 @@ _MANY = {
     NEVER: "{count} things have not run yet",
     UNREAD: "what is known cannot be read",
 }
-_NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 _MOST_GROUPS = 4
 GOOD = "Nothing is wrong, and nothing waits for you."
 
@@ -68,11 +67,6 @@ def _clauses(group: str, matters: Sequence[Matter]) -> list[str]:
     return [
         ones[0].said if len(ones) == 1 else f"{number(len(ones))} agents are {state}" for state, ones in states.items()
     ]
-
-
-def number(count: int) -> str:
-    """A number as a sentence has it."""
-    return _NUMBERS[count] if count < len(_NUMBERS) else str(count)
 
 
 def _listed(clauses: Sequence[str]) -> str:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 Kind = Literal["problem", "approval", "task", "alert", "daemon"]
 Causes = frozenset[str]
+_NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,11 @@ class Matter:
         return replace(self, todo={**self.todo, "severity": worst.value, "since": since})
 
 
+def number(count: int) -> str:
+    """A number as a sentence has it."""
+    return _NUMBERS[count] if count < len(_NUMBERS) else str(count)
+
+
 def todo(
     severity: Severity,
     kind: Kind,
@@ -66,11 +72,14 @@ def todo(
 
 
 def joined(matters: Iterable[Matter]) -> list[Matter]:
-    """One matter for each cause, the most urgent first; of those with one cause, the first says what to do."""
+    """One matter for each cause, the most urgent first; of those with one cause, the first says what to do.
+
+    What only tells again comes after all that it could tell of, wherever it stands.
+    """
     found: list[Matter] = []
     causes: dict[str, int] = {}
     tags: dict[str, int] = {}
-    for matter in matters:
+    for matter in sorted(matters, key=lambda matter: bool(matter.covered_by)):
         place = _known(matter, causes, tags)
         if place is None:
             place = len(found)

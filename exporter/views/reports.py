@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from exporter import ledger, report_index
-from exporter.report_index import Kept
+from exporter.runs import report_index
+from exporter.runs.report_index import Kept
+from exporter.store import ledger
 from exporter.views.moments import told
 from exporter.views.sources import Sources
 from jobs.core.files import UnfitFile, read_small

@@ -8,9 +8,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from exporter import ledger
-from exporter.locks import is_held, run_lock
 from exporter.record import Record
+from exporter.runs.under_way import under_way as live_runs
+from exporter.store import ledger
 from exporter.views.moments import told
 from exporter.views.sources import Sources
 from jobs.core.model import Request, Trigger, clean_message
@@ -83,13 +83,6 @@ def running(sources: Sources, task: str, elsewhere: dict[str, tuple[datetime, bo
 
 
 def under_way(sources: Sources) -> dict[str, tuple[datetime, bool]]:
-    """When the run of each task began that the ledger holds for unfinished and whose lock is held; whether it is ours.
-
-    Without its lock a run was cut off: its process is gone, and nobody has noted it yet.
-    """
-    base_dir = sources.configuration.settings.base_dir
-    return {
-        request.task: (started, pid == os.getpid())
-        for _, request, pid, started in sources.store.unfinished_runs()
-        if is_held(run_lock(base_dir, request.task, request.target))
-    }
+    """When the run of each task began that is under way in whatever process, and whether that is this one."""
+    found = live_runs(sources.store, sources.configuration.settings.base_dir)
+    return {one.request.task: (one.started, one.pid == os.getpid()) for one in found}

@@ -141,12 +141,16 @@ class FindingEntry(TypedDict):
 
 
 class AlertEntry(TypedDict):
-    """An alert that fires, as Alertmanager sent it; `stale` where nobody repeated it for long."""
+    """An alert that fires, as Alertmanager sent it; `stale` where nobody repeated it for long.
+
+    `runbook` is the address that its rule gives for what to do, empty where it gives none.
+    """
 
     name: str
     state: Literal["firing", "stale"]
     severity: str
     summary: str
+    runbook: str
     since: str
     labels: dict[str, str]
 
@@ -164,6 +168,23 @@ class RemediationEntry(TypedDict):
     created: str
     due: str | None
     plan: str
+
+
+class RemediationDocument(TypedDict):
+    """A remediation and the alert that brought it about; times are Unix times."""
+
+    id: int
+    rule: str
+    task: str
+    target: str
+    state: str
+    attempts: int
+    due: float | None
+    created: float
+    changed: float
+    who: str
+    detail: str
+    alert: dict[str, Any]
 
 
 class ReportEntry(TypedDict):

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 
-from exporter import ledger
 from exporter.config import Configuration
-from exporter.dispatcher import Progress
 from exporter.exposition import Exposition
-from exporter.ledger import Newest
 from exporter.record import Record
-from exporter.store import Store
+from exporter.runs.tickets import Progress
+from exporter.store import Store, ledger
+from exporter.store.ledger import Newest
 from jobs.core.job import Job
 from jobs.core.registry import all_jobs
 

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
 WORST_FINDINGS = 50
 """So many findings stand in the document; it counts all of them."""
-STALL_SECONDS = 12
-"""A store that has not answered somebody for longer is not asked as well."""
 
 _T = TypeVar("_T")
 
@@ -48,7 +46,7 @@ class _Look:
         sources = self.sources
         self.scores: list[Score] = scores.scores(sources)
         self.agents: list[AgentEntry] = agents.agents(sources)
-        if sources.store.stalled_seconds() > STALL_SECONDS:
+        if sources.store.is_stalled:  # it is not asked as well
             self.unread.append(f"{sources.store.file}: the store does not answer: its disk is frozen or gone")
         self.tasks: list[TaskEntry] = self._read(tasks.tasks)
         self.findings: list[FindingEntry] = self._read(findings.findings)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from exporter import ledger
 from exporter.bridge.outgoing.problems import problems_of
 from exporter.metrics import MISSED
 from exporter.plan import cadences_of, stale_after_seconds
 from exporter.record import Record
+from exporter.store import ledger
 from exporter.views import runs as run_views
 from exporter.views.moments import told
 from exporter.views.sources import Sources

@@ -31,6 +31,8 @@ _AGENT_SEVERITIES: dict[str, Severity] = {
     State.PAUSED: Severity.MEDIUM,
 }
 """How bad a state is by itself. What is stopped or paused, somebody stopped or paused unless a finding knows better."""
+_COUNT_AGENTS = {("performance-report", "agents_down"), ("performance-report", "agents_degraded")}
+"""Findings that, as the health check's `check/agents`, count the agents that the monitor tells of one by one."""
 
 
 def is_watched(settings: Settings, task: str) -> bool:
@@ -89,8 +91,7 @@ def _of_finding(one: FindingEntry) -> Matter:
     if task == agents.TASK and sort == "agent":
         causes.add(agent_cause(name))
         return Matter(wanted, "agent", f"agent {name} is {_worded(one['kind'])}", frozenset(causes), tags)
-    # The health check counts the agents that the monitor tells of one by one.
-    covered = (agent_cause(""),) if subject == "check/agents" else ()
+    covered = (agent_cause(""),) if (task, one["kind"]) in _COUNT_AGENTS or subject == "check/agents" else ()
     return Matter(wanted, "problem", _clause(one["message"]), frozenset(causes), tags, covered)
 
 

@@ -11,7 +11,7 @@ from exporter.bridge import families
 from exporter.bridge.outgoing.problems import RUN_REMEDY
 from exporter.plan import cadences_of
 from exporter.views import commands
-from exporter.views.matters import Matter, todo
+from exporter.views.matters import Matter, number, todo
 from exporter.views.moments import read, told
 from exporter.views.sources import Sources
 from exporter.views.trouble import agent_cause, asked, problem_cause, score_cause, task_cause
@@ -31,6 +31,7 @@ Slot = tuple[datetime, str]
 _INSTANT = timedelta(microseconds=1)
 _START = "start the daemon, or see why cron does not run it"
 _STORE, _RELOAD, _AUDIT, _SCHEDULE = "daemon/store", "daemon/reload", "daemon/audit", "daemon/schedule"
+_WEB_CONFIG = "daemon/web-configuration"
 _CHANNEL, _PROBLEM = "channel/", "problem/remediation/"
 _ALERT_SEVERITIES = {
     "critical": Severity.CRITICAL,
@@ -45,6 +46,7 @@ _RETOLD = {
     "RemediationWaiting": ("approval/",),
     "RemediationFailed": (_PROBLEM,),
     "ConfigReloadFailed": (_RELOAD,),
+    "WebConfigReloadFailed": (_WEB_CONFIG,),
     "StoreDown": (_STORE,),
     "AuditLogBroken": (_AUDIT,),
     "NotificationsDead": (_CHANNEL,),
@@ -83,10 +85,13 @@ def of_tasks(tasks: Sequence[TaskEntry]) -> Iterator[Matter]:
 def _of_never(never: Sequence[TaskEntry]) -> Matter:
     """Tasks that have not run yet: after the installation, most."""
     names = ", ".join(one["task"] for one in never)
-    said = f"{never[0]['task']} has not run yet" if len(never) == 1 else f"{len(never)} tasks have not run yet"
-    following = min(one["next_run"] for one in never if one["next_run"])
-    remedy = f"wait until they do (the next at {read(following)}), or run them now"
-    wanted = todo(Severity.LOW, "task", names, said, remedy, commands.run(never[0]["task"]))
+    following = read(min(one["next_run"] for one in never if one["next_run"]))
+    said, remedy = f"{never[0]['task']} has not run yet", f"wait until it does (at {following}), or run it now"
+    if len(never) > 1:
+        said = f"{number(len(never))} tasks have not run yet"
+        remedy = f"wait until they do (the next at {following}), or run them now"
+    command = "; ".join(commands.run(one["task"]) for one in never)
+    wanted = todo(Severity.LOW, "task", names, said, remedy, command)
     return Matter(wanted, NEVER, said, frozenset([NEVER]), covered_by=(_SCHEDULE,))
 
 
@@ -132,6 +137,8 @@ def of_daemon(sources: Sources) -> Iterator[Matter]:
         (metrics.STORE_UP, _STORE, "the store does not work", "see the daemon's log, and its disk", ""),
         (metrics.RELOAD_OK, _RELOAD, "the configuration could not be reloaded", "correct it; the old one is in force",
          "sutazai-exporter check-config"),
+        (metrics.WEB_CONFIG_OK, _WEB_CONFIG, "the web configuration could not be read anew",
+         "correct it; the old one is in force", "sutazai-exporter check-config"),
         (metrics.PAGE_WRITTEN, "daemon/page", "the file of the status page could not be written",
          "see the daemon's log, and whether dashboard/ of the base directory can be written", ""),
         (families.AUDIT_INTACT, _AUDIT, "the audit log is not whole", "find out who changed it",
@@ -167,7 +174,8 @@ def of_alerts(alerts: Iterable[AlertEntry]) -> Iterator[Matter]:
         severity = _ALERT_SEVERITIES.get(one["severity"].lower(), Severity.MEDIUM)
         if severity is Severity.INFO:
             continue
-        what, remedy = one["summary"] or one["name"], "see its runbook, or silence it in Alertmanager"
+        what = one["summary"] or one["name"]
+        remedy = f"see {one['runbook'] or 'its runbook'}, or silence it in Alertmanager"
         if one["state"] == "stale":
             severity, what = Severity.MEDIUM, f"{what} (nobody has repeated or resolved it for a day)"
             remedy = "see in Alertmanager whether it still fires"
@@ -188,4 +196,6 @@ def _about(one: AlertEntry) -> tuple[frozenset[str], tuple[str, ...]]:
         causes.add(agent_cause(labels["agent"]))
     if labels.get("check"):
         covered.append(f"of/health-check/check/{labels['check']}")
+    if labels.get("certificate"):
+        covered.append(f"of/certificate-renewal/certificate/{labels['certificate']}")
     return frozenset(causes), tuple(covered)

@@ -16,6 +16,8 @@ OPEN = ""
 """The scope of what is open to everybody."""
 _HOST = re.compile(r"(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+)(:[0-9]+)?")
 _NAMES_OF_TOKENS = frozenset({"token", "access_token"})
+_OF_PROXIES = frozenset({"forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip"})
+"""Headers by which a proxy says that it asks for somebody else."""
 _READING = frozenset({"scrape", "read"})
 """What takes no token from this machine, nor of a visitor whom a web configuration file lets in."""
 _PUT_OFF = {"alert": 503}
@@ -99,8 +101,10 @@ def _unauthorized(reason: str, scope: str) -> Problem:
 def _is_local(request: HTTPConnection) -> bool:
     """Whether the request comes from this machine and by one of its own names: a page that had its name
 
-    pointed at 127.0.0.1 (DNS rebinding) sends another Host.
+    pointed at 127.0.0.1 (DNS rebinding) sends another Host. What a proxy passes on is somebody else's.
     """
+    if not _OF_PROXIES.isdisjoint(request.headers):
+        return False
     named = _HOST.fullmatch(request.headers.get("host", ""))
     peer = request.client.host if request.client else ""
     return named is not None and _is_loopback(peer) and (named[1].lower() == "localhost" or _is_loopback(named[1]))

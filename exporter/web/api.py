@@ -8,8 +8,8 @@ from starlette.responses import Response
 
 from exporter.clock import SystemClock
 from exporter.daemon import Daemon
-from exporter.idempotency import Keys
 from exporter.store import Store, StoreError
+from exporter.store.idempotency import Keys
 from exporter.web.access import Access
 from exporter.web.alerts import AlertIntake
 from exporter.web.answers import HEADERS, problem, unavailable
@@ -41,7 +41,9 @@ class Api:
                 Control(daemon, Keys(store), clock),
                 AlertIntake(daemon.reception, access, web.max_body_bytes),
                 Remediations(store, lambda: daemon.configuration.settings, clock),
-                Events(daemon.hub, access, most, reading.status_document, store.change_mark),
+                Events(
+                    daemon.hub, access, most, reading.status_document, reading.shared_status, store.change_mark
+                ),
             ),
             Operation(
                 "GET",

@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from exporter.record import Record
-from exporter.views.shapes import Status, TaskEntry
-from exporter.web import shapes
+from exporter.views.shapes import RemediationDocument, Status, TaskEntry
+from exporter.web import answer_shapes as shapes
 from exporter.web.alerts import MAX_LISTED, AlertIntake
 from exporter.web.control import Control
 from exporter.web.events import Events
@@ -46,6 +46,7 @@ _STOPPING = {503: "The exporter is stopping, or its store cannot be used."}
 _KEYED = {
     409: "The first request with this key has not been answered yet.",
     422: "The key was given with another request.",
+    429: "Too many wrong tokens came from this address, or more keys within 24 hours than are kept.",
     **_NO_SUCH,
     **_STOPPING,
 }
@@ -147,7 +148,7 @@ def _control(control: Control) -> tuple[Operation, ...]:
 
 
 def _remedial(intake: AlertIntake, remedial: Remediations) -> tuple[Operation, ...]:
-    answer = Answer("As it then stands.", shapes.RemediationDocument)
+    answer = Answer("As it then stands.", RemediationDocument)
     refusals = {409: "It does not wait for an answer.", **_NO_SUCH}
     return (
         _get("/api/v1/alerts", "The alerts that came in, newest first", shapes.Alerts, intake.listing,
@@ -182,5 +183,3 @@ def _guide(own: tuple[Operation, ...]) -> tuple[Operation, ...]:
         for operation in own
         if operation.path in _GUIDE
     )
-
-

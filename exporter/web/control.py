@@ -7,12 +7,12 @@ from typing import Any, Protocol
 
 from starlette.responses import PlainTextResponse, Response
 
-from exporter.dispatcher import OnBegin, OnEnd
-from exporter.idempotency import Keys, OtherRequest, UnderWay
-from exporter.runner import UnknownRequest, check
+from exporter.guide_names import task_of
+from exporter.runs.asking import UnknownRequest, check
+from exporter.runs.tickets import OnBegin, OnEnd
+from exporter.store.idempotency import Keys, OtherRequest, TooManyKeys, UnderWay
 from exporter.web.answers import HEADERS, Problem, answer
 from exporter.web.operations import Call
-from exporter.web.task_names import task_of
 from jobs.core.model import Request, Trigger
 from jobs.core.ports import Clock
 from jobs.core.registry import all_jobs
@@ -119,6 +119,9 @@ class Control:
         except OtherRequest:
             detail = f"the Idempotency-Key {key!r} was given with another request; a new request takes a new key"
             raise Problem(422, detail) from None
+        except TooManyKeys:
+            detail = "too many keys within 24 hours: take fewer new ones, or ask without"
+            raise Problem(429, detail, {"retry-after": "3600"}) from None
         except UnderWay:
             detail = f"the first request with the Idempotency-Key {key!r} is being answered; ask again"
             raise Problem(409, detail, {"retry-after": "1"}) from None

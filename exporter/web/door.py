@@ -16,13 +16,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from starlette.concurrency import run_in_threadpool
-
 from exporter.settings import WebSettings
 from exporter.web.answers import HEADERS
 from exporter.web.lockout import Lockout
 from exporter.web.metrics_app import Application, Message, Receive, Scope, Send
 from exporter.web.passwords import Passwords, TooMany
+from exporter.web.token_look import TokenLook
 from exporter.web.tokens import TokenError, Tokens
 from exporter.web.web_config import WebConfig
 from exporter.web.web_config_model import RateLimit
@@ -68,11 +67,16 @@ class Door:
     """An ASGI application around another one; `current` gives the web configuration that is in force."""
 
     def __init__(
-        self, inside: Application, current: Callable[[], WebConfig], tokens: Tokens, settings: WebSettings
+        self,
+        inside: Application,
+        current: Callable[[], WebConfig],
+        tokens: Tokens,
+        look: TokenLook,
+        settings: WebSettings,
     ) -> None:
         self._inside = inside
         self._current = current
-        self._tokens = tokens
+        self._tokens, self._look = tokens, look
         self._free = HEALTH_PATHS if settings.health_without_authentication else frozenset[str]()
         self._lockout = Lockout(what="passwords or tokens")
         self._passwords = Passwords(self._lockout)
@@ -129,9 +133,10 @@ class Door:
 
     async def _by_token(self, scope: Scope, authorization: bytes) -> Refusal | None:
         try:
-            _, opened = await run_in_threadpool(self._tokens.opened, authorization)
+            await self._look.refresh()
         except TokenError as error:
             return Refusal(503, str(error))
+        _, opened = self._tokens.remembered(authorization)
         if not opened:
             return self._wrong(scope, "the token is wrong", _BEARER)
         # The API looks itself what a token opens; what is not the API has the door alone.

@@ -16,11 +16,12 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from exporter.hub import Hub, Listener
+from exporter.daemon.hub import Hub, Listener
 from exporter.store import StoreError
 from exporter.web.access import Access
 from exporter.web.answers import HEADERS, Problem
 from exporter.web.operations import Call
+from exporter.web.readers import Shared
 from exporter.web.tokens import TokenError
 
 logger = logging.getLogger(__name__)
@@ -38,12 +39,20 @@ Document = Any
 
 
 class Events:
-    """Lets people listen. `status` makes the document of that, `mark` is different after every change of the store."""
+    """Lets people listen. `status` makes the document of that, and `shared` the same for many who come at once; `mark`
+    is different after every change of the store.
+    """
 
     def __init__(
-        self, hub: Hub, access: Access, max_listeners: int, status: Callable[[], Document], mark: Callable[[], object]
+        self,
+        hub: Hub,
+        access: Access,
+        max_listeners: int,
+        status: Callable[[], Document],
+        shared: Shared,
+        mark: Callable[[], object],
     ) -> None:
-        self._hub, self._access, self._most = hub, access, max_listeners
+        self._hub, self._access, self._most, self._shared = hub, access, max_listeners, shared
         self._status, self._mark = status, mark
         self._teller: asyncio.Task[None] | None = None
         self._seen: object = None
@@ -60,7 +69,7 @@ class Events:
             detail = f"{len(self._hub)} listen already, or the exporter is stopping; come again, or ask for the status"
             raise Problem(503, detail, {"retry-after": "10"})
         try:
-            status = await run_in_threadpool(self._status)
+            status = await self._shared.get()
         except BaseException:
             self._hub.leave(listener)
             raise

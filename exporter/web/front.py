@@ -37,6 +37,7 @@ class Knock:
     """
 
     phase = "headers"
+    answering_since: float | None = None
 
     def __init__(self, connection: socket.socket, front: Front, tls: Tls | None) -> None:
         self.since = time.monotonic()

@@ -6,8 +6,11 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from functools import lru_cache
 from typing import Any
 
+from starlette.requests import Request
+
 from exporter.exposition import Exposition
 from exporter.process_figures import ProcessFigures
+from exporter.web.answers import Problem, problem
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -35,8 +38,8 @@ class MetricsApp:
             return
         method = scope["method"]
         if method not in ("GET", "HEAD"):
-            await send({"type": "http.response.start", "status": 405, "headers": [(b"allow", b"GET, HEAD")]})
-            await send({"type": "http.response.body", "body": b""})
+            refusal = Problem(405, "this path takes GET, HEAD", {"allow": "GET, HEAD"})
+            await problem(Request(scope), refusal)(scope, receive, send)
             return
         accept = accept_encoding = b""
         for name, value in scope["headers"]:

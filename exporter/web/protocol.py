@@ -49,11 +49,15 @@ class Limits:
 
 
 class GuardedProtocol(HttpToolsProtocol):
-    """uvicorn's protocol with limits; `phase` is what the connection waits for since `since` (monotonic)."""
+    """uvicorn's protocol with limits; `phase` is what the connection waits for since `since` (monotonic).
+
+    `answering_since` is when the request was let in whose answer is under way; None where none is.
+    """
 
     limits: Limits
     phase = "headers"
     since = 0.0
+    answering_since: float | None = None
     turn = phase_bytes = body_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -90,6 +94,8 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """The request's headers are there."""
         self._enter("body")
+        if self.answering_since is None:
+            self.answering_since = time.monotonic()
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -109,6 +115,7 @@ class GuardedProtocol(HttpToolsProtocol):
         """The answer is out."""
         if self.phase == "answer":
             self._enter("idle")
+        self.answering_since = time.monotonic() if self.pipeline else None
         super().on_response_complete()
 
     def overdue(self, now: float) -> bool:

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
 
+from exporter.guide_names import task_of
 from exporter.store import Store
 from exporter.web.answers import HEADERS, Problem, answer
 from exporter.web.control import unknown
 from exporter.web.operations import Call
-from exporter.web.task_names import task_of
+from exporter.web.readers import Shared
 from jobs.core.registry import all_jobs
 
 if TYPE_CHECKING:
@@ -25,14 +26,16 @@ _PAGE_POLICY += "base-uri 'none'; form-action 'none'"
 
 
 class Reading:
-    """The handlers. Each may wait for the disk."""
+    """The handlers. Each plain function may wait for the disk."""
 
     def __init__(self, sources: Callable[[], Sources], store: Store) -> None:
         self._sources, self._store = sources, store
+        self.shared_status = Shared(self.status_document)
+        """The status, for many at once."""
 
-    def status(self, call: Call) -> Response:
+    async def status(self, call: Call) -> Response:
         """Everything at a glance."""
-        return answer(self.status_document())
+        return answer(await self.shared_status.get())
 
     def status_document(self) -> Any:
         """The same, as a document."""

@@ -10,6 +10,7 @@ from exporter.bridge.remediation import audit, receiving, remediations
 from exporter.bridge.remediation.desk import Desk
 from exporter.settings import Settings
 from exporter.store import Store
+from exporter.views.alerts import remediation_document
 from exporter.web.answers import Problem, answer
 from exporter.web.operations import Call
 from jobs.core.ports import Clock
@@ -24,7 +25,7 @@ class Remediations:
     def listing(self, call: Call) -> Response:
         """Remediations, newest first."""
         found = remediations.listing(self._store, call.values["limit"], only_open=call.values["open"])
-        return answer({"remediations": [remediations.document(entry) for entry in found]})
+        return answer({"remediations": [remediation_document(entry) for entry in found]})
 
     def entries(self, call: Call) -> Response:
         """The audit log, newest first."""
@@ -41,7 +42,7 @@ class Remediations:
     def _answer(self, call: Call, *, approved: bool) -> Response:
         desk = Desk(self._store, self._settings(), self._clock.now(), f"token:{call.who}")
         try:
-            return answer(remediations.document(receiving.answer(desk, call.values["id"], approved=approved)))
+            return answer(remediation_document(receiving.answer(desk, call.values["id"], approved=approved)))
         except receiving.Unknown as error:
             raise Problem(404, str(error)) from None
         except receiving.NotWaiting as error:

@@ -18,6 +18,7 @@ from exporter.web.access import OPEN, Access
 from exporter.web.answers import Problem, problem
 from exporter.web.bodies import texts
 from exporter.web.operations import Call, Operation, Parameter
+from exporter.web.readers import Readers
 from exporter.web.tokens import TokenError
 
 logger = logging.getLogger(__name__)
@@ -26,16 +27,21 @@ logger = logging.getLogger(__name__)
 def routes_of(operations: Iterable[Operation], access: Access) -> list[Route]:
     """One route for each path, in the order in which they are named."""
     by_path: dict[str, dict[str, Operation]] = {}
+    readers = Readers()
     for operation in operations:
         by_path.setdefault(operation.route, {})[operation.method] = operation
-    return [Route(path, _endpoint(methods, access), methods=list(methods)) for path, methods in by_path.items()]
+    return [
+        Route(path, _endpoint(methods, access, readers), methods=list(methods)) for path, methods in by_path.items()
+    ]
 
 
-def _endpoint(methods: Mapping[str, Operation], access: Access) -> Callable[[Request], Awaitable[Response]]:
+def _endpoint(
+    methods: Mapping[str, Operation], access: Access, readers: Readers
+) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         operation = methods["GET" if request.method == "HEAD" else request.method]
         try:
-            return await _answer(operation, request, access)
+            return await _answer(operation, request, access, readers)
         except (HTTPException, StoreError, TokenError):
             raise
         except Exception:  # the client is told that it was not him, and the log what it was
@@ -45,7 +51,7 @@ def _endpoint(methods: Mapping[str, Operation], access: Access) -> Callable[[Req
     return endpoint
 
 
-async def _answer(operation: Operation, request: Request, access: Access) -> Response:
+async def _answer(operation: Operation, request: Request, access: Access, readers: Readers) -> Response:
     call, handler = Call(request, ""), operation.handler
     if not operation.admits:
         # Whether we live is answered whatever the disk does, and so without a thread that may be waiting for it.
@@ -56,7 +62,8 @@ async def _answer(operation: Operation, request: Request, access: Access) -> Res
     if inspect.iscoroutinefunction(handler):
         answered: Response = await handler(call)
         return answered
-    return cast(Response, await run_in_threadpool(handler, call))
+    in_thread = readers.make if operation.method == "GET" else run_in_threadpool
+    return cast(Response, await in_thread(handler, call))
 
 
 def values_of(operation: Operation, request: Request) -> dict[str, Any]:

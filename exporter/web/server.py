@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 import socket
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from uvicorn.server import Server
 
     from exporter.daemon import Daemon
-    from exporter.service_manager import ServiceManager
+    from exporter.daemon.service_manager import ServiceManager
     from exporter.store import Store
     from exporter.web.tokens import Tokens
     from exporter.web.web_config_watch import WatchedWebConfig
@@ -42,23 +43,24 @@ def run_loop(
     from exporter.web.metrics_app import Application, MetricsApp
     from exporter.web.metrics_gate import MetricsGate
     from exporter.web.protocol import GuardedProtocol, Limits, guarded_protocol
+    from exporter.web.token_look import TokenLook
 
     web = daemon.configuration.settings.web
     limits = Limits.within_descriptors(
         web.max_connections, web.header_timeout_seconds, web.body_timeout_seconds, web.max_body_bytes
     )
-    access = Access(tokens, Lockout())
+    access, look = Access(tokens, Lockout()), TokenLook(tokens)
     api = Api(daemon, store, access).application()
     application: Application = MetricsApp(daemon.metrics.exposition, web.telemetry_path, api)
     if web.metrics_need_token:
-        application = MetricsGate(application, web.telemetry_path, access)
+        application = MetricsGate(application, web.telemetry_path, access, look)
     protocol = GuardedProtocol
     if web_config:
         from exporter.web.door import Door
         from exporter.web.front import FrontProtocol
 
         protocol = FrontProtocol
-        application = Door(application, lambda: web_config.current, tokens, web)
+        application = Door(application, lambda: web_config.current, tokens, look, web)
     config = Config(
         application,
         http=guarded_protocol(limits, protocol),
@@ -72,6 +74,9 @@ def run_loop(
         timeout_graceful_shutdown=5,
         backlog=BACKLOG,
     )
+    # What is there by now stays: looking through all of it for garbage would keep a scrape waiting again and again.
+    gc.collect()
+    gc.freeze()
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
         server = _server(config, limits.header_seconds, web_config)
         runner.run(_serve(server, daemon, listener, manager, web_config))

@@ -106,6 +106,7 @@ class Tokens:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """Let nobody else change the file: of two changes at once, one would be lost. Raise TokenFileError, OSError."""
+        self.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         deadline = time.monotonic() + _LOCK_SECONDS
         while True:
             try:

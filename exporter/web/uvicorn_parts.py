@@ -4,7 +4,7 @@ Its package is its command line as well, with all that watches over several proc
 logs, which is not used here: both load more than the server itself.
 """
 
-from exporter.spare import bare_package, without
+from exporter.memory import bare_package, without
 
 _package = bare_package("uvicorn")
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from exporter.config import ConfigError
-from exporter.config_errors import describe
-from exporter.documents import DocumentError, read_yaml
+from exporter.config.documents import DocumentError, read_yaml
+from exporter.config.errors import describe
 from exporter.web.web_config_model import ALLOWED_HEADERS, RateLimit, TlsServerConfig, WebConfigFile
 from exporter.web.web_config_tls import Materials, Tls, TlsProblem, make_tls
 

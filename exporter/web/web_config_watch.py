@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -108,7 +109,7 @@ class WatchedWebConfig:
         for connection in list(connections):
             if connection.secured_by is not self.current.tls:
                 connection.shutdown()  # as when the daemon stops: after the answer that is under way
-            if late and connection.phase == "answer" and connection.since < self._others_since:
+            if late and (connection.answering_since or math.inf) < self._others_since:
                 connection.transport.abort()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from jobs.certificates import judging
@@ -32,7 +32,7 @@ def conclude(run: Run, cadences: Sequence[Cadence], *, wants_report: bool) -> Re
         wanted = run.clients.world.certificate
         document = report(run.inventory, files, run.notes, run.settings, wanted, run.mode, now, next_check)
     return Result(
-        status="RENEWED" if renewed and not verdict else _STATUS[verdict],
+        status=_status(verdict, renewed=renewed, seen=any(one.facts for one in (*files, *served))),
         verdict=verdict,
         summary=_summary(run, [*files, *served], now),
         findings=tuple(findings),
@@ -40,6 +40,13 @@ def conclude(run: Run, cadences: Sequence[Cadence], *, wants_report: bool) -> Re
         samples=tuple(_samples(run, files, served)),
         report=document,
     )
+
+
+def _status(verdict: int, *, renewed: bool, seen: bool) -> str:
+    """In a word: no certificate at all is not a valid one."""
+    if verdict:
+        return _STATUS[verdict]
+    return "RENEWED" if renewed else _STATUS[0] if seen else "NONE_YET"
 
 
 def _served(run: Run, now: datetime) -> list[Judged]:
@@ -51,13 +58,25 @@ def _served(run: Run, now: datetime) -> list[Judged]:
 
 def _findings(run: Run, files: Sequence[Judged], served: Sequence[Judged]) -> list[Finding]:
     found = [*run.notes.findings]
-    found += [finding for judged in (*files, *served) for finding in judging.findings(judged)]
+    found += [finding for judged in (*files, *served) for finding in _about(run, judged)]
     found += [finding for reading in run.inventory.endpoints for finding in judging.endpoint_findings(reading)]
     told = {finding.subject for finding in found}
     found += [_due(run, judged) for judged in (*files, *served) if judged.due and _subject(judged) not in told]
     for what in run.inventory.left_out:
         found.append(Finding(kind="not_looked_at", subject="inventory", severity=Severity.MEDIUM, message=what))
     return found
+
+
+def _about(run: Run, judged: Judged) -> Iterator[Finding]:
+    """What is to be said of one certificate; that ours was not made yet is how every installation begins."""
+    own = run.inventory.own
+    if judged.label == own.label and not run.state.issued and run.owner(own) is Owner.NOBODY:
+        message, remedy = f"{own.error} yet", f"{judging.RENEW} (the schedule does it daily)"
+        yield Finding(
+            kind=Problem.MISSING, subject=_subject(judged), severity=Severity.LOW, message=message, remedy=remedy
+        )
+    else:
+        yield from judging.findings(judged)
 
 
 def _due(run: Run, judged: Judged) -> Finding:

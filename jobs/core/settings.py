@@ -7,6 +7,8 @@ are made from them.
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
@@ -87,11 +89,14 @@ def _redis_url(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _twice(names: Iterable[str]) -> str | None:
+    """The first name that stands there a second time."""
+    return next((name for name, count in Counter(names).items() if count > 1), None)
+
+
 def _distinct(cadences: tuple[Cadence, ...]) -> tuple[Cadence, ...]:
     """A slot belongs to a cadence without its mode: of two with the same times the second would never run."""
-    keys = [cadence.key for cadence in cadences]
-    twice = next((key for key in keys if keys.count(key) > 1), None)
-    if twice:
+    if twice := _twice(cadence.key for cadence in cadences):
         raise ValueError(f"{twice!r} stands here twice; a task runs once at a time: choose one mode, or another time")
     return cadences
 
@@ -156,9 +161,7 @@ class PostgresSettings(SettingsModel):
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Self:
-        names = [MAIN_SERVER, *(server.name for server in self.servers)]
-        twice = next((name for name in names if names.count(name) > 1), None)
-        if twice:
+        if twice := _twice((MAIN_SERVER, *(server.name for server in self.servers))):
             raise ValueError(f"servers: two servers are called {twice!r} ({MAIN_SERVER!r} is the one that dsn names)")
         return self
 
@@ -176,9 +179,7 @@ class RedisSettings(SettingsModel):
 class OllamaSettings(SettingsModel):
     """The Ollama server."""
 
-    url: HttpUrl | None = Field(
-        None, description="Base URL; unset: http://127.0.0.1:11434, if a server is there."
-    )
+    url: HttpUrl | None = Field(None, description="Base URL; unset: http://127.0.0.1:11434, if a server is there.")
     canary_model: str | None = Field(
         None, description="Model for the one-token test; unset: one that is loaded, else the smallest installed."
     )
@@ -244,6 +245,12 @@ class AgentsSettings(SettingsModel):
     max_discovered: int = Field(1000, ge=0, le=10000, description="Discovered agents beyond this are refused.")
     timeout_seconds: Seconds = Field(30, description="Limit of one probe of an agent.")
 
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Self:
+        if twice := _twice(agent.name for agent in self.listed or ()):
+            raise ValueError(f"listed: two agents are called {twice!r}")
+        return self
+
 
 class Thresholds(SettingsModel):
     """Limits that reports and alerts share."""
@@ -278,6 +285,12 @@ class World(SettingsModel):
     agents: AgentsSettings = AgentsSettings.model_construct()
     thresholds: Thresholds = Thresholds.model_construct()
     certificate: CertificateSettings = CertificateSettings.model_construct()
+
+    @model_validator(mode="after")
+    def _endpoints_are_unique(self) -> Self:
+        if twice := _twice(endpoint.name for endpoint in self.endpoints):
+            raise ValueError(f"endpoints: two of them are called {twice!r}")
+        return self
 
 
 class JobSettings(SettingsModel):

@@ -84,7 +84,7 @@ def growth(state: State, now_sizes: Mapping[str, int], now: ClockMark) -> dict[s
     """Bytes a second by which each directory's logs have grown since the state was put down.
 
     What was put down is the size after that run's own rotation, so that rotating is not shrinking. Where too little
-    time has passed the growth is what it was.
+    time has passed the growth is what it was, and the next run measures from the same state.
     """
     if state.sizes_at is None:
         return {}
@@ -96,6 +96,20 @@ def growth(state: State, now_sizes: Mapping[str, int], now: ClockMark) -> dict[s
         for label, size in now_sizes.items()
         if label in state.sizes
     }
+
+
+def measured_from(
+    state: State, before: Mapping[str, int], after: Mapping[str, int], now: ClockMark
+) -> tuple[dict[str, int], ClockMark]:
+    """What the next run measures growth from, and since when; the sizes are those before this run's rotation and after.
+
+    Of runs that follow one another too soon the first one's sizes stay, less what has been rotated since: else what
+    grew between them would never be seen.
+    """
+    at = state.sizes_at
+    if at is None or not 0 <= now.seconds_since(at) < MIN_GROWTH_SECONDS:
+        return dict(after), now
+    return {label: size + after.get(label, 0) - before.get(label, 0) for label, size in state.sizes.items()}, at
 
 
 def skipped_samples(skipped: Mapping[str, int]) -> list[Sample]:

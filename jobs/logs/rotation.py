@@ -222,7 +222,8 @@ class Rotation:
         growth = figures.growth(state, grown_from, now)
         skipped = dict(Counter(one.reason for one in self.outcome.skips)) if self.rotates else state.skipped
         if not self.dry_run:
-            self._save(replace(state, sizes=sizes, sizes_at=now, growth=growth, skipped=skipped))
+            kept, since = figures.measured_from(state, grown_from, sizes, now)
+            self._save(replace(state, sizes=kept, sizes_at=since, growth=growth, skipped=skipped))
         return Telling(self.settings, self.clients, self.mode, seen, self.outcome, sizes, growth, skipped).result(
             [source.directory for source in self._sources()], self._next()
         )

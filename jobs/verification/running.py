@@ -128,7 +128,7 @@ class Run:
                 chosen = of_source if self.settings.verify_all else of_source[:1]
                 detail = f"into a scratch database (drill: {self.settings.drill}); if it fails, up to {ATTEMPTS} in all"
                 plan += [Action(verb="restore", subject=item.name, detail=detail, done=False) for item in chosen]
-        summary = f"{len(items)} backups would be checked"
+        summary = f"{len(items)} backup{'s' if len(items) != 1 else ''} would be checked"
         return Result(status="PLANNED", summary=summary, actions=(*self.actions, *plan))
 
     def _result(

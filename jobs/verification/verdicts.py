@@ -61,7 +61,8 @@ class Round:
 
     def summary(self) -> str:
         """One line."""
-        words = [f"{self.counted(State.VERIFIED)} backups verified"]
+        verified = self.counted(State.VERIFIED)
+        words = [f"{verified} backup{'s' if verified != 1 else ''} verified"]
         words += [f"{n} damaged"] if (n := self.counted(State.FAILED)) else []
         words += [f"{n} unknown"] if (n := self.counted(State.UNKNOWN)) else []
         words += [f"{n} missing"] if (n := len(self.missing)) else []

@@ -24,6 +24,33 @@ LAYERS = ("jobs.core", "jobs.clients", "jobs", "exporter")
 NOT_FOR_JOBS = frozenset({"exporter", "prometheus_client", "starlette", "uvicorn", "sqlite3"})
 CLIENT_LIBRARIES = frozenset({"docker", "psycopg2", "redis", "requests", "cryptography"})
 
+EXPORTER_ARROWS: dict[str, str] = {
+    "processes": "",
+    "store": "",
+    "config": "processes",
+    "rules": "",
+    "alertmanager": "bridge config",
+    "bridge": "config processes store",
+    "runs": "bridge config processes store",
+    "views": "bridge config runs store",
+    "dashboard": "runs views",
+    "daemon": "bridge config dashboard runs store views",
+    "web": "bridge config daemon runs store views",
+    "init": "config",
+    "install": "config",
+    "doctor": "bridge config install processes store web",
+    "commandline": "bridge config dashboard doctor runs store views",
+    "commands": "alertmanager bridge commandline config doctor init install rules runs views web",
+}
+"""Which packages within `exporter` each of them may know. What they share stands in single files above them."""
+SETTINGS = frozenset({"exporter.alertmanager.settings"})
+"""Values that whoever does what they say may know as well."""
+ROOTS = frozenset({"exporter.app", "exporter.cli", "exporter.serving"})
+"""They put together what the others are; nobody but commands and what those are made of knows them."""
+SEEN_BY_PEOPLE = frozenset(
+    {"views", "dashboard", "daemon", "web", "init", "install", "doctor", "commandline", "commands"}
+)
+
 
 def layer(module: str) -> int:
     """How high a module stands."""
@@ -90,6 +117,38 @@ def test_the_core_touches_no_service(module: str) -> None:
 def test_no_helper_of_a_job_imports_a_job() -> None:
     helpers = [name for name in MODULES if layer(name) < layer("exporter") and name not in JOB_MODULES]
     assert {name: sorted(found) for name in helpers if (found := JOB_MODULES & set(imported(name)))} == {}
+
+
+def package_of(module: str) -> str:
+    """The package within `exporter` that a module is of; empty for a single file, and for what is none of it."""
+    root, _, inside = module.partition(".")
+    name = inside.partition(".")[0]
+    return name if root == "exporter" and name in EXPORTER_ARROWS else ""
+
+
+def test_every_package_of_the_exporter_has_its_arrows() -> None:
+    packages = {path.parent.name for path in (ROOT / "exporter").glob("*/__init__.py")}
+    assert packages == EXPORTER_ARROWS.keys()
+
+
+@pytest.mark.parametrize("package", EXPORTER_ARROWS)
+def test_a_package_of_the_exporter_knows_only_those_it_may(package: str) -> None:
+    known = {
+        package_of(name)
+        for module in MODULES
+        if package_of(module) == package
+        for name in {*imported(module)} - SETTINGS
+    }
+    assert known - {"", package} <= set(EXPORTER_ARROWS[package].split())
+
+
+@pytest.mark.parametrize("module", sorted(name for name in MODULES if name.startswith("exporter.")))
+def test_what_is_shared_knows_nothing_of_what_is_shown(module: str) -> None:
+    names = imported(module)
+    if not package_of(module) and module not in ROOTS:
+        assert {package_of(name) for name in names} & SEEN_BY_PEOPLE == set()
+    if package_of(module) not in ("commands", "commandline", "doctor") and module not in ROOTS:
+        assert ROOTS & set(names) == set()
 
 
 def test_the_daemon_loads_no_client_library() -> None:

@@ -488,6 +488,15 @@ def test_everybody_can_use_it(chromium: Chromium, scheme: str, width: int, dialo
         assert opened.ask("document.documentElement.scrollWidth") == width
 
 
+def test_a_deduction_of_many_digits_stays_on_its_line(chromium: Chromium) -> None:
+    told = ill(datetime.now().astimezone())
+    told["scores"][0]["deductions"][0]["points"] = 1500.0
+    with StatusServer(told) as server, chromium.opened(server.url) as opened:
+        live(opened)
+        heights = "[...document.querySelectorAll('.deductions [data-part=points]')].map(it => it.offsetHeight)"
+        assert len(set(opened.ask(heights))) == 1
+
+
 def test_everybody_can_see_that_the_connection_is_lost(chromium: Chromium) -> None:
     with (
         StatusServer(ill(datetime.now().astimezone())) as server,

@@ -39,7 +39,7 @@ def place(tmp_path: Path) -> Iterator[Path]:
     for file in directory.iterdir():
         with contextlib.suppress(psutil.Error, ValueError):
             process = psutil.Process(int(file.read_text()))
-            if "sleep" in process.cmdline() or "exporter.child" in process.cmdline():
+            if "sleep" in process.cmdline() or "exporter.runs.child" in process.cmdline():
                 process.kill()
 
 

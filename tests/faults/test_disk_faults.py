@@ -56,6 +56,8 @@ def test_a_base_directory_that_becomes_read_only(package: TrialPackage, disk: Pa
         assert answer.status_code in (200, 503)
         if answer.status_code == 503:
             assert "sutazai.db" in answer.json()["detail"]
+        daemon.wait_log("commands are not told what is wrong here")
+        assert "Traceback" not in daemon.log()
     finally:
         daemon.close()
 

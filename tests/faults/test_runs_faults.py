@@ -17,9 +17,10 @@ import psutil
 import pytest
 
 from exporter.clock import SystemClock
-from exporter.process import MAX_ANSWER_BYTES
+from exporter.processes.reader import MAX_ANSWER_BYTES
 from exporter.record import Record
-from exporter.runner import Runner, Watcher
+from exporter.runs.answer import Watcher
+from exporter.runs.runner import Runner
 from exporter.store import Store
 from jobs.core.model import Outcome, Request
 from tests.services.binaries import need_root

@@ -183,7 +183,7 @@ def test_no_answer_lets_another_site_in(daemon: ExporterDaemon, headers: dict[st
 
 
 @pytest.mark.parametrize(
-    "path", ["/api/v1/tasks", "/api/v1/runs", "/api/v1/events", "/api/v1/alerts", "/api/automation/status"]
+    "path", ["/metrics", "/api/v1/tasks", "/api/v1/runs", "/api/v1/events", "/api/v1/alerts", "/api/automation/status"]
 )
 def test_every_other_method_is_405_and_says_which_it_takes(daemon: ExporterDaemon, path: str) -> None:
     for method in ("OPTIONS", "DELETE", "PATCH", "TRACE", "PUT"):
@@ -191,6 +191,7 @@ def test_every_other_method_is_405_and_says_which_it_takes(daemon: ExporterDaemo
         assert answer.status_code == 405, method
         assert answer.headers["content-type"] == "application/problem+json"
         assert "GET" in answer.headers["allow"]
+        assert (answer.json()["status"], "GET" in answer.json()["detail"]) == (405, True)
 
 
 @pytest.mark.parametrize(

@@ -127,6 +127,20 @@ def test_a_name_that_was_pointed_at_us_reads_nothing(daemon: ExporterDaemon, hos
     assert status(raw(daemon, request)) in (400, 401)
 
 
+@pytest.mark.parametrize(
+    ("header", "value"),
+    [
+        ("X-Forwarded-For", "127.0.0.1"),
+        ("X-Forwarded-For", "192.0.2.1"),
+        ("X-Real-IP", "127.0.0.1"),
+        ("Forwarded", "for=127.0.0.1"),
+        ("Via", "1.1 proxy"),
+    ],
+)
+def test_what_a_proxy_on_this_machine_passes_on_reads_nothing(daemon: ExporterDaemon, header: str, value: str) -> None:
+    assert daemon.get("/api/v1/runs", headers={header: value}).status_code == 401
+
+
 def test_a_request_without_a_host_reads_nothing(daemon: ExporterDaemon) -> None:
     assert status(raw(daemon, f"GET {READ} HTTP/1.0\r\n\r\n".encode())) == 401
 

@@ -205,6 +205,19 @@ def test_watching_changes_nothing_and_writes_no_report(tmp_path: Path, runs: Cal
     assert result.verdict == 1
 
 
+def test_what_was_not_made_yet_is_a_note_and_what_is_gone_a_problem(runs: Callable[..., CertificateRuns]) -> None:
+    here = runs()
+    watched = here.run("watch")
+    (not_yet,) = watched.findings
+    assert (watched.status, watched.verdict) == ("NONE_YET", 0)
+    assert (not_yet.severity, "the schedule does it" in not_yet.remedy) == ("low", True)
+    renewed_once(here)
+    here.cert.unlink()
+    here.key.unlink()
+    (gone,) = here.run("watch").findings
+    assert (gone.kind, gone.severity) == ("missing", "medium")
+
+
 def test_what_a_renewal_said_is_still_said_by_a_watch(runs: Callable[..., CertificateRuns]) -> None:
     here = runs()
     renewed_once(here)

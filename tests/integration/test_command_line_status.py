@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 from collections.abc import Callable
@@ -9,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.services.disks import tmpfs
 from tests.services.exporter_daemon import ExporterDaemon
 from tests.services.http_agent import HttpAgent
 from tests.services.trial_jobs import TASK, TrialPackage, work
+from tests.services.wait import wait_for
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -49,7 +52,26 @@ def test_the_verdict_is_the_exit_code(
 def test_before_anything_has_run_it_is_unknown(run_cli: Run, tmp_path: Path) -> None:
     told = run_cli("status")
     assert (told.returncode, told.stdout.split()[0]) == (3, "UNKNOWN")
+    found = run_cli("findings", "--task", "security-scan")
+    assert found.stdout.startswith("Nothing was found, but not everything was looked at: security-scan")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_base_directory_that_is_a_file_is_said_to_be_one(run_cli: Run, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for command in (["status"], ["run", "health-check"]):
+        told = run_cli(*command, base_dir=tmp_path / "file")
+        assert (told.returncode, "file: is no directory; set base_dir" in told.stderr) == (69, True)
+
+
+def test_a_full_disk_is_named(run_cli: Run) -> None:
+    with tmpfs(2) as disk:
+        run_cli("run", "health-check", base_dir=disk / "base")
+        with (disk / "filler").open("wb", buffering=0) as filler, contextlib.suppress(OSError):
+            while True:
+                filler.write(bytes(1024))
+        told = run_cli("run", "health-check", base_dir=disk / "base")
+    assert (told.returncode, "its disk is full; make room" in told.stderr) == (69, True)
 
 
 def test_findings_by_task_and_severity(run_cli: Run, package: TrialPackage) -> None:
@@ -75,6 +97,24 @@ def test_the_command_tells_what_the_daemon_does(
     (answered,) = daemon.get("/api/v1/tasks").json()
     assert row == answered
     assert json.loads(run_cli("status", "--json", config=work(), **options).stdout)["serving"] is True
+
+
+def test_the_command_knows_what_the_daemon_says_is_wrong_with_itself(
+    exporter_daemon: Callable[..., ExporterDaemon], run_cli: Run, package: TrialPackage
+) -> None:
+    daemon = exporter_daemon(work(), environment=package.environment)
+
+    def wrong() -> list[str]:
+        done = run_cli("status", "--json", config=work(), base_dir=daemon.base_dir, env=package.environment)
+        return [entry["subject"] for entry in json.loads(done.stdout)["to_do"] if entry["kind"] == "daemon"]
+
+    assert wrong() == []
+    daemon.configure({"no_such_setting": 1})
+    daemon.hangup()
+    daemon.wait_metric("sutazai_config_last_reload_successful", {}, lambda value: value == 0)
+    wait_for(lambda: wrong() == ["reload"], 30, "the command knows of the reload")
+    daemon.kill()
+    assert "reload" not in wrong()
 
 
 def test_agents_are_listed_looked_at_and_offered(run_cli: Run, http_agent: Callable[..., HttpAgent]) -> None:

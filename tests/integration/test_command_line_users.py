@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.run_screen import LINE_SECONDS, CalmLines
+from exporter.commandline.run_screen import LINE_SECONDS, CalmLines
 from jobs.core.model import Request
 from tests.services.exporter_daemon import command_line, environment_of
 from tests.services.process import private_directory, remove_directory

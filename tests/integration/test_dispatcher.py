@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from exporter.clock import SystemClock
-from exporter.dispatcher import Dispatcher
 from exporter.record import Record
-from exporter.runner import Runner
+from exporter.runs.dispatcher import Dispatcher
+from exporter.runs.runner import Runner
 from exporter.store import Store
 from jobs.core.model import Outcome, Request, Trigger
 from tests.services.trial_jobs import TASK, TrialPackage, configuration_of, work
@@ -111,3 +111,27 @@ def test_stopping_with_runs_that_wait_does_not_hang(desk: Desk) -> None:
         desk.ask("waiting", target="" if number % 2 else f"t{number}")
     desk.dispatcher.stop()
     assert dict(desk.heard)["running"] is not None
+
+
+def test_a_stop_takes_back_what_a_run_has_asked_for_to_come_later(tmp_path: Path) -> None:
+    config = work("result = Result(status='OK', run_again_seconds=3600)")
+    store = Store(tmp_path / "store.db")
+    with TrialPackage(tmp_path / "package").in_process():
+        ended: list[Record] = []
+        dispatcher = Dispatcher(
+            Runner(configuration_of(tmp_path / "base", config), store, SystemClock()),
+            SystemClock(),
+            2,
+            on_running=lambda task, progress: None,
+            on_record=lambda record, entered: ended.append(record),
+            on_store_failure=lambda: None,
+        )
+        dispatcher.submit(Request(task=TASK))
+        wait_for(lambda: ended, 60, "the run is over")
+        assert dispatcher.stop_task(TASK, "token:op", target="another") == []
+        (stopped,) = dispatcher.stop_task(TASK, "token:op")
+        assert stopped.trigger is Trigger.FOLLOW_UP
+        assert (ended[-1].outcome, ended[-1].error) == (Outcome.STOPPED, "stopped by token:op before it began")
+        assert dispatcher.stop_task(TASK, "token:op") == [], "nothing is left to stop"
+        dispatcher.stop()
+    store.close()

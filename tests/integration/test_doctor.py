@@ -24,6 +24,7 @@ from exporter.store import Store
 from tests.services.alertmanager import Alertmanager
 from tests.services.binaries import need_root
 from tests.services.certificates import make, make_ca
+from tests.services.disks import ext4, make_read_only
 from tests.services.docker_engine import DockerEngine
 from tests.services.docker_images import AGENT_IMAGE
 from tests.services.exporter_daemon import ExporterDaemon, command_line, environment_of, write_config
@@ -284,6 +285,18 @@ def test_mail_is_not_sent_and_a_server_that_cannot_take_it_is_told(base: Path, t
 # The base directory and what is in it
 
 
+def test_a_file_system_that_became_read_only_is_no_matter_of_rights(tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    with ext4() as mount:
+        base.symlink_to(mount)
+        Store(mount / "data" / "sutazai.db").close()
+        make_read_only(mount)
+        _, told, _ = doctor(base, NOWHERE, "--only", "base-directory", "--only", "store")
+    for name in ("base-directory", "store"):
+        assert (told[name]["state"], "that is read-only" in told[name]["detail"]) == ("broken", True)
+        assert told[name]["remedy"].endswith(f"mount -o remount,rw {mount}")
+
+
 def test_a_damaged_store_and_one_of_a_newer_version(base: Path) -> None:
     store = base / "data" / "sutazai.db"
     Store(store).close()
@@ -331,6 +344,8 @@ def test_a_daemon_of_another_version_and_one_that_does_not_answer(base: Path) ->
             config = {**NOWHERE, "web": {"listen_address": f"127.0.0.1:{other.port}"}}
             _, checks, _ = doctor(base, config, "--only", "daemon")
         assert "version 0.0.9 is running" in checks["daemon"]["detail"]
+        assert state(checks, "daemon:metrics") == "broken"
+        assert "is not OpenMetrics that Prometheus can read: Missing # EOF" in checks["daemon:metrics"]["detail"]
         _, checks, _ = doctor(base, config, "--only", "daemon")
         assert "connection refused" in checks["daemon"]["detail"]
     finally:
@@ -369,6 +384,8 @@ def test_a_daemon_behind_a_web_configuration(tmp_path: Path) -> None:
         finally:
             daemon.close()
         assert (state(checks, "daemon"), says in checks["daemon"]["detail"]) == ("good", True), checks
+        if "is ready" in says:
+            assert state(checks, "daemon:metrics") == "good", checks
         assert "TLS, no users" in checks["web-configuration"]["detail"]
     write_config(web, {"tls_server_config": {**pair, "key_file": "gone.pem"}})
     _, checks, _ = doctor(tmp_path / "base", config, "--only", "web-configuration")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 from exporter.bridge.model import Message
 from exporter.bridge.outgoing.channels.base import Delayed, Receipt, Refused
 from exporter.bridge.outgoing.channels.build import channel
+from tests.services.exporter_daemon import REPOSITORY
 from tests.services.messages import AT, configured, message
 from tests.services.wait import wait_for
 
@@ -78,6 +80,13 @@ def test_our_environment_is_not_its_own(run: Handlers, tmp_path: Path, monkeypat
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "canary")
     run(f"#!/bin/sh\nenv > {tmp_path}/env\n")
     assert "canary" not in (tmp_path / "env").read_text()
+
+
+def test_a_handler_may_ask_the_exporter_itself(run: Handlers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SUTAZAI_RUN_ID", "1-1")
+    ask = f"SUTAZAI_BASE_DIR={tmp_path} {sys.executable} -m exporter.cli tasks --json"
+    run(f"#!/bin/sh\nexport PYTHONPATH={REPOSITORY}\n{ask} > {tmp_path}/tasks || exit 1\n")
+    assert "agent-monitor" in (tmp_path / "tasks").read_text()
 
 
 @pytest.mark.parametrize(

@@ -187,6 +187,14 @@ def test_cron_and_systemd_know_of_each_other(install: Run, tmp_path: Path) -> No
     assert [path for path in (tmp_path / "root").rglob("*") if path.is_file()] == []
 
 
+def test_units_below_a_prefix_are_removed_where_it_is_named(install: Run, tmp_path: Path) -> None:
+    options = ("--systemd", "--timers", "--prefix", "/usr")
+    assert install(*options).returncode == 0
+    assert "nothing of ours" in install(command="uninstall").stderr
+    assert install("--remove", *options).returncode == 0
+    assert [path for path in (tmp_path / "root").rglob("*") if path.is_file()] == []
+
+
 WRONG = [
     (["--systemd", "--cron"], "choose one"),
     (["--timers"], "--timers belongs to --systemd"),

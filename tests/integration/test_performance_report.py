@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from exporter.reports import prune_reports
+from exporter.runs.reports import prune_reports
 from exporter.settings import ReportsSettings
 from jobs.pages.page import LineChart, Notices, Table
 from jobs.performance import series

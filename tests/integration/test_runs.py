@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -128,6 +130,43 @@ def test_a_slot_is_run_by_one_of_daemon_and_cron(
     whole = [daemon.get(f"/api/v1/runs/{run['run_id']}").json() for run in ledger(daemon)]
     slots = [run["request"]["reason"] for run in whole]
     assert len(slots) == len(set(slots))
+
+
+def test_a_slot_that_another_run_outlasts_is_left_to_whoever_comes_next(
+    package: TrialPackage, exporter_daemon: Callable[..., ExporterDaemon], run_cli: Callable[..., Any], gate: Path
+) -> None:
+    config = work(waiting_for(gate))
+    daemon = exporter_daemon(config, environment=package.environment)
+    start(daemon)
+    daemon.wait_metric("sutazai_task_running", {"task": TASK}, lambda value: value == 1)
+    slots = {"base_dir": daemon.base_dir, "env": package.environment}
+    hourly = work(task={"schedule": ["every 60 minutes"]})
+    late = run_cli("run", TASK, "--scheduled", "--wait", "0", config=hourly, **slots)
+    assert late.returncode == 75
+    assert "is running already" in late.stderr
+    gate.touch()
+    wait_runs(daemon, "ok")
+    done = [run_cli("run", TASK, "--scheduled", "--json", config=hourly, **slots) for _ in range(2)]
+    # 0 twice only if the hour has just turned.
+    assert [one.returncode for one in done] in ([0, 75], [0, 0]), [one.stderr for one in done]
+    assert json.loads(done[0].stdout)["request"]["trigger"] == "schedule"
+
+
+def test_of_a_run_that_is_killed_as_it_begins_the_slot_is_told_of_or_free(
+    package: TrialPackage, run_cli: Callable[..., Any], tmp_path: Path
+) -> None:
+    config = work(task={"schedule": ["every 60 minutes"]})
+    places = {"base_dir": tmp_path / "base", "config": config, "env": package.environment}
+    assert run_cli("run", TASK, **places).returncode == 0
+    with contextlib.closing(sqlite3.connect(tmp_path / "base" / "data" / "sutazai.db")) as db:
+        # As a kill between the claim and the entry: whatever ends it there leaves neither of them.
+        db.execute("CREATE TRIGGER cut BEFORE INSERT ON runs BEGIN SELECT RAISE(ROLLBACK, 'killed'); END")
+        db.commit()
+        assert run_cli("run", TASK, "--scheduled", **places).returncode not in (0, 75)
+        assert db.execute("SELECT count(*) FROM slots").fetchone() == (0,)
+        db.execute("DROP TRIGGER cut")
+        db.commit()
+    assert run_cli("run", TASK, "--scheduled", **places).returncode == 0
 
 
 def test_a_daemon_that_starts_beside_a_command_leaves_its_run_alone(

@@ -9,8 +9,7 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from exporter import observations
-from exporter.store import Store
+from exporter.store import Store, observations
 from jobs.core.model import Observation
 from tests.services.binaries import need
 

@@ -7,8 +7,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from exporter import observations
-from exporter.store import Store
+from exporter.store import Store, observations
 from jobs.clients import Clients
 from jobs.core.model import Observation, Result
 from jobs.core.settings import World

@@ -11,11 +11,11 @@ from exporter.bridge.incoming.inbox import Inbox
 from exporter.bridge.model import Alert
 from exporter.bridge.outgoing.announcing import news_of
 from exporter.config import Configuration
-from exporter.dispatcher import Progress
 from exporter.metrics import counters_of
 from exporter.record import Record
 from exporter.replay import replayed_metrics
-from exporter.reports import write_report
+from exporter.runs.reports import write_report
+from exporter.runs.tickets import Progress
 from exporter.settings import settings_model
 from exporter.store import Store
 from exporter.views.shapes import Status
@@ -78,10 +78,12 @@ class Scene:
         samples.append(Sample(family=UPTIME.name, value=99.5))
         return self.ran("agent-monitor", *findings, result={"samples": samples})
 
-    def alert(self, name: str, severity: str = "critical", number: int = 1, **labels: str) -> None:
+    def alert(
+        self, name: str, severity: str = "critical", number: int = 1, *, runbook: str = "", **labels: str
+    ) -> None:
         """An alert fires since now."""
         told = {"alertname": name, "severity": severity, **labels}
-        text = {"summary": f"{name} is what it says"}
+        text = {"summary": f"{name} is what it says", "runbook_url": runbook}
         fingerprint = f"{number:016x}"
         one = Alert(fingerprint=fingerprint, status="firing", starts_at=self.now, labels=told, annotations=text)  # type: ignore[arg-type]
         Inbox(self.store).take([one], self.now)

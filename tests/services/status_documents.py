@@ -94,9 +94,9 @@ def ill(now: datetime) -> Status:
         "finding_counts": {"critical": 2, "high": 2, "medium": 1, "low": 1, "info": 0},
         "alerts": [
             {"name": "AgentDown", "state": "firing", "severity": "critical", "summary": "Agent research is down",
-             "since": ago(minutes=36), "labels": {"agent": "research", "instance": "gpu-01:10042"}},
+             "runbook": "", "since": ago(minutes=36), "labels": {"agent": "research", "instance": "gpu-01:10042"}},
             {"name": "DiskUsageHigh", "state": "firing", "severity": "warning", "since": ago(minutes=7),
-             "summary": "/var/lib/docker is 88 % full", "labels": {"mountpoint": "/var/lib/docker"}},
+             "runbook": "", "summary": "/var/lib/docker is 88 % full", "labels": {"mountpoint": "/var/lib/docker"}},
         ],
         "remediations": [
             {"id": 17, "alert": "DiskUsageHigh", "rule": "clean-logs", "task": "log-rotation", "target": "",

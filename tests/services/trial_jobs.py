@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 import exporter.metrics
-import exporter.process
+import exporter.processes.process
 import exporter.settings
 import jobs
 import jobs.core.registry
@@ -109,7 +109,7 @@ class TrialPackage:
         """Let this very process know these jobs and no others, and its runs as well."""
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(jobs, "__path__", [str(self._jobs)])
-            patch.setattr(exporter.process, "__file__", str(self.directory / "exporter" / "process.py"))
+            patch.setattr(exporter.processes.process, "CODE", self.directory)
             self._forget()
             yield
         self._forget()

@@ -45,7 +45,8 @@ def shown(exposition: Exposition) -> Metrics:
 def test_nothing_is_asked_twice_while_nothing_changes(history: History, upkeep: Upkeep) -> None:
     statements: list[str] = []
     assert upkeep.look(history.settings) is False
-    history.store._connected().set_trace_callback(statements.append)
+    with history.store.reading() as db:
+        db.set_trace_callback(statements.append)
     assert upkeep.look(history.settings) is False
     assert statements == ["PRAGMA data_version"]
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from exporter.commandline.job_flags import chosen, options_of, parameter_of, values_of
-from exporter.commands.base import Failure
+from exporter.failure import Failure
 from jobs.core.job import Flag, Job
 from jobs.core.registry import all_jobs, load_job
 from tests.services.smtp_sink import SmtpSink

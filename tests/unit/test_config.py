@@ -319,6 +319,14 @@ def test_every_mistake_is_told_at_once_with_path_limit_and_origin(base: Path) ->
             "agents.listed[0].prt: unknown key; did you mean 'port'?",
         ),
         ({"agents": {"listed": [{"name": "a"}]}}, "agents.listed[0].port: is required"),
+        (
+            {"agents": {"listed": [{"name": "a", "port": 1}, {"name": "b", "port": 2}, {"name": "a", "port": 3}]}},
+            "agents: listed: two agents are called 'a'",
+        ),
+        (
+            {"endpoints": [{"name": "x", "url": "http://x/"}, {"name": "x", "url": "http://y/"}]},
+            "endpoints: two of them are called 'x'",
+        ),
         ({"web": 5}, "web: 5 is not a section with settings of its own"),
         ({"web": {"max_connections": "64"}}, "web.max_connections: '64' is not a whole number"),
         ({"web": {"max_connections": 64.5}}, "web.max_connections: 64.5 is not a whole number"),

@@ -17,11 +17,11 @@ from pathlib import Path
 import pytest
 
 from exporter.cli import commands as command_line
+from exporter.commandline.doctor_screen import print_entries, sentence
 from exporter.doctor import itself, places, serving
 from exporter.doctor.checks import CHECKS
 from exporter.doctor.diagnosis import Check, Diagnosis, Patient, State, broken, good, missing, not_configured, unknown
 from exporter.doctor.examination import MAX_TEXT, Entry, examine, patient_of
-from exporter.doctor.telling import print_entries, sentence
 from exporter.settings import leaf_fields
 from jobs.clients.clock_marks import ClockMarks
 from tests.services.wait import wait_for

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.documents import MAX_BYTES, DocumentError, read_yaml
+from exporter.config.documents import MAX_BYTES, DocumentError, read_yaml
 
 ALIAS_BOMB = """
 a: &a [x, x, x, x, x, x, x, x, x]

@@ -15,10 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter import observations
-from exporter.observations import HOURLY_DAYS, LONGEST_GAP_SECONDS, MAX_REFUSED
 from exporter.record import Record
-from exporter.store import Store, StoreError
+from exporter.store import Store, StoreError, observations
+from exporter.store.observations import HOURLY_DAYS, LONGEST_GAP_SECONDS, MAX_REFUSED
 from jobs.core.model import Observation, Outcome, Request, Result
 from tests.services.trees import tree_digest
 from tests.unit.test_store import race

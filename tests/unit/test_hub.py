@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from exporter.hub import MAX_WAITING, Hub, Listener
+from exporter.daemon.hub import MAX_WAITING, Hub, Listener
 
 
 def test_what_nobody_hears_is_not_made() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from exporter.commands.base import Failure
+from exporter.failure import Failure
 from exporter.install.crontab_text import MAX_LINE_BYTES, installed, line, read, removed
 from exporter.install.invocation import Invocation
 from jobs.core.cadence import Cadence

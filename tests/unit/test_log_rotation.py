@@ -17,7 +17,7 @@ from jobs.log_rotation import JOB
 from jobs.logs import judge
 from jobs.logs.archives import safe_stem, stem_of
 from jobs.logs.containers import parse_log_options
-from jobs.logs.figures import growth, skipped_samples
+from jobs.logs.figures import growth, measured_from, skipped_samples
 from jobs.logs.memory import Memory, Pending, State
 from jobs.logs.scan import moved_from, protected
 from jobs.logs.settings import LogDirectory, Settings
@@ -112,10 +112,33 @@ def test_growth_is_bytes_a_second_and_never_negative() -> None:
     assert growth(state, {"a": 700, "b": 50, "new": 5}, at(100)) == {"a": 6.0, "b": 0.0}
 
 
+def test_what_came_in_too_short_a_time_is_measured_by_the_next_run() -> None:
+    state = State(sizes={"a": 100}, sizes_at=at(0))
+    sizes, since = measured_from(state, {"a": 700, "new": 5}, {"a": 200, "new": 5}, at(10))
+    assert (sizes, since) == ({"a": -400}, at(0))
+    assert growth(State(sizes=sizes, sizes_at=since), {"a": 200}, at(100)) == {"a": 6.0}
+    assert measured_from(state, {"a": 700}, {"a": 200}, at(100)) == ({"a": 200}, at(100))
+
+
 def test_too_short_a_time_says_nothing_new_of_growth() -> None:
     state = State(sizes={"a": 100}, sizes_at=at(0), growth={"a": 3.0, "gone": 1.0})
     assert growth(state, {"a": 700}, at(10)) == {"a": 3.0}
     assert growth(State(), {"a": 700}, at(10)) == {}
+
+
+def test_runs_close_together_lose_no_growth() -> None:
+    state = State(sizes={"a": 100, "unseen": 7}, sizes_at=at(0))
+    for second, before, after in ((30, 400, 40), (55, 340, 340), (90, 640, 640)):
+        sizes, since = measured_from(state, {"a": before}, {"a": after}, at(second))
+        state = State(sizes=sizes, sizes_at=since, growth=growth(state, {"a": before}, at(second)))
+    # 300 until it was rotated, then 300 and 300 again.
+    assert (state.growth, state.sizes, state.sizes_at) == ({"a": 10.0}, {"a": 640}, at(90))
+
+
+def test_what_was_measured_under_another_clock_is_not_kept() -> None:
+    ahead = State(sizes={"a": 100}, sizes_at=at(500, boot="a", wall=90_000))
+    assert measured_from(ahead, {"a": 5}, {"a": 5}, at(10, boot="b")) == ({"a": 5}, at(10, boot="b"))
+    assert measured_from(State(), {}, {"a": 5}, at(10)) == ({"a": 5}, at(10))
 
 
 def test_a_clock_that_was_set_is_told_from_time_that_passed() -> None:

@@ -144,7 +144,7 @@ def test_what_a_run_did_not_see_again_is_gone(metrics: Metrics) -> None:
     assert things(metrics) == {"b": 2}
 
 
-@pytest.mark.parametrize("outcome", [Outcome.ERROR, Outcome.TIMEOUT, Outcome.STOPPED])
+@pytest.mark.parametrize("outcome", [Outcome.ERROR, Outcome.TIMEOUT])
 def test_a_run_that_did_not_work_leaves_no_gauge_behind(metrics: Metrics, outcome: Outcome) -> None:
     metrics.record(record(gauge("a"), Sample(family="sutazai_trial_score", value=90)), 60)
     metrics.record(record(outcome=outcome, at=NOON + HOUR), 60)
@@ -152,6 +152,15 @@ def test_a_run_that_did_not_work_leaves_no_gauge_behind(metrics: Metrics, outcom
     scraped = scrape(metrics)
     assert "sutazai_trial_score" not in scraped
     assert scraped.value("sutazai_task_last_success_timestamp_seconds", task=TASK) == NOON.timestamp() + 2
+
+
+def test_a_run_that_was_stopped_says_nothing_and_what_stands_there_grows_old(metrics: Metrics) -> None:
+    metrics.record(record(gauge("a")), stale_after_seconds=600)
+    metrics.record(record(outcome=Outcome.STOPPED, at=NOON + timedelta(minutes=5)), 600)
+    assert things(metrics) == {"a": 1}
+    assert metrics.expire(NOON + timedelta(seconds=602)) == []
+    assert metrics.expire(NOON + timedelta(seconds=603)) == [TASK]
+    assert things(metrics) == {}
 
 
 def test_a_run_of_one_target_replaces_that_targets_series_only(metrics: Metrics) -> None:

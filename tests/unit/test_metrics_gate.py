@@ -10,16 +10,20 @@ from typing import Any
 
 import pytest
 
-from exporter.web import metrics_gate
+from exporter.settings import WebSettings
+from exporter.web import token_look
 from exporter.web.access import Access
+from exporter.web.door import Door
 from exporter.web.lockout import Lockout
 from exporter.web.metrics_gate import MetricsGate
+from exporter.web.token_look import TokenLook
 from exporter.web.tokens import Tokens
+from exporter.web.web_config import WebConfig
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 
 
-async def ask(gate: MetricsGate, header: str = "", path: str = "/metrics") -> int:
+async def ask(gate: MetricsGate | Door, header: str = "", path: str = "/metrics") -> int:
     sent: list[Any] = []
 
     async def send(message: Any) -> None:
@@ -40,11 +44,11 @@ async def inside(scope: Any, receive: Any, send: Any) -> None:
 def test_while_the_disk_does_not_answer_what_was_known_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tokens = Tokens(tmp_path / "tokens.json")
     header = f"Bearer {tokens.create('p', ('scrape',), NOON)}"
-    monkeypatch.setattr(metrics_gate, "PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(token_look, "PATIENCE_SECONDS", 0.05)
     thaw = threading.Event()
 
     async def scrape() -> None:
-        gate = MetricsGate(inside, "/metrics", Access(tokens, Lockout()))
+        gate = MetricsGate(inside, "/metrics", Access(tokens, Lockout()), TokenLook(tokens))
         assert await ask(gate, header) == 200
         looks: list[None] = []
         load = tokens.load
@@ -69,5 +73,28 @@ def test_while_the_disk_does_not_answer_what_was_known_counts(tmp_path: Path, mo
 
 def test_tokens_that_cannot_be_read_are_503(tmp_path: Path) -> None:
     (tmp_path / "tokens.json").write_text("{")
-    gate = MetricsGate(inside, "/metrics", Access(Tokens(tmp_path / "tokens.json"), Lockout()))
+    tokens = Tokens(tmp_path / "tokens.json")
+    gate = MetricsGate(inside, "/metrics", Access(tokens, Lockout()), TokenLook(tokens))
     assert asyncio.run(ask(gate, "Bearer x")) == 503
+
+
+def test_a_door_asks_a_disk_that_does_not_answer_no_longer_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokens = Tokens(tmp_path / "tokens.json")
+    header = f"Bearer {tokens.create('p', ('scrape',), NOON)}"
+    monkeypatch.setattr(token_look, "PATIENCE_SECONDS", 0.05)
+    thaw = threading.Event()
+    config = WebConfig(users={b"alice": b"$2b$10$" + b"x" * 53})
+
+    async def scrape() -> None:
+        door = Door(inside, lambda: config, tokens, TokenLook(tokens), WebSettings())
+        assert await ask(door, header) == 200
+        monkeypatch.setattr(tokens, "load", lambda: thaw.wait(60))
+        try:
+            assert await asyncio.wait_for(ask(door, header), 30) == 200
+            assert await asyncio.wait_for(ask(door, "Bearer wrong"), 30) == 401
+        finally:
+            thaw.set()
+
+    asyncio.run(scrape())

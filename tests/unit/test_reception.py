@@ -121,9 +121,10 @@ def test_the_daemon_prunes_alerts_with_its_ledger(tmp_path: Path, fake_clock: Fa
     configuration = configuration_of(tmp_path / "base", {"runs": {"ledger_retention_days": 1}})
     daemon = Daemon(configuration, open_store(configuration), fake_clock, lambda: configuration)
     daemon.reception.take([alert(fake_clock, status=AlertStatus.RESOLVED)])
-    daemon._prune()
+    daemon.housekeeping.prune(daemon.configuration.settings)
     assert len(daemon.reception.recent(9)) == 1
     fake_clock.advance(86_401)
-    daemon._prune()  # the clock has jumped, as far as the daemon knows: nothing goes at once
-    daemon._prune()
+    # The clock has jumped, as far as the daemon knows: nothing goes at once.
+    daemon.housekeeping.prune(daemon.configuration.settings)
+    daemon.housekeeping.prune(daemon.configuration.settings)
     assert daemon.reception.recent(9) == []

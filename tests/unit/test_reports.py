@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from exporter.record import Record
-from exporter.reports import prune_reports, write_report
+from exporter.runs.reports import prune_reports, write_report
 from exporter.settings import ReportsSettings
 from jobs.core.job import Job, ReportFiles
 from jobs.core.model import Outcome, Request, Result

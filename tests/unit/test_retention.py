@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from exporter.retention import may_remove
-from exporter.runner import Runner
+from exporter.runs.runner import Runner
 from exporter.store import Store
 from jobs.clients.host import Host
 from jobs.core.model import Request

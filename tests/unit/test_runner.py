@@ -22,7 +22,9 @@ from exporter.locks import FileLock
 from exporter.metrics import RUNS as RUNS_FAMILY
 from exporter.metrics import counter_key, counters_of
 from exporter.record import EXIT_NOT_OK, EXIT_SKIPPED, Record
-from exporter.runner import LedgerError, Runner, UnknownRequest, Watcher
+from exporter.runs.answer import Watcher
+from exporter.runs.asking import UnknownRequest
+from exporter.runs.runner import LedgerError, Runner
 from exporter.store import Store, StoreError
 from jobs.core.model import Outcome, Request
 from tests.services.exporter_daemon import REPOSITORY
@@ -409,15 +411,15 @@ result = Result(status=str(clients.budgets.spend("k", clients.clock.now(), limit
 def test_a_copy_of_this_process_is_made_only_where_it_has_no_other_threads(other_threads: bool) -> None:
     code = f"""
 import threading, psutil
-from exporter.process import RunProcess
+from exporter.processes.process import OwnProcess
 
 done = threading.Event()
 if {other_threads}:
     threading.Thread(target=done.wait).start()
-process = RunProcess({{"request": {{"task": "none"}}}}, 1, fork=True)
+process = OwnProcess({{"request": {{"task": "none"}}}}, 1, "exporter.runs.child", fork=True)
 while not (command := psutil.Process(process.pid).cmdline()):
     pass  # the kernel shows none for a moment within exec, after it has closed what tells Popen of its success
-print("exporter.child" in command or command)
+print("exporter.runs.child" in command or command)
 answers = []
 process.listen(answers.append, limit_seconds=30, stop=threading.Event(), stop_grace_seconds=1)
 print(answers)

@@ -12,7 +12,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from exporter.process import MAX_ANSWER_BYTES
+from exporter.processes.reader import MAX_ANSWER_BYTES
 from jobs.core.model import Result
 from jobs.pages.page import Cell, LineChart, Notices, Page, Table, Tone
 from jobs.security import listing as listing_module

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.service_manager import ServiceManager
+from exporter.daemon.service_manager import ServiceManager
 
 
 @pytest.fixture(params=["path", "abstract"])

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter import sketch
+from exporter.store import sketch
 
 values = st.floats(-1e300, 1e300, allow_nan=False)
 

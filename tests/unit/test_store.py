@@ -17,9 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.metrics import counters_of
-from exporter.observations import LONGEST_GAP_SECONDS, RAW_SECONDS
 from exporter.record import Record
-from exporter.store import WHOLE_RECORDS, Store, StoreError
+from exporter.store import Store, StoreError
+from exporter.store.observations import LONGEST_GAP_SECONDS, RAW_SECONDS
+from exporter.store.pruning import WHOLE_RECORDS
 from jobs.core.model import Observation, Outcome, Request, Result
 from tests.services.exporter_daemon import REPOSITORY
 from tests.services.trees import tree_digest
@@ -459,7 +460,7 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 def test_a_store_that_is_kept_busy_is_an_error_in_time(
     store: Store, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("exporter.database.BUSY_SECONDS", 0.1)
+    monkeypatch.setattr("exporter.store.schema.BUSY_SECONDS", 0.1)
     other = sqlite3.connect(file, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     impatient = Store(file)

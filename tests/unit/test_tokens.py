@@ -33,6 +33,12 @@ def test_a_token_has_256_bits_and_only_its_hash_is_kept(tokens: Tokens) -> None:
     assert stat.S_IMODE(tokens.file.stat().st_mode) == 0o600
 
 
+def test_the_directory_is_for_its_owner_alone_whatever_was_asked_first(tokens: Tokens) -> None:
+    with pytest.raises(TokenError, match="there are: none"):
+        tokens.revoke("nobody")
+    assert stat.S_IMODE(tokens.file.parent.stat().st_mode) == 0o700
+
+
 def test_each_scope_opens_what_it_should(tokens: Tokens) -> None:
     read, operate = tokens.create("r", ("read",), NOON), tokens.create("o", ("operate",), NOON)
     assert tokens.scopes(f"Bearer {read}".encode()) == {"scrape", "read"}

@@ -12,10 +12,10 @@ import pytest
 from exporter.bridge.families import AUDIT_INTACT, CHANNEL_UP, DEAD
 from exporter.bridge.model import RemediationState
 from exporter.bridge.remediation import remediations
-from exporter.dispatcher import Progress
 from exporter.locks import FileLock, run_lock
 from exporter.metrics import RELOAD_OK, STORE_UP
 from exporter.plan import cadences_of
+from exporter.runs.tickets import Progress
 from exporter.store import StoreError
 from exporter.views.answer import GOOD
 from exporter.views.shapes import Status
@@ -104,7 +104,7 @@ def test_a_store_that_cannot_be_read_is_no_good_news(scene: Scene, monkeypatch: 
 
 def test_a_store_that_does_not_answer_is_not_waited_for(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     sources = scene.all_well().sources()
-    monkeypatch.setattr(sources.store, "stalled_seconds", lambda: 13.0)
+    monkeypatch.setattr(type(sources.store), "is_stalled", True)
     monkeypatch.setattr(sources.store, "rows", lambda *_: pytest.fail("it was asked"))
     assert status(sources, serving=True)["verdict"] == "unknown"
 
@@ -166,6 +166,17 @@ def test_an_agent_by_its_state_alone(scene: Scene, state: State, verdict: str) -
     scene.all_well()
     scene.agents(a=state)
     assert scene.status()["verdict"] == verdict
+
+
+def test_whoever_only_counts_agents_that_are_down_is_not_heard_beside_them(scene: Scene) -> None:
+    scene.all_well()
+    scene.ran("health-check", found("check/agents", CRITICAL, kind="fail"))
+    scene.ran("performance-report", found("performance", Severity.HIGH, kind="agents_down"))
+    assert subjects(scene.status()) == ["check/agents", "performance"]
+    scene.ran("agent-monitor", found("agent/web", Severity.HIGH, kind="unreachable"))
+    told = scene.status()
+    assert [(one["subject"], one["severity"]) for one in told["to_do"]] == [("agent/web", "critical")]
+    assert told["answer"] == "Agent web is unreachable."
 
 
 def test_a_low_score_is_told_where_nothing_else_says_why(scene: Scene) -> None:
@@ -306,6 +317,16 @@ def test_an_alert_that_fires(scene: Scene, severity: str, verdict: str) -> None:
     assert [alert["name"] for alert in told["alerts"]] == ["DiskSlow"]
 
 
+def test_an_alert_says_where_its_runbook_is_if_that_is_an_address(scene: Scene) -> None:
+    scene.all_well()
+    scene.alert("DiskSlow", number=1, runbook="https://wiki.example/DiskSlow")
+    scene.alert("DiskSick", number=2, runbook="javascript:alert(1)")
+    told = scene.status()
+    assert sorted(alert["runbook"] for alert in told["alerts"]) == ["", "https://wiki.example/DiskSlow"]
+    remedies = sorted(one["remedy"].partition(",")[0] for one in told["to_do"])
+    assert remedies == ["see https://wiki.example/DiskSlow", "see its runbook"]
+
+
 def test_an_alert_that_nobody_repeats_is_no_good_news(scene: Scene) -> None:
     scene.alert("DiskSlow", "critical")
     scene.wait(hours=25).all_well()
@@ -323,7 +344,10 @@ def test_alerts_that_tell_again_what_is_known_are_nothing_to_do_of_their_own(sce
     scene.alert("CheckDown", number=2, check="postgres")
     scene.alert("DiskSlow", number=3, severity="warning")
     scene.alert("DiskSlow", number=4, severity="warning", disk="other")
-    assert subjects(scene.status()) == ["check/postgres", "DiskSlow", "DiskSlow"]
+    scene.ran("certificate-renewal", found("certificate/ssl/cert.pem", CRITICAL))
+    scene.alert("CertificateInvalid", number=5, severity="critical", certificate="ssl/cert.pem")
+    wanted = subjects(scene.status())
+    assert wanted == ["certificate/ssl/cert.pem", "check/postgres", "DiskSlow", "DiskSlow"]
 
 
 # The daemon's own figures

@@ -17,7 +17,8 @@ class Connection:
     """Stands for one of the server's: what it is asked, and what was done to it."""
 
     def __init__(self, phase: str, since: float, secured_by: Any = None) -> None:
-        self.phase, self.since, self.secured_by = phase, since, secured_by
+        self.answering_since = since if phase == "answer" else None
+        self.secured_by = secured_by
         self.transport = self
         self.done: list[str] = []
 

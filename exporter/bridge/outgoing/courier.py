@@ -22,8 +22,8 @@ from exporter.bridge.model import Message
 from exporter.bridge.outgoing.delivery import deliver, try_channels
 from exporter.clock import SystemClock
 from exporter.config import Configuration
-from exporter.inside import Answers, limit_self, read_order
-from exporter.marks import RUN_ID_VARIABLE, kill_marked
+from exporter.processes.inside import Answers, limit_self, read_order
+from exporter.processes.marks import RUN_ID_VARIABLE, kill_marked
 from exporter.redaction import Redactor
 from exporter.settings import settings_model
 from exporter.store import Store, StoreError

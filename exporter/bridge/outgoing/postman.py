@@ -13,7 +13,7 @@ from exporter.bridge.model import Message
 from exporter.bridge.outgoing.outbox import Outbox
 from exporter.bridge.outgoing.refreshing import REFRESH_SECONDS, stands_anything
 from exporter.config import Configuration
-from exporter.process import End, RunProcess
+from exporter.processes.process import End, OwnProcess
 from exporter.redaction import Redactor
 from exporter.settings import Settings
 from exporter.store import Store, StoreError
@@ -28,6 +28,8 @@ LEAST_LIMIT_SECONDS = 300.0
 """A courier may take so long at least, or ten times the longest that a channel may take for one message."""
 OVERTIME_SECONDS = 15.0
 """What a courier may take beyond its own limit, before it is ended."""
+_INSIDE = "exporter.bridge.outgoing.courier"
+"""The module that a courier is made of."""
 _LEVELS = {"warning": logging.WARNING, "error": logging.ERROR}
 _numbers = itertools.count(1)
 
@@ -129,7 +131,7 @@ class _Courier:
 
     def run(self, order: Mapping[str, Any], limit_seconds: float, stop: threading.Event) -> None:
         try:
-            process = RunProcess(order, f"courier-{next(_numbers)}", module="exporter.bridge.outgoing.courier")
+            process = OwnProcess(order, f"courier-{next(_numbers)}", _INSIDE)
             ended = process.listen(
                 self._hear,
                 limit_seconds=limit_seconds + OVERTIME_SECONDS,

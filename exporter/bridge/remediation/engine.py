@@ -11,6 +11,7 @@ import queue
 import threading
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from exporter.bridge.model import RemediationState
 from exporter.bridge.remediation import attempts, audit, receiving, remediations, remedies
@@ -19,12 +20,14 @@ from exporter.bridge.remediation.proof import doubt
 from exporter.bridge.remediation.receiving import Place
 from exporter.bridge.remediation.remediations import Entry
 from exporter.bridge.remediation.settings import Remediation
-from exporter.dispatcher import OnEnd
 from exporter.record import Record
 from exporter.settings import Settings
 from exporter.store import Store, StoreError
 from jobs.core.model import Outcome, Request
 from jobs.core.ports import Clock
+
+if TYPE_CHECKING:
+    from exporter.runs.tickets import OnEnd
 
 logger = logging.getLogger(__name__)
 

@@ -177,19 +177,6 @@ def prune(store: Store, oldest: datetime) -> None:
         db.execute(sql, (oldest.timestamp(),))
 
 
-def document(entry: Entry) -> dict[str, Any]:
-    """A remediation as the command line and the API tell of it in JSON; times are Unix times."""
-    return {
-        **{"id": entry.id, "rule": entry.rule, "task": entry.task, "target": entry.target, "state": entry.state.value},
-        **{"attempts": entry.attempts, "due": entry.due, "created": entry.created, "changed": entry.changed},
-        **{"who": entry.who, "detail": entry.detail},
-        "alert": {
-            **{"name": entry.alert.name, "fingerprint": entry.alert.fingerprint, "labels": dict(entry.alert.labels)},
-            **{"starts_at": entry.alert.starts_at.isoformat(), "ended": entry.ended},
-        },
-    }
-
-
 def _budget(entry: Entry) -> str:
     return f"{OVERALL}/{entry.task}/{entry.target}"
 

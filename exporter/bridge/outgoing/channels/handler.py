@@ -13,6 +13,7 @@ from exporter.bridge.outgoing.channels import HANDLER_PREFIX
 from exporter.bridge.outgoing.channels.base import Delayed, Receipt, Refused, one_line
 from exporter.bridge.outgoing.channels.document import document
 from exporter.bridge.outgoing.settings import Handler
+from exporter.processes.marks import EVENT_PREFIX
 from jobs.clients.commands import Child
 from jobs.clients.errors import Absent, ClientError
 
@@ -102,7 +103,7 @@ def _environment(message: Message) -> dict[str, str]:
         "SUMMARY": message.summary,
         "TIMESTAMP": message.at.isoformat(timespec="seconds"),
     }
-    return {f"SUTAZAI_EVENT_{name}": one_line(value, MAX_ARGUMENT) for name, value in values.items()}
+    return {f"{EVENT_PREFIX}{name}": one_line(value, MAX_ARGUMENT) for name, value in values.items()}
 
 
 def _last_line(text: str) -> str:

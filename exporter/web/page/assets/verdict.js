@@ -47,7 +47,8 @@ function todo(items) {
 function update(row, item) {
   tone(row, severity(item.severity));
   const kind = TODO_KINDS[item.kind] ?? item.kind;
-  fill(row, {severity: item.severity, subject: item.subject, what: item.what, command: item.command, kind});
+  const subject = item.what.includes(item.subject) ? "" : item.subject;  // or it is said twice
+  fill(row, {severity: item.severity, subject, what: item.what, command: item.command, kind});
   putWithCode(part(row, "remedy"), item.remedy);
   part(row, "remedy").hidden = !item.remedy || item.remedy === item.command;
   row.querySelector(".command").hidden = !item.command;

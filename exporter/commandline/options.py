@@ -1,0 +1,57 @@
+"""What commands share: groups, and the options that mean the same everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+_SENTENCE = 120
+"""Characters of what is said of a command in a list."""
+
+
+class Group(click.Group):
+    """A group of commands that says what was meant where a name is misspelt."""
+
+    def resolve_command(
+        self, context: click.Context, arguments: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that is called; raise click.UsageError, with the nearest name, where there is none."""
+        name = arguments[0]
+        if context.resilient_parsing or name.startswith("-") or self.get_command(context, name):
+            return super().resolve_command(context, arguments)
+        from exporter.misspelt import nearest
+
+        raise click.UsageError(f"No such command {name!r}{nearest(name, self.list_commands(context))}", context)
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write what commands there are, each with a whole sentence."""
+        names = self.list_commands(context)
+        commands = [(name, command) for name in names if (command := self.get_command(context, name))]
+        rows = [(name, command.get_short_help_str(_SENTENCE)) for name, command in commands if not command.hidden]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
+def config_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The option `--config.file`, as the argument `config_file`."""
+    return click.option(
+        "--config.file",
+        "config_file",
+        # Whether it can be read is seen by reading it: access(2) knows nothing of capabilities that a unit gives.
+        type=click.Path(path_type=Path, dir_okay=False, readable=False),
+        help="Configuration file (YAML). [default: config/exporter.yml in the base directory, if it exists]",
+    )(command)
+
+
+def dry_run_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The option `--dry-run`, as the argument `dry_run`."""
+    help_text = "Print what would be done; change and write nothing."
+    return click.option("--dry-run", is_flag=True, help=help_text)(command)
+
+
+def json_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The option `--json`, as the argument `as_json`."""
+    return click.option("--json", "as_json", is_flag=True, help="Print as JSON.")(command)

@@ -1,0 +1,43 @@
+"""What the daemon alone knows of itself, for commands beside it: a line in the file of its lock.
+
+`pid 4711; wrong: reload, audit`. The line counts as long as the lock is held, so exactly as long as the daemon lives,
+and it can be changed on a disk that is full.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from exporter import metrics
+from exporter.bridge import families
+
+if TYPE_CHECKING:
+    from exporter.exposition import Exposition
+
+FIGURES = {
+    "store": metrics.STORE_UP,
+    "reload": metrics.RELOAD_OK,
+    "web-configuration": metrics.WEB_CONFIG_OK,
+    "page": metrics.PAGE_WRITTEN,
+    "audit": families.AUDIT_INTACT,
+}
+"""Figures that are 0 when something is wrong, by the word for it."""
+_WRONG = "; wrong: "
+
+
+def wrong(exposition: Exposition) -> list[str]:
+    """The words for what is wrong."""
+    return [word for word, family in FIGURES.items() if exposition.get(family.name) == 0]
+
+
+def line(pid: int, words: Sequence[str] = ()) -> str:
+    """What stands in the file of the lock."""
+    return f"pid {pid}" + (f"{_WRONG}{', '.join(words)}" if words else "")
+
+
+def show(said: str, exposition: Exposition) -> None:
+    """Let figures of another process show what the line says."""
+    for word in said.partition(_WRONG)[2].split(", "):
+        if word in FIGURES:
+            exposition.set(FIGURES[word].name, 0)

@@ -1,0 +1,143 @@
+"""The daemon put together: the one place that builds all its parts, ties them and ends them again."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from exporter import __version__, self_report
+from exporter.app import DAEMON_LOCK, open_store, open_tokens
+from exporter.bridge import families
+from exporter.bridge.outgoing.postman import Postman
+from exporter.bridge.remediation.engine import Engine, Surroundings
+from exporter.clock import SystemClock
+from exporter.config import Configuration
+from exporter.daemon import Daemon
+from exporter.daemon.docker_watch import DockerWatch
+from exporter.daemon.service_manager import ServiceManager
+from exporter.locks import Busy, FileLock
+from exporter.logs import set_up
+from exporter.memory import share_heaps
+from exporter.redaction import Redactor
+from exporter.store import Store
+from exporter.web.listening import Unavailable, listening_socket
+from exporter.web.server import run_loop
+
+if TYPE_CHECKING:
+    from exporter.web.web_config_watch import WatchedWebConfig
+
+logger = logging.getLogger(__name__)
+_SECOND_LOOK_SECONDS = 0.1
+
+
+def set_up_logs(configuration: Configuration) -> None:
+    """Log as the configuration says."""
+    log = configuration.settings.log
+    set_up(log.level, log.format, Redactor(configuration.secrets))
+
+
+def serve(configuration: Configuration, reload_configuration: Callable[[], Configuration]) -> None:
+    """Serve until SIGTERM or SIGINT; raise ConfigError, Unavailable or StoreError when that cannot even begin."""
+    share_heaps()
+    set_up_logs(configuration)
+    manager = ServiceManager(os.environ)
+    base_dir = configuration.settings.base_dir
+    web_config = _web_config(configuration)
+    with _only_daemon(base_dir) as lock, listening_socket(configuration.settings.web.listen_address) as listener:
+        store = open_store(configuration)
+        tell = partial(_tell_wrong, lock)
+        daemon = Daemon(configuration, store, SystemClock(), reload_configuration, set_up_logs, tell)
+        daemon.start()
+        try:
+            host, port = listener.getsockname()[:2]
+            about = {"version": __version__, "address": f"{host}:{port}", "base_dir": str(base_dir)}
+            if web_config:
+                web_config.show_in(daemon.metrics)
+                about |= web_config.about()
+            logger.info("serving", extra=about)
+            watch, engine = DockerWatch(daemon), _engine(daemon, store)
+            postman = Postman(lambda: daemon.configuration, store, SystemClock())
+            with _running(watch), _running(engine), _running(postman):
+                run_loop(daemon, store, open_tokens(configuration), listener, manager, web_config)
+        finally:
+            daemon.stop()
+            store.close()
+            logger.info("stopped")
+
+
+def _web_config(configuration: Configuration) -> WatchedWebConfig | None:
+    """The web configuration file, where there is one; raise ConfigError if it cannot be used."""
+    file = configuration.settings.web.config_file
+    if file is None:
+        return None
+    from exporter.web.web_config_watch import WatchedWebConfig
+
+    return WatchedWebConfig(file)
+
+
+@contextmanager
+def _only_daemon(base_dir: Path) -> Iterator[FileLock]:
+    try:
+        lock = _daemon_lock(base_dir)
+    except Busy as busy:
+        raise Unavailable(
+            f"{base_dir}: another daemon ({busy.holder}) already serves this base directory; "
+            "stop it, or set SUTAZAI_BASE_DIR to another one"
+        ) from None
+    except OSError as error:
+        raise Unavailable(
+            f"{error.filename or base_dir}: cannot be written: {error.strerror}; "
+            "set SUTAZAI_BASE_DIR to a directory of your own"
+        ) from None
+    try:
+        yield lock
+    finally:
+        lock.release()
+
+
+def _tell_wrong(lock: FileLock, words: list[str]) -> None:
+    try:
+        lock.say(self_report.line(os.getpid(), words))
+    except OSError as error:  # a disk that is read-only: commands see that by themselves
+        logger.warning("commands are not told what is wrong here", extra={"wrong": words, "reason": error.strerror})
+
+
+def _daemon_lock(base_dir: Path) -> FileLock:
+    file, holder = base_dir / DAEMON_LOCK, self_report.line(os.getpid())
+    try:
+        return FileLock(file, holder)
+    except Busy:
+        time.sleep(_SECOND_LOOK_SECONDS)  # a command that looks whether there is a daemon is gone by then
+        return FileLock(file, holder)
+
+
+class _Startable(Protocol):
+    def start(self) -> None: ...
+    def stop(self) -> None: ...
+
+
+@contextmanager
+def _running(part: _Startable) -> Iterator[None]:
+    part.start()
+    try:
+        yield
+    finally:
+        part.stop()
+
+
+def _engine(daemon: Daemon, store: Store) -> Engine:
+    around = Surroundings(
+        settings=lambda: daemon.configuration.settings,
+        known_agents=daemon.known_agents,
+        submit=daemon.submit,
+        stopping=daemon.runner.stop.is_set,
+        audit_checked=lambda whole: daemon.metrics.set(families.AUDIT_INTACT, float(whole)),
+        came=daemon.alerts_came,
+    )
+    return Engine(store, SystemClock(), around)
