@@ -24,8 +24,8 @@ _HEADER = b"# sutazai-automation: lines of sutazai-exporter follow; `sutazai-exp
 _NEWLINE_ADDED = b" (and the line feed before this line)"
 _TAGGED = re.compile(rb"\s# sutazai-automation-([a-z0-9-]+)\s*")
 _TIMES = re.compile(rb"\s*(?:@\w+|(?:[\w*/,~-]+\s+){4}[\w*/,~-]+)\s")
-_OF_OURS = re.compile(rb" run [a-z0-9-]+ --scheduled( |$)")
-_OF_THE_GUIDE = re.compile(rf"\S*/({'|'.join(SCRIPTS)})\.sh( |$)".encode())
+_OF_OURS = re.compile(r" run [a-z0-9-]+ --scheduled( |$)")
+_OF_THE_GUIDE = re.compile(rf"\S*/({'|'.join(SCRIPTS)})\.sh( |$)")
 _BY_HAND = re.compile(rb"^[ \t]*[^#\s].*\bsutazai.*", re.MULTILINE)
 _TIME_ZONE = re.compile(rb"\s*(CRON_TZ|TZ)\s*=")
 
@@ -122,12 +122,20 @@ def _is_of_the_block(one: bytes) -> bool:
 
 
 def _is_ours(one: bytes) -> bool:
-    return bool(_is_a_job_with_the_tag(one) and _OF_OURS.search(one))
+    return bool(_is_a_job_with_the_tag(one) and _OF_OURS.search(_command(one)))
 
 
 def _is_the_guides(one: bytes) -> bool:
     """Whether it calls one of the scripts that setup-automation-cron.sh has set up."""
-    return bool(_is_a_job_with_the_tag(one) and _OF_THE_GUIDE.search(one))
+    return bool(_is_a_job_with_the_tag(one) and _OF_THE_GUIDE.search(_command(one)))
+
+
+def _command(one: bytes) -> str:
+    """The words of a line before its first comment: what somebody has commented out is not run."""
+    try:
+        return " ".join(shlex.split(one.decode("latin-1"), comments=True))
+    except ValueError:  # a quotation without its end
+        return ""
 
 
 def _is_a_job_with_the_tag(one: bytes) -> bool:

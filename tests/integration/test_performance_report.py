@@ -345,7 +345,7 @@ def test_an_unknown_form_is_a_wrong_configuration(run_cli: Cli, base: Path, valu
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
-    [(("--mode", "yearly"), "has no mode 'yearly'; did you mean 'daily'?"), (("--target", "x"), "takes no target")],
+    [(("--mode", "yearly"), "has no mode 'yearly'; it has daily,"), (("--target", "x"), "takes no target")],
 )
 def test_what_it_cannot_do_it_says(run_cli: Cli, base: Path, arguments: tuple[str, ...], said: str) -> None:
     done = run_cli("run", "performance-report", *arguments)

@@ -58,6 +58,7 @@ def test_installing_again_changes_nothing_and_other_lines_replace_ours_where_the
 
 
 @given(crontabs, crontabs)
+@example(b"", b"* * * * * " + THEIRS[6])
 def test_what_is_written_below_our_lines_stays_below_them(above: bytes, below: bytes) -> None:
     text = installed(above, LINES) + below
     again = installed(text, LINES[1:])
