@@ -147,7 +147,7 @@ class Door:
     def _wrong(self, scope: Scope, detail: str, challenge: tuple[bytes, bytes]) -> Refusal:
         wait = self._lockout.failed(scope["client"][0] if scope["client"] else "")
         if wait:
-            return self._put_off(scope, wait, "too many wrong passwords or tokens; a right one is let in at any time")
+            return self._put_off(scope, wait, "too many wrong passwords or tokens; a right one has its turn")
         return Refusal(401, detail, (challenge,))
 
     def _put_off(self, scope: Scope, seconds: float, detail: str) -> Refusal:
