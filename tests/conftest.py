@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 
 from tests.services.alertmanager import Alertmanager
 from tests.services.clocks import FakeClock, Faketime
+from tests.services.command_here import run_here
 from tests.services.docker_engine import DockerEngine
 from tests.services.exporter_daemon import ExporterDaemon, run_cli
 from tests.services.http_agent import HttpAgent
@@ -152,6 +154,12 @@ def run_cli_fixture(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess
         return run_cli(*arguments, base_dir=base_dir or tmp_path / "base", **options)
 
     return run
+
+
+@pytest.fixture(name="run_here")
+def run_here_fixture(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """`run_cli` without a process of its own, for what only reads, writes and prints (see `command_here`)."""
+    return partial(run_here, base_dir=tmp_path / "base")
 
 
 @pytest.fixture

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -42,37 +43,44 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> TrialPackage:
     return TrialPackage(tmp_path_factory.mktemp("package") / "package")
 
 
+@pytest.fixture
+def trial(package: TrialPackage, run_here: Run) -> Iterator[Run]:
+    """`run_here` where there is the trial task and no other."""
+    with package.in_process():
+        yield partial(run_here, env=package.environment)
+
+
 def controls(text: str) -> set[str]:
     return {
         character for character in text if (ord(character) < 32 and character != "\n") or 127 <= ord(character) < 160
     }
 
 
-def test_no_control_character_is_printed(run_cli: Run, package: TrialPackage) -> None:
+def test_no_control_character_is_printed(trial: Run) -> None:
     config = work(CODE)
-    run_cli("run", TASK, config=config, env=package.environment)
+    trial("run", TASK, config=config)
     for command in COMMANDS:
-        done = run_cli(*command, config=config, env={**package.environment, "FORCE_COLOR": ""})
+        done = trial(*command, config=config)
         assert "Traceback" not in done.stderr, done
         assert controls(done.stdout + done.stderr) == set(), command
         if command[0] in ("findings", "history"):
             assert "[red]bold[/red]" in done.stdout  # no markup of ours
 
 
-def test_json_holds_the_texts_as_data(run_cli: Run, package: TrialPackage) -> None:
+def test_json_holds_the_texts_as_data(trial: Run) -> None:
     config = work(CODE)
-    run_cli("run", TASK, config=config, env=package.environment)
+    trial("run", TASK, config=config)
     for command in (["status"], ["findings"], ["history"], ["reports", "show"]):
-        done = run_cli(*command, "--json", config=config, env=package.environment)
+        done = trial(*command, "--json", config=config)
         json.loads(done.stdout)
         assert controls(done.stdout) == set(), command
 
 
-def test_progress_and_the_log_of_a_run_are_clean(run_cli: Run, package: TrialPackage) -> None:
+def test_progress_and_the_log_of_a_run_are_clean(trial: Run) -> None:
     code = f"clients.report.progress(1, 2, {HOSTILE!r}); clients.report.log('warning', {HOSTILE!r})"
-    done = run_cli("run", TASK, "--verbose", config=work(code), env=package.environment)
+    done = trial("run", TASK, "--verbose", config=work(code))
     assert controls(done.stdout + done.stderr) == set()
-    failed = run_cli("run", TASK, config=work(f"raise JobError({HOSTILE!r})"), env=package.environment)
+    failed = trial("run", TASK, config=work(f"raise JobError({HOSTILE!r})"))
     assert controls(failed.stdout + failed.stderr) == set()
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,13 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> TrialPackage:
     return TrialPackage(tmp_path_factory.mktemp("package") / "package")
 
 
+@pytest.fixture
+def trial(package: TrialPackage, run_here: Run) -> Iterator[Run]:
+    """`run_here` where there is the trial task and no other."""
+    with package.in_process():
+        yield partial(run_here, env=package.environment)
+
+
 def found(severity: str) -> str:
     finding = f"Finding(kind='k', subject='s/t', severity={severity!r}, message='look here', remedy='mend it')"
     return f"result = Result(status='X', findings=({finding},))"
@@ -34,33 +42,31 @@ def found(severity: str) -> str:
     [("", "good", 0), (found("low"), "good", 0), (found("high"), "attention", 1), (found("critical"), "critical", 2)],
     ids=["good", "low", "high", "critical"],
 )
-def test_the_verdict_is_the_exit_code(
-    run_cli: Run, package: TrialPackage, code: str, verdict: str, exit_code: int
-) -> None:
+def test_the_verdict_is_the_exit_code(trial: Run, code: str, verdict: str, exit_code: int) -> None:
     config = work(code, task={"schedule": ["every 60 minutes"]})
-    run_cli("run", TASK, "--scheduled", config=config, env=package.environment)
-    told = run_cli("status", "--json", config=config, env=package.environment)
+    trial("run", TASK, "--scheduled", config=config)
+    told = trial("status", "--json", config=config)
     document = json.loads(told.stdout)
     assert (document["verdict"], told.returncode, document["serving"]) == (verdict, exit_code, False)
-    shown = run_cli("status", config=config, env=package.environment)
+    shown = trial("status", config=config)
     assert shown.returncode == exit_code
     assert shown.stdout.splitlines()[0] == f"{verdict.upper()}  {document['answer']}"
     if exit_code:
         assert "→ mend it" in shown.stdout
 
 
-def test_before_anything_has_run_it_is_unknown(run_cli: Run, tmp_path: Path) -> None:
-    told = run_cli("status")
+def test_before_anything_has_run_it_is_unknown(run_here: Run, tmp_path: Path) -> None:
+    told = run_here("status")
     assert (told.returncode, told.stdout.split()[0]) == (3, "UNKNOWN")
-    found = run_cli("findings", "--task", "security-scan")
+    found = run_here("findings", "--task", "security-scan")
     assert found.stdout.startswith("Nothing was found, but not everything was looked at: security-scan")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_base_directory_that_is_a_file_is_said_to_be_one(run_cli: Run, tmp_path: Path) -> None:
+def test_a_base_directory_that_is_a_file_is_said_to_be_one(run_here: Run, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for command in (["status"], ["run", "health-check"]):
-        told = run_cli(*command, base_dir=tmp_path / "file")
+        told = run_here(*command, base_dir=tmp_path / "file")
         assert (told.returncode, "file: is no directory; set base_dir" in told.stderr) == (69, True)
 
 
@@ -74,16 +80,16 @@ def test_a_full_disk_is_named(run_cli: Run) -> None:
     assert (told.returncode, "its disk is full; make room" in told.stderr) == (69, True)
 
 
-def test_findings_by_task_and_severity(run_cli: Run, package: TrialPackage) -> None:
-    run_cli("run", TASK, config=work(found("medium")), env=package.environment)
+def test_findings_by_task_and_severity(trial: Run) -> None:
+    trial("run", TASK, config=work(found("medium")))
 
     def told(*arguments: str) -> list[str]:
-        done = run_cli("findings", "--json", *arguments, env=package.environment)
+        done = trial("findings", "--json", *arguments)
         return [entry["severity"] for entry in json.loads(done.stdout)]
 
     assert told() == told("--severity", "medium") == told("--task", TASK) == ["medium"]
     assert told("--severity", "high") == []
-    assert "Nothing was found." in run_cli("findings", "--severity", "high", env=package.environment).stdout
+    assert "Nothing was found." in trial("findings", "--severity", "high").stdout
 
 
 def test_the_command_tells_what_the_daemon_does(
@@ -100,12 +106,12 @@ def test_the_command_tells_what_the_daemon_does(
 
 
 def test_the_command_knows_what_the_daemon_says_is_wrong_with_itself(
-    exporter_daemon: Callable[..., ExporterDaemon], run_cli: Run, package: TrialPackage
+    exporter_daemon: Callable[..., ExporterDaemon], trial: Run, package: TrialPackage
 ) -> None:
     daemon = exporter_daemon(work(), environment=package.environment)
 
     def wrong() -> list[str]:
-        done = run_cli("status", "--json", config=work(), base_dir=daemon.base_dir, env=package.environment)
+        done = trial("status", "--json", config=work(), base_dir=daemon.base_dir)
         return [entry["subject"] for entry in json.loads(done.stdout)["to_do"] if entry["kind"] == "daemon"]
 
     assert wrong() == []
@@ -134,17 +140,17 @@ def test_agents_are_listed_looked_at_and_offered(run_cli: Run, http_agent: Calla
     assert (unknown.returncode, "agent-one" in unknown.stderr) == (4, True)
 
 
-def test_a_setting_tells_where_it_comes_from_and_a_secret_is_masked(run_cli: Run, tmp_path: Path) -> None:
+def test_a_setting_tells_where_it_comes_from_and_a_secret_is_masked(run_here: Run, tmp_path: Path) -> None:
     config = {"redis": {"url": "redis://:swallow-of-mine@127.0.0.1:6379"}, "agents": {"discover": False}}
     env = {"SUTAZAI_MAX_DISK_USAGE": "70", "SUTAZAI_POSTGRES__PASSWORD": "swallow-of-theirs"}
-    done = run_cli("config", "show", "--changed", "--json", config=config, env=env)
+    done = run_here("config", "show", "--changed", "--json", config=config, env=env)
     rows = {row["setting"]: (row["value"], row["origin"]) for row in json.loads(done.stdout)}
     assert rows["thresholds.max_disk_percent"] == (70, "SUTAZAI_MAX_DISK_USAGE")
     assert rows["agents.discover"] == (False, str(tmp_path / "exporter.yml"))
     assert rows["postgres.password"] == ("***", "SUTAZAI_POSTGRES__PASSWORD")
-    whole = run_cli("config", "show", config=config, env=env)
+    whole = run_here("config", "show", config=config, env=env)
     assert "swallow" not in whole.stdout + done.stdout
     assert len(whole.stdout.splitlines()) > 200
-    part = run_cli("config", "show", "thresholds", "agents.discover", config=config, env=env).stdout.splitlines()
+    part = run_here("config", "show", "thresholds", "agents.discover", config=config, env=env).stdout.splitlines()
     assert {line.split(".")[0] for line in part[1:]} == {"thresholds", "agents"}
     assert "discover" in part[-1] or any("agents.discover " in line for line in part)

@@ -93,20 +93,20 @@ def test_a_report_is_opened_in_the_browser_that_is_set(run_cli: Run, tmp_path: P
     assert (failed.returncode, "could not open it (exit code 3)" in failed.stderr) == (69, True)
 
 
-def test_a_report_is_read_whole_as_it_is_and_in_its_forms(run_cli: Run, tmp_path: Path) -> None:
-    run_cli("run", "health-check")
+def test_a_report_is_read_whole_as_it_is_and_in_its_forms(run_here: Run, tmp_path: Path) -> None:
+    run_here("run", "health-check")
     (file,) = (tmp_path / "base" / "reports").glob("daily_health_report_*.json")
-    assert run_cli("reports", "show", file.stem, "--raw", "json").stdout == file.read_text()
-    assert json.loads(run_cli("reports", "show", "latest", "--json").stdout) == json.loads(file.read_text())
-    assert "total checks: " in run_cli("reports", "show").stdout
-    other = run_cli("reports", "show", "--raw", "html")
+    assert run_here("reports", "show", file.stem, "--raw", "json").stdout == file.read_text()
+    assert json.loads(run_here("reports", "show", "latest", "--json").stdout) == json.loads(file.read_text())
+    assert "total checks: " in run_here("reports", "show").stdout
+    other = run_here("reports", "show", "--raw", "html")
     assert (other.returncode, "has no form 'html'; it has json" in other.stderr) == (64, True)
-    near = run_cli("reports", "show", f"{file.stem}0")
+    near = run_here("reports", "show", f"{file.stem}0")
     assert (near.returncode, f"did you mean '{file.stem}'?" in near.stderr) == (64, True)
-    page = run_cli("reports", "open")
+    page = run_here("reports", "open")
     assert (page.returncode, "has no page; `sutazai-exporter reports show" in page.stderr) == (69, True)
     file.write_text("{")
-    damaged = run_cli("reports", "show")
+    damaged = run_here("reports", "show")
     assert (damaged.returncode, "is damaged" in damaged.stderr) == (69, True)
 
 

@@ -46,8 +46,8 @@ def database(server: PostgresServer) -> Iterator[str]:
 
 
 @pytest.fixture
-def maintenance(run_cli: Callable[..., Any], tmp_path: Path) -> Maintenance:
-    return Maintenance(run_cli, tmp_path)
+def maintenance(run_here: Callable[..., Any], tmp_path: Path) -> Maintenance:
+    return Maintenance(run_here, tmp_path)
 
 
 def run_all(server: PostgresServer, script: str, database: str) -> None:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from exporter.store import Store
 from tests.services.alertmanager import Alertmanager
 from tests.services.binaries import need_root
 from tests.services.certificates import make, make_ca
+from tests.services.command_here import run_here
 from tests.services.disks import ext4, make_read_only
 from tests.services.docker_engine import DockerEngine
 from tests.services.docker_images import AGENT_IMAGE
@@ -38,6 +40,7 @@ from tests.services.redis import RedisServer
 from tests.services.smtp_sink import SmtpSink
 from tests.services.socket_proxy import socket_proxy
 from tests.services.trees import tree_digest
+from tests.services.wait import wait_for
 from tests.stand_ins import TcpServer, answer, read_request
 
 HANG_SECONDS = 120
@@ -52,10 +55,7 @@ def doctor(
     """Its exit code, what it says of each thing by name, and all that it printed."""
     file = write_config(base.parent / "exporter.yml", config)
     file.chmod(mode)
-    done = subprocess.run(
-        command_line("doctor", "--json", "--config.file", str(file), *arguments),
-        env=environment_of(base, env), cwd=base.parent, capture_output=True, text=True, timeout=HANG_SECONDS,
-    )  # fmt: skip
+    done = run_here("doctor", "--json", "--config.file", str(file), *arguments, base_dir=base, env=env)
     assert done.stdout, done.stderr
     document = json.loads(done.stdout)
     return done.returncode, {one["name"]: one for one in document["checks"]}, done.stdout + done.stderr
@@ -375,15 +375,20 @@ def test_a_daemon_behind_a_web_configuration(tmp_path: Path) -> None:
     pair: dict[str, Any] = {"cert_file": str(tmp_path / "cert.pem"), "key_file": str(tmp_path / "key.pem")}
     wanted = {"client_auth_type": "RequireAndVerifyClientCert", "client_ca_file": str(tmp_path / "ca.pem")}
     config = {**NOWHERE, "web": {"config_file": str(web), "listen_address": f"127.0.0.1:{port}"}}
+
+    def told(base: Path) -> Checks | None:
+        _, checks, _ = doctor(base, config, "--only", "daemon", "--only", "web-configuration")
+        return checks if state(checks, "daemon") == "good" else None
+
     for tls, says in ((pair, "is ready at https"), ({**pair, **wanted}, "nobody in without a certificate")):
         write_config(web, {"tls_server_config": tls}).chmod(0o600)
         daemon = ExporterDaemon(config, port=port, wait=False)
         try:
             daemon.wait_log("msg=serving", 60)
-            _, checks, _ = doctor(daemon.base_dir, config, "--only", "daemon", "--only", "web-configuration")
+            checks = wait_for(partial(told, daemon.base_dir), 60, "the daemon is good", detail=daemon.log)
         finally:
             daemon.close()
-        assert (state(checks, "daemon"), says in checks["daemon"]["detail"]) == ("good", True), checks
+        assert checks and says in checks["daemon"]["detail"], checks
         if "is ready" in says:
             assert state(checks, "daemon:metrics") == "good", checks
         assert "TLS, no users" in checks["web-configuration"]["detail"]

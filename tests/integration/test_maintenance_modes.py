@@ -73,8 +73,8 @@ class Runs:
 
 
 @pytest.fixture
-def runs(run_cli: Callable[..., Any], config: dict[str, Any], tmp_path: Path) -> Runs:
-    return Runs(run_cli, config, tmp_path / "base")
+def runs(run_here: Callable[..., Any], config: dict[str, Any], tmp_path: Path) -> Runs:
+    return Runs(run_here, config, tmp_path / "base")
 
 
 def dirty(server: PostgresServer, database: str) -> None:
@@ -135,9 +135,11 @@ def test_a_plan_of_one_part_changes_nothing(
     assert (tree_digest(runs.base), vacuums(postgres_server, database)) == (before, 0)
 
 
-def test_backups_that_are_switched_off_cannot_be_asked_for(run_cli: Callable[..., Any], config: dict[str, Any]) -> None:
+def test_backups_that_are_switched_off_cannot_be_asked_for(
+    run_here: Callable[..., Any], config: dict[str, Any]
+) -> None:
     config["jobs"]["database_maintenance"]["backup_enabled"] = False
-    ended = run_cli("run", TASK, "--mode", "backup", config=config)
+    ended = run_here("run", TASK, "--mode", "backup", config=config)
     assert ended.returncode != 0
     said = [line for line in ended.stderr.splitlines() if "switched off" in line]
     assert len(said) == 1 and "jobs.database_maintenance.backup_enabled" in said[0]

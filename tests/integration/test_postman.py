@@ -184,13 +184,13 @@ def test_beside_a_daemon_a_run_leaves_the_sending_to_it(
 # notify
 
 
-def notify(run_cli: Callable[..., Any], *arguments: str, told: dict[str, Any], **sections: Any) -> Any:
-    return run_cli("notify", *arguments, config={"notifications": told, **sections})
+def notify(run_here: Callable[..., Any], *arguments: str, told: dict[str, Any], **sections: Any) -> Any:
+    return run_here("notify", *arguments, config={"notifications": told, **sections})
 
 
 @pytest.mark.parametrize("arguments", [("--test",), ("test",)])
 def test_a_test_goes_through_each_channel_and_says_what_happened(
-    run_cli: Callable[..., Any],
+    run_here: Callable[..., Any],
     hook: WebhookSink,
     post_office: SmtpSink,
     tmp_path: Path,
@@ -200,7 +200,7 @@ def test_a_test_goes_through_each_channel_and_says_what_happened(
     script.write_text(f'#!/bin/sh\necho "$1 $3" > {tmp_path}/told\n')
     script.chmod(0o755)
     handlers = {"handlers": [{"name": "tell", "path": str(script)}]}
-    done = notify(run_cli, *arguments, told={**webhook(hook.url), **mail(post_office.port), **handlers})
+    done = notify(run_here, *arguments, told={**webhook(hook.url), **mail(post_office.port), **handlers})
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == [
         f"mail: sent: 127.0.0.1:{post_office.port} took it for ops@example.org",
@@ -213,11 +213,11 @@ def test_a_test_goes_through_each_channel_and_says_what_happened(
 
 
 def test_a_test_that_fails_somewhere_says_where_and_what_to_look_at(
-    run_cli: Callable[..., Any], hook: WebhookSink, tmp_path: Path
+    run_here: Callable[..., Any], hook: WebhookSink, tmp_path: Path
 ) -> None:
     hook.answer = Answer(403, body=b"who are you? canary-token")
     handlers = {"handlers": [{"name": "tell", "path": str(tmp_path / "none.sh")}]}
-    done = notify(run_cli, "--test", told={**webhook(hook.url, token="canary-token"), **handlers})
+    done = notify(run_here, "--test", told={**webhook(hook.url, token="canary-token"), **handlers})
     assert done.returncode == 69
     first, second = done.stdout.splitlines()
     assert first == (
@@ -228,62 +228,62 @@ def test_a_test_that_fails_somewhere_says_where_and_what_to_look_at(
     assert done.stderr == "sutazai-exporter: not every channel took the test message\n"
 
 
-def test_a_test_can_be_of_one_channel(run_cli: Callable[..., Any], hook: WebhookSink, post_office: SmtpSink) -> None:
+def test_a_test_can_be_of_one_channel(run_here: Callable[..., Any], hook: WebhookSink, post_office: SmtpSink) -> None:
     told = {**webhook(hook.url), **mail(post_office.port)}
-    assert notify(run_cli, "--test", "--channel", "mail", told=told).returncode == 0
+    assert notify(run_here, "--test", "--channel", "mail", told=told).returncode == 0
     assert (len(post_office.mails), hook.posts) == (1, [])
-    unknown = notify(run_cli, "test", "--channel", "pigeon", told=told)
+    unknown = notify(run_here, "test", "--channel", "pigeon", told=told)
     assert unknown.returncode == 64
     assert unknown.stderr == "sutazai-exporter: no channel is called 'pigeon'; there are mail, webhook\n"
 
 
-def test_without_a_channel_it_is_said_what_to_set(run_cli: Callable[..., Any]) -> None:
-    done = notify(run_cli, "--test", told={})
+def test_without_a_channel_it_is_said_what_to_set(run_here: Callable[..., Any]) -> None:
+    done = notify(run_here, "--test", told={})
     assert done.returncode == 78
     assert "no channel is configured; set notifications.mail.host" in done.stderr
 
 
-def test_notify_alone_and_misplaced_options_are_wrong_usage(run_cli: Callable[..., Any]) -> None:
-    assert notify(run_cli, told={}).returncode == 64
-    assert notify(run_cli, "--channel", "mail", "dead", told={}).returncode == 64
+def test_notify_alone_and_misplaced_options_are_wrong_usage(run_here: Callable[..., Any]) -> None:
+    assert notify(run_here, told={}).returncode == 64
+    assert notify(run_here, "--channel", "mail", "dead", told={}).returncode == 64
 
 
 @pytest.mark.parametrize("command", ["pending", "dead", "retry", "discard"])
-def test_a_channel_that_nobody_knows_is_wrong_usage(run_cli: Callable[..., Any], command: str) -> None:
-    done = notify(run_cli, command, "--channel", "pigeon", told=webhook("http://127.0.0.1:9/hook"))
+def test_a_channel_that_nobody_knows_is_wrong_usage(run_here: Callable[..., Any], command: str) -> None:
+    done = notify(run_here, command, "--channel", "pigeon", told=webhook("http://127.0.0.1:9/hook"))
     assert done.returncode == 64
     assert done.stderr == "sutazai-exporter: no channel is called 'pigeon'; there are webhook\n"
 
 
 def test_dead_letters_of_a_channel_that_was_taken_out_can_be_put_aside(
-    run_cli: Callable[..., Any], run: Callable[..., Any], hook: WebhookSink
+    run_here: Callable[..., Any], run: Callable[..., Any], hook: WebhookSink
 ) -> None:
     hook.next_answers.append(Answer(422))
     run(BROKEN, webhook(hook.url))
-    done = notify(run_cli, "discard", "--channel", "webhook", told={})
+    done = notify(run_here, "discard", "--channel", "webhook", told={})
     assert done.stdout == "1 message in webhook will be put aside.\n"
 
 
 def test_dead_letters_are_listed_sent_again_or_put_aside(
-    run_cli: Callable[..., Any], run: Callable[..., Any], hook: WebhookSink
+    run_here: Callable[..., Any], run: Callable[..., Any], hook: WebhookSink
 ) -> None:
     told = webhook(hook.url)
     hook.next_answers.append(Answer(422, body=b"unknown host"))
     run(BROKEN, told)
-    listed = notify(run_cli, "dead", told=told)
+    listed = notify(run_here, "dead", told=told)
     assert "the thing broke" in listed.stdout
     assert "answered 422: unknown host" in listed.stdout
-    assert notify(run_cli, "pending", told=told).stdout == "Nothing waits to be sent.\n"
-    planned = notify(run_cli, "retry", "--dry-run", told=told)
+    assert notify(run_here, "pending", told=told).stdout == "Nothing waits to be sent.\n"
+    planned = notify(run_here, "retry", "--dry-run", told=told)
     assert planned.stdout == "1 message would be sent again.\n"
     elsewhere = {**told, **mail(25)}
-    mailed = notify(run_cli, "retry", "--channel", "mail", told=elsewhere)
+    mailed = notify(run_here, "retry", "--channel", "mail", told=elsewhere)
     assert mailed.stdout == "0 messages in mail will be sent again.\n"
-    assert notify(run_cli, "retry", told=told).stdout == "1 message will be sent again.\n"
-    assert '"state": "pending"' in notify(run_cli, "pending", "--json", told=told).stdout
+    assert notify(run_here, "retry", told=told).stdout == "1 message will be sent again.\n"
+    assert '"state": "pending"' in notify(run_here, "pending", "--json", told=told).stdout
     hook.next_answers.append(Answer(422))
     run(BROKEN, told)
     assert len(hook.posts) == 2
-    assert notify(run_cli, "discard", "--dry-run", told=told).stdout == "1 message would be put aside.\n"
-    assert notify(run_cli, "discard", told=told).stdout == "1 message will be put aside.\n"
-    assert notify(run_cli, "dead", told=told).stdout == "Nothing was given up.\n"
+    assert notify(run_here, "discard", "--dry-run", told=told).stdout == "1 message would be put aside.\n"
+    assert notify(run_here, "discard", told=told).stdout == "1 message will be put aside.\n"
+    assert notify(run_here, "dead", told=told).stdout == "Nothing was given up.\n"

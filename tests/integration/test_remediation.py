@@ -258,22 +258,22 @@ def test_the_audit_log_is_whole_until_somebody_changes_it(scene: Callable[..., S
     it.daemon.wait_metric("sutazai_audit_intact", predicate=lambda value: value == 0)
 
 
-def test_an_anchor_that_is_none_is_wrong_usage(run_cli: Cli, tmp_path: Path) -> None:
-    told = run_cli("audit", "verify", "--anchor", "12")
+def test_an_anchor_that_is_none_is_wrong_usage(run_here: Cli, tmp_path: Path) -> None:
+    told = run_here("audit", "verify", "--anchor", "12")
     assert told.returncode == 64
     assert told.stderr.startswith("sutazai-exporter: --anchor: '12' is not SEQ:HASH")
 
 
-def test_without_a_store_there_is_nothing_to_tell(run_cli: Cli, tmp_path: Path) -> None:
-    assert run_cli("audit", "verify").stdout == "The audit log is whole: 0 entries.\n"
-    assert run_cli("audit", "list").stdout == "Nothing was decided yet.\n"
-    assert run_cli("remediations", "list", "--all").stdout == "There are none.\n"
-    assert run_cli("remediations", "approve", "1").returncode == 64
+def test_without_a_store_there_is_nothing_to_tell(run_here: Cli, tmp_path: Path) -> None:
+    assert run_here("audit", "verify").stdout == "The audit log is whole: 0 entries.\n"
+    assert run_here("audit", "list").stdout == "Nothing was decided yet.\n"
+    assert run_here("remediations", "list", "--all").stdout == "There are none.\n"
+    assert run_here("remediations", "approve", "1").returncode == 64
 
 
-def test_a_mistake_in_a_rule_is_told_by_check_config(run_cli: Cli) -> None:
+def test_a_mistake_in_a_rule_is_told_by_check_config(run_here: Cli) -> None:
     bad = {**RULE, "steps": [{"task": "agent-monitor", "mode": "repair"}]}
-    told = run_cli("check-config", config={"remediation": {"rules": [bad]}})
+    told = run_here("check-config", config={"remediation": {"rules": [bad]}})
     assert told.returncode == 78
     assert "remediation.rules[0].proof: no task is called 'trial-work'" in told.stderr
 

@@ -36,9 +36,9 @@ def told(**sections: Any) -> dict[str, Any]:
     return {"notifications": {"mail": MAIL, **sections}}
 
 
-def printed(run_cli: Run, config: Any, *arguments: str, **options: Any) -> dict[str, Any]:
+def printed(run_here: Run, config: Any, *arguments: str, **options: Any) -> dict[str, Any]:
     """The configuration that is printed."""
-    done = run_cli("alertmanager-config", *arguments, config=config, **options)
+    done = run_here("alertmanager-config", *arguments, config=config, **options)
     assert done.returncode == 0, done
     document: dict[str, Any] = yaml.safe_load(done.stdout)
     return document
@@ -52,31 +52,31 @@ def receiver(document: dict[str, Any], name: str) -> dict[str, Any]:
 # --- what is written ---
 
 
-def test_without_a_sender_mail_comes_from_the_address_that_the_exporter_itself_would_use(run_cli: Run) -> None:
+def test_without_a_sender_mail_comes_from_the_address_that_the_exporter_itself_would_use(run_here: Run) -> None:
     nameless = {name: value for name, value in MAIL.items() if name != "sender"}
-    document = printed(run_cli, {"notifications": {"mail": nameless}})
+    document = printed(run_here, {"notifications": {"mail": nameless}})
     assert document["global"]["smtp_from"] == f"sutazai-exporter@{domain_of(host_name())}"
     assert "." in document["global"]["smtp_from"]
 
 
-def test_without_a_directory_the_configuration_is_printed_and_nothing_written(run_cli: Run, tmp_path: Path) -> None:
-    run_cli("check-config", config=told())
+def test_without_a_directory_the_configuration_is_printed_and_nothing_written(run_here: Run, tmp_path: Path) -> None:
+    run_here("check-config", config=told())
     before = tree_digest(tmp_path)
-    document = printed(run_cli, told())
+    document = printed(run_here, told())
     assert document["global"]["smtp_smarthost"] == "127.0.0.1:25"
     assert tree_digest(tmp_path) == before
 
 
 def test_files_are_readable_for_alertmanager_and_written_again_only_when_they_change(
-    run_cli: Run, tmp_path: Path
+    run_here: Run, tmp_path: Path
 ) -> None:
     output = tmp_path / "etc"
-    first = run_cli("alertmanager-config", "--output", str(output), config=told())
+    first = run_here("alertmanager-config", "--output", str(output), config=told())
     assert first.stdout.splitlines() == [f"made: {output}/templates/sutazai.tmpl", f"made: {output}/alertmanager.yml"]
     assert {stat.S_IMODE(path.stat().st_mode) for path in output.rglob("*") if path.is_file()} == {0o644}
 
     changed = told(quiet_hours=["22:00-07:00"])
-    second = run_cli("alertmanager-config", "--output", str(output), config=changed)
+    second = run_here("alertmanager-config", "--output", str(output), config=changed)
     assert second.stdout.splitlines() == [
         f"unchanged: {output}/templates/sutazai.tmpl",
         f"changed: {output}/alertmanager.yml",
@@ -92,9 +92,9 @@ def test_a_strict_umask_keeps_alertmanager_from_nothing(tmp_path: Path) -> None:
     assert modes[tmp_path / "a" / "etc" / "templates"] == 0o755
 
 
-def test_a_dry_run_says_what_would_be_written_and_writes_nothing(run_cli: Run, tmp_path: Path) -> None:
+def test_a_dry_run_says_what_would_be_written_and_writes_nothing(run_here: Run, tmp_path: Path) -> None:
     arguments = ("alertmanager-config", "--output", str(tmp_path / "etc"), "--secrets-for", ME, "--dry-run")
-    done = run_cli(*arguments, config={"alertmanager": {"bridge_token": "t0ken"}})
+    done = run_here(*arguments, config={"alertmanager": {"bridge_token": "t0ken"}})
     assert done.returncode == 0
     assert done.stdout.splitlines() == [
         f"would be made: {tmp_path}/etc/sutazai-secrets/alertmanager__bridge_token",
@@ -104,9 +104,9 @@ def test_a_dry_run_says_what_would_be_written_and_writes_nothing(run_cli: Run, t
     assert not (tmp_path / "etc").exists()
 
 
-def test_what_a_person_has_written_is_not_replaced(run_cli: Run, tmp_path: Path) -> None:
+def test_what_a_person_has_written_is_not_replaced(run_here: Run, tmp_path: Path) -> None:
     (tmp_path / "alertmanager.yml").write_text("route: {receiver: mine}\n")
-    done = run_cli("alertmanager-config", "--output", str(tmp_path))
+    done = run_here("alertmanager-config", "--output", str(tmp_path))
     assert done.returncode == 69
     assert f"{tmp_path}/alertmanager.yml: was not written by this command: move it away" in done.stderr
     assert (tmp_path / "alertmanager.yml").read_text() == "route: {receiver: mine}\n"
@@ -115,30 +115,30 @@ def test_what_a_person_has_written_is_not_replaced(run_cli: Run, tmp_path: Path)
 # --- secrets ---
 
 
-def test_a_secret_of_the_secrets_directory_is_read_from_there(run_cli: Run, tmp_path: Path) -> None:
+def test_a_secret_of_the_secrets_directory_is_read_from_there(run_here: Run, tmp_path: Path) -> None:
     directory = tmp_path / "base" / "secrets_secure"
     directory.mkdir(parents=True)
     (directory / "notifications__mail__password").write_text("geheim-4711\n")
     config = {"notifications": {"mail": {**MAIL, "username": "sutazai"}}}
 
-    document = printed(run_cli, config)
+    document = printed(run_here, config)
 
     assert document["global"]["smtp_auth_username"] == "sutazai"
     assert document["global"]["smtp_auth_password_file"] == str(directory / "notifications__mail__password")
     assert "geheim-4711" not in str(document)
 
 
-def test_a_secret_that_a_variable_names_the_file_of_is_read_from_that_file(run_cli: Run, tmp_path: Path) -> None:
+def test_a_secret_that_a_variable_names_the_file_of_is_read_from_that_file(run_here: Run, tmp_path: Path) -> None:
     (tmp_path / "token").write_text("geheim-4711\n")
     config = told(webhook={"url": "http://127.0.0.1:9/"})
-    document = printed(run_cli, config, env={"SUTAZAI_NOTIFICATIONS__WEBHOOK__TOKEN_FILE": str(tmp_path / "token")})
+    document = printed(run_here, config, env={"SUTAZAI_NOTIFICATIONS__WEBHOOK__TOKEN_FILE": str(tmp_path / "token")})
     http = receiver(document, "critical")["webhook_configs"][0]["http_config"]
     assert http["authorization"] == {"credentials_file": str(tmp_path / "token")}
 
 
-def test_a_secret_without_a_file_has_one_named_and_the_operator_is_told(run_cli: Run, tmp_path: Path) -> None:
+def test_a_secret_without_a_file_has_one_named_and_the_operator_is_told(run_here: Run, tmp_path: Path) -> None:
     config = {"notifications": {"mail": {**MAIL, "username": "u", "password": "geheim-4711"}}}
-    done = run_cli("alertmanager-config", config=config)
+    done = run_here("alertmanager-config", config=config)
     named = tmp_path / "base" / "secrets_secure" / "notifications__mail__password"
     assert yaml.safe_load(done.stdout)["global"]["smtp_auth_password_file"] == str(named)
     assert f"notifications.mail.password: Alertmanager reads it from {named}, which is not there" in done.stderr
@@ -146,13 +146,13 @@ def test_a_secret_without_a_file_has_one_named_and_the_operator_is_told(run_cli:
     assert not named.exists()
 
 
-def test_asked_for_secrets_are_written_for_one_user_alone(run_cli: Run, tmp_path: Path) -> None:
+def test_asked_for_secrets_are_written_for_one_user_alone(run_here: Run, tmp_path: Path) -> None:
     output = tmp_path / "etc"
     config = {
         "notifications": {"mail": {**MAIL, "username": "u", "password": "geheim-4711"}},
         "alertmanager": {"bridge_token": "t0ken-4712"},
     }
-    done = run_cli("alertmanager-config", "--output", str(output), "--secrets-for", ME, config=config)
+    done = run_here("alertmanager-config", "--output", str(output), "--secrets-for", ME, config=config)
     assert done.returncode == 0, done
     files = {path.name: path for path in (output / "sutazai-secrets").iterdir()}
     assert {name: path.read_text() for name, path in files.items()} == {
@@ -165,14 +165,14 @@ def test_asked_for_secrets_are_written_for_one_user_alone(run_cli: Run, tmp_path
     assert "geheim-4711" not in done.stdout + done.stderr + (output / "alertmanager.yml").read_text()
 
 
-def test_root_gives_secrets_to_the_user_that_needs_them(run_cli: Run, tmp_path: Path) -> None:
+def test_root_gives_secrets_to_the_user_that_needs_them(run_here: Run, tmp_path: Path) -> None:
     need_root("giving a file away")
     arguments = ("alertmanager-config", "--output", str(tmp_path / "etc"), "--secrets-for", "nobody")
-    assert run_cli(*arguments, config={"alertmanager": {"bridge_token": "t0ken"}}).returncode == 0
+    assert run_here(*arguments, config={"alertmanager": {"bridge_token": "t0ken"}}).returncode == 0
     file = tmp_path / "etc" / "sutazai-secrets" / "alertmanager__bridge_token"
     assert (file.stat().st_uid, stat.S_IMODE(file.stat().st_mode)) == (pwd.getpwnam("nobody").pw_uid, 0o600)
     assert (
-        "unchanged: " in run_cli(*arguments, config={"alertmanager": {"bridge_token": "t0ken"}}).stdout.splitlines()[0]
+        "unchanged: " in run_here(*arguments, config={"alertmanager": {"bridge_token": "t0ken"}}).stdout.splitlines()[0]
     )
 
 
@@ -194,9 +194,9 @@ def test_root_gives_secrets_to_the_user_that_needs_them(run_cli: Run, tmp_path: 
     ],
 )
 def test_what_is_missing_is_said_in_a_line_and_the_configuration_is_valid(
-    run_cli: Run, config: dict[str, Any], says: str
+    run_here: Run, config: dict[str, Any], says: str
 ) -> None:
-    done = run_cli("alertmanager-config", config=config)
+    done = run_here("alertmanager-config", config=config)
     assert done.returncode == 0
     assert says in done.stderr
     assert all(line.startswith("sutazai-exporter: ") for line in done.stderr.splitlines())
@@ -208,22 +208,22 @@ def test_what_is_missing_is_said_in_a_line_and_the_configuration_is_valid(
     }
 
 
-def test_with_everything_in_its_place_nothing_is_remarked(run_cli: Run, tmp_path: Path) -> None:
+def test_with_everything_in_its_place_nothing_is_remarked(run_here: Run, tmp_path: Path) -> None:
     config = {**told(), "alertmanager": {"delivers": ["mail"], "bridge_token": "t0ken"}}
-    done = run_cli("alertmanager-config", "--output", str(tmp_path / "etc"), "--secrets-for", ME, config=config)
+    done = run_here("alertmanager-config", "--output", str(tmp_path / "etc"), "--secrets-for", ME, config=config)
     assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize(("security", "port"), [("tls", 587), ("starttls", 465), ("none", 465)])
-def test_mail_that_alertmanager_cannot_send_is_a_wrong_configuration(run_cli: Run, security: str, port: int) -> None:
+def test_mail_that_alertmanager_cannot_send_is_a_wrong_configuration(run_here: Run, security: str, port: int) -> None:
     mail = {**MAIL, "security": security, "port": port}
-    done = run_cli("alertmanager-config", config={"notifications": {"mail": mail}})
+    done = run_here("alertmanager-config", config={"notifications": {"mail": mail}})
     assert done.returncode == 78
     assert f"port {port} with security {security} cannot be" in done.stderr
     assert len(done.stderr.splitlines()) == 1
     # It is none of its business where the exporter mails.
     left = {"notifications": {"mail": mail}, "alertmanager": {"delivers": []}}
-    assert run_cli("alertmanager-config", config=left).returncode == 0
+    assert run_here("alertmanager-config", config=left).returncode == 0
 
 
 @pytest.mark.parametrize(
@@ -234,18 +234,18 @@ def test_mail_that_alertmanager_cannot_send_is_a_wrong_configuration(run_cli: Ru
         (["--output", "x", "--secrets-for", "a\nb"], "there is no user"),
     ],
 )
-def test_wrong_usage_is_one_line_and_64(run_cli: Run, arguments: list[str], says: str) -> None:
-    done = run_cli("alertmanager-config", *arguments)
+def test_wrong_usage_is_one_line_and_64(run_here: Run, arguments: list[str], says: str) -> None:
+    done = run_here("alertmanager-config", *arguments)
     assert (done.returncode, done.stdout) == (64, "")
     assert says in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_a_directory_that_cannot_be_written_is_one_line_and_69(run_cli: Run, tmp_path: Path) -> None:
+def test_a_directory_that_cannot_be_written_is_one_line_and_69(run_here: Run, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     config = {"alertmanager": {"delivers": [], "bridge_token": "t0ken"}}
     for output in (tmp_path / "file", tmp_path / "file" / "below", Path("/proc/sutazai")):
-        done = run_cli("alertmanager-config", "--output", str(output), "--secrets-for", ME, config=config)
+        done = run_here("alertmanager-config", "--output", str(output), "--secrets-for", ME, config=config)
         assert (done.returncode, done.stdout) == (69, "")
         assert f"{output}" in done.stderr
         assert "cannot be written" in done.stderr
@@ -270,19 +270,19 @@ def settings_of(tmp_path: Path, document: dict[str, Any]) -> Settings:
     ],
 )
 def test_what_alertmanager_delivers_the_exporter_does_not(
-    run_cli: Run, tmp_path: Path, delivers: list[str] | None, alertmanagers: set[str], exporters: set[str]
+    run_here: Run, tmp_path: Path, delivers: list[str] | None, alertmanagers: set[str], exporters: set[str]
 ) -> None:
     config = {**told(webhook={"url": "http://127.0.0.1:9/"}), "alertmanager": {"delivers": delivers}}
-    document = printed(run_cli, config)
+    document = printed(run_here, config)
     for name in ("critical", "other"):
         assert receiver(document, name).keys() - {"name"} == alertmanagers
     assert set(channel_names(settings_of(tmp_path, config))) == exporters
 
 
-def test_without_recipients_mail_goes_to_the_person_in_charge(run_cli: Run) -> None:
+def test_without_recipients_mail_goes_to_the_person_in_charge(run_here: Run) -> None:
     mail = {key: value for key, value in MAIL.items() if key != "recipients"}
     config = {"admin_email": "boss@example.org", "notifications": {"mail": mail}}
-    assert receiver(printed(run_cli, config), "other")["email_configs"][0]["to"] == "boss@example.org"
+    assert receiver(printed(run_here, config), "other")["email_configs"][0]["to"] == "boss@example.org"
 
 
 @pytest.mark.parametrize(

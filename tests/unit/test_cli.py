@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import socket
 import sqlite3
 import stat
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.services.command_here import run_here
+from tests.services.exporter_daemon import command_line, environment_of, run_cli
 from tests.services.trees import tree_digest
 from tests.services.trial_jobs import TASK, TrialPackage, work
 
@@ -25,10 +29,20 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> TrialPackage:
     return TrialPackage(tmp_path_factory.mktemp("package") / "package")
 
 
+@pytest.fixture(scope="module")
+def trial(package: TrialPackage) -> Iterator[TrialPackage]:
+    """The package, known to this very process."""
+    with package.in_process():
+        yield package
+
+
 @pytest.fixture
-def cli(run_cli: Run, package: TrialPackage) -> Run:
-    def run(*arguments: str, env: dict[str, str] | None = None, **options: object) -> subprocess.CompletedProcess[str]:
-        return run_cli(*arguments, env={**package.environment, **(env or {})}, **options)
+def cli(trial: TrialPackage, base: Path) -> Run:
+    def run(*arguments: str, env: dict[str, str] | None = None, **options: Any) -> subprocess.CompletedProcess[str]:
+        environment = {**trial.environment, **(env or {})}
+        if arguments[:1] == ("serve",):
+            return run_cli(*arguments, base_dir=base, env=environment, **options)
+        return run_here(*arguments, base_dir=base, env=environment, **options)
 
     return run
 
@@ -36,6 +50,14 @@ def cli(run_cli: Run, package: TrialPackage) -> Run:
 @pytest.fixture
 def base(tmp_path: Path) -> Path:
     return tmp_path / "base"
+
+
+@pytest.fixture(scope="module")
+def has_run(package: TrialPackage, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A base directory in which the trial task has run once, as a process leaves it that has ended."""
+    directory = tmp_path_factory.mktemp("has-run") / "base"
+    assert run_cli("run", TASK, base_dir=directory, env=package.environment).returncode == 0
+    return directory
 
 
 READING = [
@@ -390,21 +412,23 @@ def test_history_since_a_time_and_all_about_one_run(cli: Run) -> None:
 @pytest.mark.parametrize(
     "command", [*READING, ["check-config"], ["metrics"], ["config", "show"], ["completion", "bash"]], ids=" ".join
 )
-def test_commands_that_only_tell_write_nothing(cli: Run, tmp_path: Path, command: list[str]) -> None:
+def test_commands_that_only_tell_write_nothing(
+    cli: Run, tmp_path: Path, base: Path, has_run: Path, command: list[str]
+) -> None:
     verdicts = (0, 1, 2, 3) if command == ["status"] else (0,)
     assert cli(*command).returncode in verdicts
     assert list(tmp_path.iterdir()) == []
-    cli("run", TASK)
+    shutil.copytree(has_run, base)
     before = tree_digest(tmp_path)
     assert cli(*command).returncode in verdicts
     assert tree_digest(tmp_path) == before
 
 
-def test_the_list_of_agents_is_empty_before_anybody_has_looked(run_cli: Run, tmp_path: Path) -> None:
-    done = run_cli("agents", "list")
+def test_the_list_of_agents_is_empty_before_anybody_has_looked(base: Path, tmp_path: Path) -> None:
+    done = run_cli("agents", "list", base_dir=base)
     assert done.returncode == 0, done
     assert "No agents are known yet" in done.stdout
-    assert json.loads(run_cli("agents", "list", "--json").stdout) == []
+    assert json.loads(run_cli("agents", "list", "--json", base_dir=base).stdout) == []
     assert list(tmp_path.iterdir()) == []
 
 
@@ -446,8 +470,8 @@ def test_the_catalogue_comes_as_table_markdown_and_json(cli: Run) -> None:
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["run", "--help"], ["serve", "-h"], ["--version"]])
-def test_help_is_no_mistake(cli: Run, arguments: list[str]) -> None:
-    done = cli(*arguments)
+def test_help_is_no_mistake(package: TrialPackage, base: Path, arguments: list[str]) -> None:
+    done = run_cli(*arguments, base_dir=base, env=package.environment)
     assert done.returncode == 0
     assert done.stdout
     assert done.stderr == ""
@@ -467,8 +491,6 @@ def test_help_is_no_mistake(cli: Run, arguments: list[str]) -> None:
     ids=" ".join,
 )
 def test_a_full_disk_behind_standard_output_is_one_line_and_69(base: Path, arguments: list[str]) -> None:
-    from tests.services.exporter_daemon import command_line, environment_of
-
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             command_line(*arguments),
@@ -486,8 +508,6 @@ def test_a_full_disk_behind_standard_output_is_one_line_and_69(base: Path, argum
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
 def test_closed_streams_are_no_error(package: TrialPackage, base: Path, closed: str) -> None:
-    from tests.services.exporter_daemon import command_line, environment_of
-
     for arguments in (["run", TASK], ["tasks"]):
         script = f"{shlex.join(command_line(*arguments))} {closed}"
         env = environment_of(base, package.environment)
@@ -497,8 +517,6 @@ def test_closed_streams_are_no_error(package: TrialPackage, base: Path, closed: 
 
 @pytest.mark.parametrize("arguments", [["metrics"], ["tasks"], ["status"], ["--help"]], ids=" ".join)
 def test_a_reader_that_leaves_is_no_error(package: TrialPackage, base: Path, arguments: list[str]) -> None:
-    from tests.services.exporter_daemon import command_line, environment_of
-
     reading, writing = os.pipe()
     os.close(reading)
     done = subprocess.run(
@@ -513,13 +531,13 @@ def test_a_reader_that_leaves_is_no_error(package: TrialPackage, base: Path, arg
     assert "Traceback" not in done.stderr
 
 
-def test_a_mode_that_is_about_one_thing_needs_its_name(run_cli: Run) -> None:
-    refused = run_cli("run", "agent-monitor", "--mode", "repair")
+def test_a_mode_that_is_about_one_thing_needs_its_name(base: Path) -> None:
+    refused = run_cli("run", "agent-monitor", "--mode", "repair", base_dir=base)
     assert (refused.returncode, refused.stdout) == (64, "")
     assert refused.stderr == "sutazai-exporter: agent-monitor repair is always about one thing: name it as the target\n"
 
 
-def test_two_channels_at_once_are_refused(run_cli: Run) -> None:
-    refused = run_cli("notify", "--test", "--channel", "mail", "--channel", "webhook")
+def test_two_channels_at_once_are_refused(base: Path) -> None:
+    refused = run_cli("notify", "--test", "--channel", "mail", "--channel", "webhook", base_dir=base)
     assert refused.returncode == 64
     assert "--channel: name one, or none for all of them" in refused.stderr

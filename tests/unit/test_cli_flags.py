@@ -111,8 +111,8 @@ def test_flags_that_contradict_each_other_are_wrong_usage() -> None:
     ],
     ids=lambda value: " ".join(value)[:50],
 )
-def test_a_wrong_flag_is_one_line_and_64(run_cli: Run, tmp_path: Path, arguments: list[str], says: str) -> None:
-    done = run_cli("run", *arguments)
+def test_a_wrong_flag_is_one_line_and_64(run_here: Run, tmp_path: Path, arguments: list[str], says: str) -> None:
+    done = run_here("run", *arguments)
     assert (done.returncode, done.stdout) == (64, ""), done
     assert says in done.stderr
     assert len(done.stderr.splitlines()) == 1

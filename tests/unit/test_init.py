@@ -222,39 +222,39 @@ def test_the_container_of_postgres_is_proposed_where_there_is_one_alone(monkeypa
     ids=lambda value: " ".join(value)[:60] if isinstance(value, list) else None,
 )
 def test_a_wrong_answer_is_one_line_and_nothing_is_written(
-    run_cli: Run, tmp_path: Path, arguments: list[str], says: str, code: int
+    run_here: Run, tmp_path: Path, arguments: list[str], says: str, code: int
 ) -> None:
     base = tmp_path / "base"
-    done = run_cli("init", "--base-dir", str(base), *arguments)
+    done = run_here("init", "--base-dir", str(base), *arguments)
     assert (done.returncode, says in done.stderr) == (code, True), done.stderr
     assert "hunter22" not in done.stderr + done.stdout
     assert "Traceback" not in done.stderr
     assert not base.exists()
 
 
-def test_dry_run_and_standard_output_write_nothing(run_cli: Run, tmp_path: Path) -> None:
+def test_dry_run_and_standard_output_write_nothing(run_here: Run, tmp_path: Path) -> None:
     base, secret = tmp_path / "base", tmp_path / "secret"
     secret.write_text("hunter22\n")
     flags = ["--redis-url", "redis://127.0.0.1:1/0", "--redis-password-file", str(secret), "--yes"]
-    dry = run_cli("init", "--base-dir", str(base), *flags, "--dry-run")
+    dry = run_here("init", "--base-dir", str(base), *flags, "--dry-run")
     assert (dry.returncode, dry.stdout.count("would write: ")) == (0, 2)
-    shown = run_cli("init", "--base-dir", str(base), *flags, "--output", "-")
+    shown = run_here("init", "--base-dir", str(base), *flags, "--output", "-")
     assert shown.returncode == 0
     assert 'url: "redis://127.0.0.1:1/0"' in shown.stdout
     assert "hunter22" not in dry.stdout + shown.stdout + shown.stderr
     assert not base.exists()
 
 
-def test_the_next_commands_name_a_file_that_is_not_where_it_is_looked_for(run_cli: Run, tmp_path: Path) -> None:
+def test_the_next_commands_name_a_file_that_is_not_where_it_is_looked_for(run_here: Run, tmp_path: Path) -> None:
     file = tmp_path / "my own.yml"
-    made = run_cli("init", "--yes", "--output", str(file))
+    made = run_here("init", "--yes", "--output", str(file))
     assert made.stdout.splitlines()[-2:] == [
         f"next: sutazai-exporter doctor --config.file '{file}'",
         f"then: sutazai-exporter serve --config.file '{file}'",
     ]
 
 
-def test_flags_make_a_configuration_that_the_loader_takes(run_cli: Run, tmp_path: Path) -> None:
+def test_flags_make_a_configuration_that_the_loader_takes(run_here: Run, tmp_path: Path) -> None:
     base, secret = tmp_path / "base", tmp_path / "secret"
     secret.write_text("hunter22\n")
     flags = {
@@ -265,7 +265,7 @@ def test_flags_make_a_configuration_that_the_loader_takes(run_cli: Run, tmp_path
         "--smtp-security": "none", "--webhook": "http://127.0.0.1:1/hook", "--webhook-token-file": str(secret),
         "--alertmanager-url": "http://127.0.0.1:1", "--textfile-directory": "/srv/textfile", "--mode": "shadow",
     }  # fmt: skip
-    made = run_cli("init", *(part for pair in flags.items() for part in pair))
+    made = run_here("init", *(part for pair in flags.items() for part in pair))
     assert made.returncode == 0, made.stderr
     file = base / "config" / "exporter.yml"
     assert made.stdout.splitlines()[-2:] == [
@@ -279,5 +279,5 @@ def test_flags_make_a_configuration_that_the_loader_takes(run_cli: Run, tmp_path
     assert (found.notifications.mail.port, found.admin_email) == (2525, "a@b.org")
     assert found.postgres.password is not None
     assert found.postgres.password.get_secret_value() == "hunter22"
-    checked = run_cli("check-config", "--config.file", str(file))
+    checked = run_here("check-config", "--config.file", str(file))
     assert (checked.returncode, "is good" in checked.stdout) == (0, True)

@@ -150,27 +150,29 @@ def states(said: str, directory: Path) -> dict[str, str]:
     return {Path(path.split(" (")[0]).relative_to(directory).as_posix(): state for state, path in lines}
 
 
-def test_the_files_are_written_for_everybody_to_read_and_a_second_time_left_alone(run_cli: Run, tmp_path: Path) -> None:
+def test_the_files_are_written_for_everybody_to_read_and_a_second_time_left_alone(
+    run_here: Run, tmp_path: Path
+) -> None:
     rules = tmp_path / "etc" / "rules"
-    first = run_cli("rules", "--output", str(rules))
+    first = run_here("rules", "--output", str(rules))
     assert first.returncode == 0, first.stderr
     assert states(first.stdout, rules) == dict.fromkeys(DEFAULTS, "made")
     assert {path.name: path.read_text() for path in rules.iterdir()} == DEFAULTS
     assert {stat.S_IMODE(path.stat().st_mode) for path in rules.iterdir()} == {0o644}
     before = {path: path.stat().st_ino for path in rules.iterdir()}
-    second = run_cli("rules", "--output", str(rules))
+    second = run_here("rules", "--output", str(rules))
     assert states(second.stdout, rules) == dict.fromkeys(DEFAULTS, "unchanged")
     assert {path: path.stat().st_ino for path in rules.iterdir()} == before
 
 
-def test_only_what_differs_is_written_and_only_under_our_own_names(run_cli: Run, tmp_path: Path) -> None:
+def test_only_what_differs_is_written_and_only_under_our_own_names(run_here: Run, tmp_path: Path) -> None:
     rules = tmp_path / "rules"
-    run_cli("rules", "--output", str(rules))
+    run_here("rules", "--output", str(rules))
     (rules / "mine.rules.yml").write_text("groups: []\n")
     (rules / "sutazai-old.rules.yml").write_text("groups: []\n")
     (rules / "sutazai-logs.rules.yml").chmod(0o600)
     (rules / "sutazai-redis.rules.yml").unlink()
-    said = run_cli("rules", "--output", str(rules), env={"SUTAZAI_ALERTS__AGENT_SLOW_SECONDS": "9"})
+    said = run_here("rules", "--output", str(rules), env={"SUTAZAI_ALERTS__AGENT_SLOW_SECONDS": "9"})
     told = states(said.stdout, rules)
     assert {name: state for name, state in told.items() if state != "unchanged"} == {
         "sutazai-agents.rules.yml": "changed",
@@ -183,25 +185,25 @@ def test_only_what_differs_is_written_and_only_under_our_own_names(run_cli: Run,
     assert stat.S_IMODE((rules / "sutazai-logs.rules.yml").stat().st_mode) == 0o644
 
 
-def test_a_dry_run_says_what_would_be_written_and_writes_nothing(run_cli: Run, tmp_path: Path) -> None:
+def test_a_dry_run_says_what_would_be_written_and_writes_nothing(run_here: Run, tmp_path: Path) -> None:
     rules = tmp_path / "rules"
-    said = run_cli("rules", "--output", str(rules), "--dry-run")
+    said = run_here("rules", "--output", str(rules), "--dry-run")
     assert states(said.stdout, rules) == dict.fromkeys(DEFAULTS, "would be made")
     assert not rules.exists()
 
 
-def test_a_link_is_replaced_and_what_it_leads_to_is_not_written_to(run_cli: Run, tmp_path: Path) -> None:
+def test_a_link_is_replaced_and_what_it_leads_to_is_not_written_to(run_here: Run, tmp_path: Path) -> None:
     rules, elsewhere = tmp_path / "rules", tmp_path / "elsewhere"
     rules.mkdir()
     elsewhere.write_text("of somebody else")
     (rules / "sutazai-agents.rules.yml").symlink_to(elsewhere)
-    assert states(run_cli("rules", "--output", str(rules)).stdout, rules)["sutazai-agents.rules.yml"] == "changed"
+    assert states(run_here("rules", "--output", str(rules)).stdout, rules)["sutazai-agents.rules.yml"] == "changed"
     assert elsewhere.read_text() == "of somebody else"
     assert not (rules / "sutazai-agents.rules.yml").is_symlink()
 
 
-def test_without_a_directory_all_rules_are_printed_as_one_file(run_cli: Run, tmp_path: Path) -> None:
-    said = run_cli("rules")
+def test_without_a_directory_all_rules_are_printed_as_one_file(run_here: Run, tmp_path: Path) -> None:
+    said = run_here("rules")
     assert said.stdout == in_one(DEFAULTS)
     (tmp_path / "all.rules.yml").write_text(said.stdout)
     check(tmp_path / "all.rules.yml")
@@ -230,11 +232,11 @@ def test_a_reader_that_leaves_does_not_leave_half_of_the_files(tmp_path: Path) -
     ],
 )
 def test_what_cannot_be_done_is_one_line_and_nothing_is_written(
-    run_cli: Run, tmp_path: Path, arguments: list[str], code: int, says: str
+    run_here: Run, tmp_path: Path, arguments: list[str], code: int, says: str
 ) -> None:
     (tmp_path / "file").write_text("")
     (tmp_path / "wrong.yml").write_text("alerts: {low_score: 101}\n")
-    said = run_cli("rules", *(argument.format(tmp_path) for argument in arguments))
+    said = run_here("rules", *(argument.format(tmp_path) for argument in arguments))
     assert said.returncode == code
     assert len(said.stderr.splitlines()) == 1
     assert says.format(tmp_path) in said.stderr
