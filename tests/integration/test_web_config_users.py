@@ -63,9 +63,9 @@ def test_passwords_are_bytes_and_longer_ones_than_bcrypt_reads_are_cut_as_in_go(
     server.use({**tls(), "basic_auth_users": names})
     assert server.ask("/metrics", user="zoë:pässwörd").status == 200
     assert server.ask("/metrics", user="long:" + "x" * 100).status == 200
-    assert server.ask("/metrics", user="long:" + "x" * 71).status == 401
+    assert server.ask("/metrics", user="long:" + "x" * 71).status in (401, 429)
     assert server.ask("/metrics", user="empty:").status == 200
-    assert server.ask("/metrics", user="zoë:" + "y" * 20_000).status == 401
+    assert server.ask("/metrics", user="zoë:" + "y" * 20_000).status in (401, 429)
 
 
 def test_a_user_may_read_and_operates_with_a_token(server: SecureDaemon) -> None:
