@@ -68,9 +68,12 @@ class Demo:
 def with_docker(docker_clean: DockerEngine, tmp_path: Path) -> Iterator[Demo]:
     docker_clean.client.images.get(AGENT_IMAGE).tag(*BUSYBOX)
     docker_clean.run(AGENT_IMAGE, OF_SOMEBODY_ELSE, command=["sleep", "1000"])
-    demo = Demo(tmp_path, docker_url=docker_clean.url)
-    yield demo
-    demo.close()
+    try:
+        demo = Demo(tmp_path, docker_url=docker_clean.url)
+        yield demo
+        demo.close()
+    finally:  # whoever comes next on this engine knows the image by its own name alone
+        docker_clean.client.images.remove(":".join(BUSYBOX))
 
 
 def test_what_is_broken_is_told_of_mended_and_proven_and_the_demo_leaves_nothing(
