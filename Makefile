@@ -44,7 +44,7 @@ check: $(venv)/.installed-dev
 
 test: $(venv)/.installed-dev
 	tests/services/install test
-	$(venv)/bin/pytest --numprocesses 5 --dist loadfile
+	$(venv)/bin/pytest --numprocesses 4 --dist loadfile
 
 bench: $(venv)/.installed-dev
 	tests/services/install bench
