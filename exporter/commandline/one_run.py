@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from exporter.record import Record
     from exporter.runs.runner import Runner
     from exporter.store import Store
+    from exporter.views.sources import Sources
     from jobs.core.cadence import Cadence
 
 logger = logging.getLogger(__name__)
@@ -118,8 +119,7 @@ def _sayer(order: Order, record: Record) -> Callable[[str], None]:
 def _leave_behind(configuration: Configuration, store: Store, runner: Runner) -> None:
     app.remind(configuration, store)
     app.send_notifications(configuration, store, runner.stop)
-    _update_page(configuration, store)
-    _update_textfile(configuration, store)
+    _write_files(configuration, store)
 
 
 @dataclass(frozen=True)
@@ -159,27 +159,37 @@ def _nothing_due(order: Order) -> NoReturn:
     raise Failure(f"{order.task}: no slot is due that was not claimed already; nothing was run", EXIT_SKIPPED)
 
 
-def _update_textfile(configuration: Configuration, store: Store) -> None:
-    directory = configuration.settings.textfile.directory
-    if directory:
-        from exporter.record import EXIT_NOT_OK
-        from exporter.replay import replayed_metrics
-        from exporter.textfile import write_textfile
-
-        try:
-            write_textfile(directory, replayed_metrics(configuration, store, SystemClock().now()).exposition)
-        except OSError as error:
-            raise Failure(f"{error.filename}: the textfile cannot be written: {error.strerror}", EXIT_NOT_OK) from None
-
-
-def _update_page(configuration: Configuration, store: Store) -> None:
-    """Write the status page, where no daemon does. That it cannot be is said in the log, and fails no run."""
-    if app.is_served(configuration):
-        return
-    from exporter.dashboard.file import DashboardFile
+def _write_files(configuration: Configuration, store: Store) -> None:
+    """Write the textfile, and where no daemon does the status page. The ledger is told again once for both."""
     from exporter.store import StoreError
 
+    directory, alone = configuration.settings.textfile.directory, not app.is_served(configuration)
+    if not (directory or alone):
+        return
     try:
-        DashboardFile().write(app.sources(configuration, store), serving=False)
+        sources = app.sources(configuration, store)
     except StoreError as error:
-        logger.error(str(error))
+        if directory:
+            raise
+        logger.error(str(error))  # for the page's sake no run fails
+        return
+    if alone:
+        _write_page(sources)
+    if directory:
+        _write_textfile(directory, sources)
+
+
+def _write_page(sources: Sources) -> None:
+    from exporter.dashboard.file import DashboardFile
+
+    DashboardFile().write(sources, serving=False)
+
+
+def _write_textfile(directory: Path, sources: Sources) -> None:
+    from exporter.record import EXIT_NOT_OK
+    from exporter.textfile import write_textfile
+
+    try:
+        write_textfile(directory, sources.exposition)
+    except OSError as error:
+        raise Failure(f"{error.filename}: the textfile cannot be written: {error.strerror}", EXIT_NOT_OK) from None
