@@ -22,6 +22,7 @@ from jobs.core.settings import OllamaSettings
 from jobs.performance import series
 from tests.services.ollama_stub import Mode, OllamaStub
 from tests.services.performance_runs import PerformanceRuns
+from tests.services.ports import free_port
 from tests.services.sampling_runs import SamplingRuns, figure, figures, gap, kinds, metric
 from tests.stand_ins import Handler, TcpServer, always, answer, endless, read_request, silent
 
@@ -369,7 +370,8 @@ def test_nobody_configured_ollama_and_none_is_there(
 
 def test_a_server_that_is_configured_and_down_is_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("jobs.clients.ollama.LIST_SECONDS", 60.0)  # a busy machine may take its time to refuse
-    told = gap(SamplingRuns(tmp_path, ollama={"url": "http://127.0.0.1:9"}).sample(), "ollama")
+    # Not a well-known port: on some machines something takes connections to those, only to drop them.
+    told = gap(SamplingRuns(tmp_path, ollama={"url": f"http://127.0.0.1:{free_port()}"}).sample(), "ollama")
     assert told is not None and not told.absent
     assert "connection refused" in told.reason
 
