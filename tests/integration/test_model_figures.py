@@ -370,7 +370,6 @@ def test_nobody_configured_ollama_and_none_is_there(
 
 def test_a_server_that_is_configured_and_down_is_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("jobs.clients.ollama.LIST_SECONDS", 60.0)  # a busy machine may take its time to refuse
-    # Not a well-known port: on some machines something takes connections to those, only to drop them.
     told = gap(SamplingRuns(tmp_path, ollama={"url": f"http://127.0.0.1:{free_port()}"}).sample(), "ollama")
     assert told is not None and not told.absent
     assert "connection refused" in told.reason

@@ -67,10 +67,11 @@ class NetworkWorld:
                 _enter(home.fileno())
 
     def listener(self, protocol: str, address: str, port: int, name: bytes = b"planted", *options: str) -> Process:
-        """A process called `name` that listens; it ends with this namespace."""
+        """A process called `name` that listens in it; it ends with this namespace."""
         log = self.directory / f"{secrets.token_hex(4)}.log"
         argv = [sys.executable, "-S", "-E", "-c", _LISTEN, name.hex(), protocol, address, str(port), *options]
-        process = Process(argv, log_file=log)
+        with self.entered():  # wherever the test is: in the machine's own it would be in the way of others
+            process = Process(argv, log_file=log)
         self._stack.callback(process.stop)
         process.wait_ready(lambda: "listening" in process.log(), f"{protocol} {address}:{port}")
         return process
