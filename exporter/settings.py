@@ -57,8 +57,7 @@ class WebSettings(SettingsModel):
         False, description="Answer /-/healthy and /-/ready also to those who do not say who they are."
     )
     metrics_need_token: bool = Field(
-        False,
-        description="Whether the metrics take a token (scope `scrape` or more) too; from this machine none.",
+        True, description="Whether the metrics take a token from elsewhere, a user or a client certificate."
     )
     max_connections: int = Field(512, ge=8, le=65536, description="Open connections; the stalest gives way.")
     header_timeout_seconds: Seconds = Field(10, description="Time for a request's headers to arrive.")

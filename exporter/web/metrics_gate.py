@@ -1,11 +1,11 @@
-"""A gate before /metrics, where `web.metrics_need_token` is set; where it is not, there is none."""
+"""A gate before /metrics: from elsewhere a scrape takes a token, unless `web.metrics_need_token` says otherwise."""
 
 from __future__ import annotations
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from exporter.web.access.permission import Access
+from exporter.web.access.permission import Access, shows_token
 from exporter.web.access.token_look import TokenLook
 from exporter.web.access.tokens import TokenError
 from exporter.web.answers import Problem, problem, unavailable
@@ -22,7 +22,9 @@ class MetricsGate:
         if scope["type"] == "http" and scope["path"] == self._path:
             request = Request(scope)
             try:
-                await self._look.refresh()
+                # Who shows none has none to be looked up: a scrape of this machine never waits for the disk.
+                if shows_token(request):
+                    await self._look.refresh()
                 self._access.demand_remembered(request, "scrape")
             except Problem as refusal:
                 await problem(request, refusal)(scope, receive, send)

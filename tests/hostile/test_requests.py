@@ -93,7 +93,7 @@ def test_without_the_right_token_nothing_is_done(daemon: ExporterDaemon, header:
         assert authorized(daemon, path, header) in REFUSED
     answer = daemon.post(START, json={})
     assert answer.headers["www-authenticate"] == "Bearer"
-    assert "sutazai-exporter token create --scope operate" in answer.json()["detail"]
+    assert "sutazai-exporter token create --name NAME --scope operate" in answer.json()["detail"]
 
 
 def test_a_wrong_token_is_worse_than_none(daemon: ExporterDaemon) -> None:

@@ -122,7 +122,7 @@ def test_operate_opens_the_intake_and_alert_opens_nothing_else(daemon: ExporterD
 def test_being_on_this_machine_is_not_enough_to_write(daemon: ExporterDaemon) -> None:
     for given in ({}, operator(daemon, "read")):
         detail = problem(post(daemon, given, sent(31)), 401)
-        assert "sutazai-exporter token create --scope alert" in detail
+        assert "sutazai-exporter token create --name NAME --scope alert" in detail
     assert f"{31:016x}" not in {fingerprint for fingerprint, *_ in kept(daemon)}
 
 

@@ -26,7 +26,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> TrialPackage:
 
 @pytest.fixture(scope="module")
 def daemon(package: TrialPackage) -> Iterator[ExporterDaemon]:
-    running = ExporterDaemon({**work(), "web": {"metrics_need_token": True}}, environment=package.environment)
+    running = ExporterDaemon(work(), environment=package.environment)
     yield running
     assert "Traceback" not in running.log()
     running.close()
@@ -64,16 +64,23 @@ def test_each_scope_opens_what_it_should(daemon: ExporterDaemon, scope: str, ope
     assert {name for name, is_open in found.items() if is_open} == opens
 
 
-def test_where_metrics_need_a_token_this_machine_needs_none_and_a_refusal_says_why(daemon: ExporterDaemon) -> None:
+def test_the_metrics_take_no_token_from_this_machine_and_a_refusal_says_why(daemon: ExporterDaemon) -> None:
     assert daemon.get("/metrics").status_code == 200
     refused = daemon.get("/metrics", headers=ELSEWHERE)
     assert (refused.status_code, refused.headers["content-type"]) == (401, "application/problem+json")
-    assert "token create --scope scrape" in refused.json()["detail"]
+    assert "token create --name NAME --scope scrape" in refused.json()["detail"]
     assert daemon.get("/metrics", headers={"Host": "evil.example"}).status_code == 401
     assert daemon.get("/metrics", headers={"Authorization": "Bearer wrong"}).status_code == 401, "worse than none"
     assert daemon.get("/metrics?token=x").status_code == 401
     for open_to_all in ("/-/healthy", "/-/ready"):
         assert daemon.get(open_to_all, headers=ELSEWHERE).status_code == 200
+
+
+def test_who_wants_it_opens_the_metrics_to_everybody_and_nothing_else(package: TrialPackage) -> None:
+    running = ExporterDaemon({**work(), "web": {"metrics_need_token": False}}, environment=package.environment)
+    assert running.get("/metrics", headers=ELSEWHERE).status_code == 200
+    assert running.get(READ, headers=ELSEWHERE).status_code == 401
+    running.close()
 
 
 def test_prometheus_scrapes_with_a_token_and_not_after_it_is_revoked(

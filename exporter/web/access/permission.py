@@ -94,7 +94,8 @@ def _visitor(request: HTTPConnection) -> str:
 
 
 def _unauthorized(reason: str, scope: str) -> Problem:
-    remedy = f"send 'Authorization: Bearer TOKEN'; make one with 'sutazai-exporter token create --scope {scope}'"
+    make = f"sutazai-exporter token create --name NAME --scope {scope}"
+    remedy = f"send 'Authorization: Bearer TOKEN'; make one with '{make}'"
     return Problem(401, f"{reason}: {remedy}", {"www-authenticate": "Bearer"})
 
 

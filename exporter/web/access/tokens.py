@@ -28,7 +28,7 @@ _OPENS: dict[str, frozenset[str]] = {
     "operate": frozenset(SCOPES),
     "alert": frozenset({"alert"}),
 }
-"""What each scope opens: `scrape` the metrics where they need a token, `alert` nothing but the intake of alerts."""
+"""What each scope opens: `scrape` the metrics, `alert` nothing but the intake of alerts."""
 _LOCK_SECONDS = 5.0
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,63}")
 
