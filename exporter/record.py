@@ -9,6 +9,8 @@ from jobs.core.model import FiniteFloat, Outcome, Request, Result, Text, Value
 EXIT_NOT_OK = 4
 CUT_OFF = "cut off: "
 """How the error of a run begins whose process ended before it did."""
+STOPPED_WITH_US = "stopped with the exporter"
+"""How the error of a run begins that was ended because the exporter was."""
 EXIT_SKIPPED = 75
 """EX_TEMPFAIL of sysexits.h: another process had the slot or the task; nothing was done here."""
 
@@ -36,3 +38,9 @@ class Record(Value):
         if self.outcome is Outcome.OK and self.result is not None:
             return self.result.verdict
         return EXIT_SKIPPED if self.outcome is Outcome.SKIPPED else EXIT_NOT_OK
+
+    @property
+    def is_cut_short(self) -> bool:
+        """Whether the exporter's end was the run's as well, so that it is nobody's wish and no fault of its own."""
+        stopped = self.outcome is Outcome.STOPPED and self.error.startswith(STOPPED_WITH_US)
+        return stopped or self.error.startswith(CUT_OFF)

@@ -1,15 +1,20 @@
-"""Cadences become due slots, due slots become requests. A tick only claims and enqueues."""
+"""Cadences become due slots, due slots become requests. A tick only looks and enqueues: the run itself claims its slot.
+
+So a slot whose run has not begun is nobody's, whatever kills the daemon meanwhile, and is found due again.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
-from datetime import datetime, timedelta
+from dataclasses import dataclass
 from functools import partial
 
 import schedule
 
-from exporter.metrics import missed_counter
+from exporter.record import Record
+from exporter.runs.tickets import Submit
+from exporter.slots import claim_due, look_due
 from exporter.store import Store, StoreError
 from jobs.core.cadence import Cadence
 from jobs.core.model import Request, Trigger
@@ -17,22 +22,27 @@ from jobs.core.ports import Clock
 
 logger = logging.getLogger(__name__)
 
-LATE_SECONDS = 120
-"""A slot that is claimed later than this after it began counts as caught up."""
-STEP_BACK = timedelta(days=2)
-"""So far the clock may be set back without an unclaimed day being worked on; it was wrong before if it is more."""
+RETRY_SECONDS = 300
+"""So long a cadence is let be whose run could not begin and was entered as skipped or failed."""
 CLOCK_STEP_SECONDS = 30
 """The wall clock and the monotonic clock may drift apart by so much between two looks before it is a step."""
 
 
+@dataclass(eq=False)
+class _Waiting:
+    """A cadence whose run was enqueued and has not begun; no other is enqueued until then (monotonic time)."""
+
+    until: float = float("inf")
+
+
 class Scheduler:
-    """Watches the cadences of all tasks on one thread; `enqueue` gets a request for each slot it claims."""
+    """Watches the cadences of all tasks on one thread; `enqueue` gets a request for each slot that is due."""
 
     def __init__(
         self,
         store: Store,
         clock: Clock,
-        enqueue: Callable[[Request], object],
+        enqueue: Submit,
         on_store: Callable[[bool], object] = lambda worked: None,
     ) -> None:
         self._store = store
@@ -41,6 +51,7 @@ class Scheduler:
         self._on_store = on_store
         self._library = schedule.Scheduler()
         self._cadences: list[tuple[str, Cadence]] = []
+        self._waiting: dict[tuple[str, str], _Waiting] = {}
         self._offset_seconds = self._offset()
 
     def plan(self, cadences: Iterable[tuple[str, Cadence]]) -> None:
@@ -78,79 +89,49 @@ class Scheduler:
             self.tick(task, cadence)
 
     def tick(self, task: str, cadence: Cadence) -> bool:
-        """Claim the slot that is due and enqueue its run; say whether there was one. Never raises for the store.
+        """Enqueue the run of the slot that is due, unless one waits already; say so. Never raises for the store.
 
         (The `schedule` library forgets a job that raises.)
         """
-        now = self._clock.now()
+        waiting = self._waiting.get((task, cadence.key))
+        if waiting and self._clock.monotonic() < waiting.until:
+            return False
         try:
-            request = claim_due(self._store, task, cadence, now)
+            request = look_due(self._store, task, cadence, self._clock.now())
         except StoreError as error:
             logger.error(str(error), extra={"task": task})
             self._on_store(False)
             return False
-        self._on_store(True)
         if request:
-            self._enqueue(request)
+            self._submit(task, cadence, request)
+        else:  # whether a slot can be claimed shows when its run begins
+            self._on_store(True)
         return request is not None
+
+    def _submit(self, task: str, cadence: Cadence, request: Request) -> None:
+        key, waiting = (task, cadence.key), _Waiting()
+        self._waiting[key] = waiting
+
+        def begun() -> None:
+            self._on_store(True)
+            self._forget(key, waiting)
+
+        def ended(record: Record | None) -> None:
+            if record is None:
+                self._forget(key, waiting)
+            else:
+                waiting.until = self._clock.monotonic() + RETRY_SECONDS
+
+        def claim() -> Request | None:
+            claimed = claim_due(self._store, task, cadence, self._clock.now())
+            # What was seen in time and had to wait for its turn is not caught up.
+            return request if claimed and claimed.reason == request.reason else claimed
+
+        self._enqueue(request, ended, begun, claim)
+
+    def _forget(self, key: tuple[str, str], waiting: _Waiting) -> None:
+        if self._waiting.get(key) is waiting:
+            del self._waiting[key]
 
     def _offset(self) -> float:
         return self._clock.now().timestamp() - self._clock.monotonic()
-
-
-def claim_due(store: Store, task: str, cadence: Cadence, now: datetime) -> Request | None:
-    """Claim the slot of a cadence that is due at `now`; return its request, or None if there is nothing to do.
-
-    The first slot that a store ever sees of a calendar cadence is, unless it is just beginning, only a mark
-    to count from: a new installation does not catch up on yesterday.
-    """
-    newest = store.newest_slot(task, cadence.key)
-    _forget_the_future(store, task, cadence, now)
-    slot, due = _due(task, cadence, newest, now)
-    if slot is None or not store.claim_slot(task, cadence.key, slot, now) or due is None:
-        return None
-    before = store.slot_before(task, cadence.key, slot)
-    count = cadence.slots_between(before, slot) if before else 0
-    if before and count:
-        store.note_missed(task, cadence.key, (before, slot), count, now, missed_counter(task, count))
-        logger.warning("slots passed without a run", extra={"task": task, "cadence": cadence.key, "missed": count})
-    return due
-
-
-def look_due(store: Store, task: str, cadence: Cadence, now: datetime) -> Request | None:
-    """What `claim_due` would return; nothing is claimed but a slot that is only a mark to count from."""
-    slot, due = _due(task, cadence, store.newest_slot(task, cadence.key), now)
-    if slot is None or store.is_claimed(task, cadence.key, slot):
-        return None
-    if due is None:
-        store.claim_slot(task, cadence.key, slot, now)
-    return due
-
-
-def _due(task: str, cadence: Cadence, newest: str | None, now: datetime) -> tuple[str | None, Request | None]:
-    """The slot to be claimed at `now`, unless it was, and its request; None for a slot that is but a mark.
-
-    `newest` is the newest slot that was claimed.
-    """
-    slot = cadence.due_slot(now)
-    if cadence.minutes is None and newest and slot < newest and cadence.slot_time(newest, now) - now < STEP_BACK:
-        return None, None  # a later day's work is done already
-    late = now - cadence.slot_time(slot, now) > timedelta(seconds=LATE_SECONDS)
-    if late and not newest and cadence.minutes is None:
-        return slot, None
-    trigger = Trigger.CATCH_UP if late and newest else Trigger.SCHEDULE
-    return slot, Request(task=task, mode=cadence.mode, trigger=trigger, reason=f"{cadence.key}, slot {slot}")
-
-
-def _forget_the_future(store: Store, task: str, cadence: Cadence, now: datetime) -> None:
-    """Keep interval tasks at their pace after the clock was set back.
-
-    Their slots up to the old time are claimed, and waiting for them would leave agents unwatched for as
-    long. The next slot stays claimed, so that within one interval nothing runs twice. Calendar slots are
-    never given back: a day's work is done once.
-    """
-    if cadence.minutes is not None:
-        following = cadence.due_slot(cadence.next_time(now))
-        released = store.release_slots_after(task, cadence.key, following)
-        if released:
-            logger.warning("claims of later slots released: the clock was set back", extra={"task": task})

@@ -1,12 +1,14 @@
 """What the daemon alone knows of itself, for commands beside it: a line in the file of its lock.
 
-`pid 4711; wrong: reload, audit`. The line counts as long as the lock is held, so exactly as long as the daemon lives,
-and it can be changed on a disk that is full.
+`pid 4711; at http://127.0.0.1:10042; wrong: reload, audit`. The line counts as long as the lock is held, so exactly as
+long as the daemon lives, and it can be changed on a disk that is full.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from exporter import metrics
@@ -24,6 +26,15 @@ FIGURES = {
 }
 """Figures that are 0 when something is wrong, by the word for it."""
 _WRONG = "; wrong: "
+_LINE = re.compile(r"pid (\d{1,10})(?:; at (https?://[^ ;]+))?(?:; wrong: .*)?")
+
+
+@dataclass(frozen=True)
+class Where:
+    """Where a daemon is: its process, and the URL at which it is asked, empty before it listens."""
+
+    pid: int
+    url: str
 
 
 def wrong(exposition: Exposition) -> list[str]:
@@ -31,9 +42,15 @@ def wrong(exposition: Exposition) -> list[str]:
     return [word for word, family in FIGURES.items() if exposition.get(family.name) == 0]
 
 
-def line(pid: int, words: Sequence[str] = ()) -> str:
+def line(pid: int, words: Sequence[str] = (), url: str = "") -> str:
     """What stands in the file of the lock."""
-    return f"pid {pid}" + (f"{_WRONG}{', '.join(words)}" if words else "")
+    return f"pid {pid}" + (f"; at {url}" if url else "") + (f"{_WRONG}{', '.join(words)}" if words else "")
+
+
+def where(said: str) -> Where | None:
+    """Where the daemon is that said a line; None for any other line, as an empty one."""
+    read = _LINE.fullmatch(said)
+    return Where(int(read[1]), read[2] or "") if read else None
 
 
 def show(said: str, exposition: Exposition) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ from exporter.redaction import Redactor
 from exporter.store import Store
 from exporter.web.connections.listening import Unavailable, listening_socket
 from exporter.web.server import run_loop
+from jobs.core.addresses import asked_at
 
 if TYPE_CHECKING:
     from exporter.web.web_config.watch import WatchedWebConfig
@@ -51,7 +53,8 @@ def serve(configuration: Configuration, reload_configuration: Callable[[], Confi
     web_config = _web_config(configuration)
     with _only_daemon(base_dir) as lock, listening_socket(configuration.settings.web.listen_address) as listener:
         store = open_store(configuration)
-        tell = partial(_tell_wrong, lock)
+        tell = partial(_tell, lock, _asked_at(listener, web_config))
+        tell([])
         daemon = Daemon(configuration, store, SystemClock(), reload_configuration, set_up_logs, tell)
         daemon.start()
         try:
@@ -101,11 +104,19 @@ def _only_daemon(base_dir: Path) -> Iterator[FileLock]:
         lock.release()
 
 
-def _tell_wrong(lock: FileLock, words: list[str]) -> None:
+def _asked_at(listener: socket.socket, web_config: WatchedWebConfig | None) -> str:
+    """The URL at which commands of this machine ask the daemon."""
+    host, port = listener.getsockname()[:2]
+    scheme = "https" if web_config and web_config.current.tls else "http"
+    return f"{scheme}://{asked_at(host, in_url=True)}:{port}"
+
+
+def _tell(lock: FileLock, url: str, wrong: list[str]) -> None:
+    """Tell commands beside the daemon where it is, and what is wrong with it."""
     try:
-        lock.say(self_report.line(os.getpid(), words))
+        lock.say(self_report.line(os.getpid(), wrong, url))
     except OSError as error:  # a disk that is read-only: commands see that by themselves
-        logger.warning("commands are not told what is wrong here", extra={"wrong": words, "reason": error.strerror})
+        logger.warning("commands are not told what is wrong here", extra={"wrong": wrong, "reason": error.strerror})
 
 
 def _daemon_lock(base_dir: Path) -> FileLock:

@@ -132,13 +132,13 @@ class _Slots:
 
     def due(self) -> Request | None:
         """What the first slot asks for that is due and unclaimed."""
-        from exporter.scheduler import look_due
+        from exporter.slots import look_due
 
         return self._first(look_due)
 
     def claim(self) -> Request | None:
         """The same, and it is claimed then."""
-        from exporter.scheduler import claim_due
+        from exporter.slots import claim_due
 
         return self._first(claim_due)
 

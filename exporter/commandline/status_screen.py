@@ -25,6 +25,7 @@ def status_screen(status: Status) -> RenderableType:
     parts: list[RenderableType] = [*_head(status)]
     for title, part in (
         ("To do", list(_to_do(status["to_do"]))),
+        ("Under way", list(_under_way(status))),
         ("Scores", list(map(_score, status["scores"]))),
         ("Agents", list(_agents(status))),
         ("Alerts that fire", list(map(_alert, status["alerts"]))),
@@ -54,6 +55,14 @@ def _to_do(entries: Sequence[ToDo]) -> Iterator[str]:
             yield f"   [dim]→ {said(entry['remedy'])}[/]"
         if entry["command"]:
             yield f"   [bold]$ {said(entry['command'])}[/]"
+
+
+def _under_way(status: Status) -> Iterator[str]:
+    for task in status["tasks"]:
+        if now := task["running"]:
+            far = f" {now['done']} of {now['total']}" if now["total"] else ""
+            message = f": {said(now['message'])}" if now["message"] else ""
+            yield f"[cyan]{said(task['task'])}[/]{far}{message} [dim](since {when(now['since'])})[/]"
 
 
 def _severity(severity: str) -> str:

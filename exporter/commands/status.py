@@ -64,9 +64,10 @@ def status(config_file: Path | None, watch: bool, interval_seconds: float, as_js
 
 def _look(configuration: Configuration) -> Status:
     from exporter import app
+    from exporter.commandline.beside import sources_beside
     from exporter.views.status import status as view
 
-    return view(app.open_sources(configuration), serving=app.is_served(configuration))
+    return view(sources_beside(configuration), serving=app.is_served(configuration))
 
 
 def _watch(configuration: Configuration, interval_seconds: float) -> None:

@@ -24,12 +24,12 @@ def tasks(config_file: Path | None, as_json: bool) -> None:
       sutazai-exporter tasks
       sutazai-exporter tasks --json
     """
-    from exporter import app
     from exporter.commandline import console
+    from exporter.commandline.beside import sources_beside
     from exporter.commandline.tables import task_table
     from exporter.config import load
     from exporter.views.tasks import tasks as view
 
-    sources = app.open_sources(load(config_file))
+    sources = sources_beside(load(config_file))
     table = partial(task_table, now=sources.now, wide=console.out.width >= _WIDE)
     console.show(view(sources), table, "There is no task.", as_json=as_json)

@@ -71,7 +71,7 @@ class Daemon:
             on_record=self._on_record,
             on_store_failure=lambda: self._note_store(False),
         )
-        self._scheduler = Scheduler(store, clock, self.submit, self._note_store)
+        self._scheduler = Scheduler(store, clock, self._dispatcher.submit, self._note_store)
         self._bridge = Upkeep(store, self.metrics.exposition, clock)
         self.reception = Reception(store, clock, self._note_store)
         self.alerts_came = self.reception.came

@@ -8,7 +8,7 @@ import ssl
 from collections.abc import Iterator
 
 from exporter import __version__, app
-from exporter.doctor.access import asked_at, tls_of
+from exporter.doctor.access import tls_of
 from exporter.doctor.diagnosis import Diagnosis, Patient, broken, good, missing, not_configured, unknown
 from exporter.doctor.formats import OPENMETRICS, series_in
 from exporter.install.installed import cron_lines, unit_names
@@ -17,6 +17,7 @@ from jobs.clients.discovery import listens
 from jobs.clients.errors import Absent
 from jobs.clients.http import Ask, HttpClient, Reply
 from jobs.clients.tls_wire import lenient
+from jobs.core.addresses import asked_at
 
 _BUILD = re.compile(rb'^sutazai_build_info\{[^}]*version="([^"]{1,64})"', re.MULTILINE)
 _SMALL_ANSWER, _LARGE_ANSWER = 4096, 64 << 20

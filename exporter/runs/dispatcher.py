@@ -15,9 +15,10 @@ from exporter.plan import max_run_seconds
 from exporter.record import Record
 from exporter.runs.answer import Watcher
 from exporter.runs.asking import check
-from exporter.runs.runner import LedgerError, Runner
+from exporter.runs.later import Later
+from exporter.runs.runner import LedgerError, NothingToRun, Runner
 from exporter.runs.stopping import Stop
-from exporter.runs.tickets import OnBegin, OnEnd, Progress, Ticket, about, key_of
+from exporter.runs.tickets import Claim, OnBegin, OnEnd, Progress, Ticket, about, key_of
 from exporter.store import StoreError
 from jobs.core.model import Outcome, Request, Trigger
 from jobs.core.ports import Clock
@@ -56,19 +57,32 @@ class Dispatcher:
         self._running: Counter[str] = Counter()
         self._progress: dict[str, Progress] = {}
         self._progress_told: dict[str, float] = {}
-        self._later: dict[threading.Timer, Request] = {}
+        self._later = Later(self._lock, self._admit)
 
-    def submit(self, request: Request, on_end: OnEnd | None = None, on_begin: OnBegin | None = None) -> None:
+    def submit(
+        self,
+        request: Request,
+        on_end: OnEnd | None = None,
+        on_begin: OnBegin | None = None,
+        claim: Claim | None = None,
+    ) -> None:
         """Enqueue a request; raise UnknownRequest. One that adds nothing is entered as skipped.
 
         `on_end` gets the record of the run that does what is asked: of one that adds nothing, that of the equal one
         that waits; `on_begin` likewise. When everything is stopped before that run begins, they hear nothing.
+        `claim` is asked as the run begins, for the request to do; what others have done meanwhile is not done.
         """
         _, request = check(request)
         with self._lock:
-            self._admit(request, on_end, on_begin)
+            self._admit(request, on_end, on_begin, claim)
 
-    def _admit(self, request: Request, on_end: OnEnd | None = None, on_begin: OnBegin | None = None) -> None:
+    def _admit(
+        self,
+        request: Request,
+        on_end: OnEnd | None = None,
+        on_begin: OnBegin | None = None,
+        claim: Claim | None = None,
+    ) -> None:
         """Do what `submit` does; to be called with the lock."""
         if self._runner.stop.is_set():
             return
@@ -81,6 +95,8 @@ class Dispatcher:
             self._tickets.add(ticket)
         ticket.on_end += filter(None, [on_end])
         ticket.on_begin += filter(None, [on_begin])
+        ticket.claims += filter(None, [claim])
+        ticket.wanted |= claim is None
         # Of a burst of events the first is told; a slot of the schedule is always accounted for.
         if adds_nothing and request.trigger is not Trigger.EVENT:
             self._pool.submit(self._guarded, partial(self._skip, request), request)
@@ -98,35 +114,12 @@ class Dispatcher:
                 self._no_longer_waits(ticket)
             cancelled = [t for t in found if t.work and t.work.cancel()]
             self._tickets.difference_update(cancelled)
-            put_off = self._cancelled_timers(by, task, target)
+            put_off = [Ticket(request, Stop(self._runner.stop)) for request in self._later.take_back(task, target)]
+        for ticket in put_off:
+            ticket.stop.ask(by)
         for ticket in [*cancelled, *put_off]:
             self._guarded(partial(self._cancel, ticket), ticket.request)
         return [ticket.request for ticket in [*found, *put_off]]
-
-    def _cancelled_timers(self, by: str, task: str, target: str | None) -> list[Ticket]:
-        """What was to be enqueued later and now is not; to be called with the lock."""
-        tickets = []
-        for timer, request in list(self._later.items()):
-            if request.task == task and target in (None, request.target):
-                timer.cancel()
-                del self._later[timer]
-                tickets.append(Ticket(request, Stop(self._runner.stop)))
-                tickets[-1].stop.ask(by)
-        return tickets
-
-    def _enqueue_later(self, request: Request, seconds: float) -> None:
-        """Enqueue a request after a time, unless its task is stopped before; to be called with the lock."""
-        _, request = check(request)
-
-        def submit() -> None:
-            with self._lock:
-                if self._later.pop(timer, None):
-                    self._admit(request)
-
-        timer = threading.Timer(seconds, submit)
-        timer.daemon = True
-        self._later[timer] = request
-        timer.start()
 
     def progress(self, task: str) -> Progress | None:
         """How far the task's run is that began last, or None if none is under way."""
@@ -136,13 +129,14 @@ class Dispatcher:
         """End every run within its grace, and wait until each is entered."""
         self._runner.stop.set()
         with self._lock:
-            for timer in self._later:
-                timer.cancel()
+            self._later.stop()
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _guarded(self, work: Callable[[], None], request: Request) -> None:
         try:
             work()
+        except NothingToRun:
+            logger.info("somebody else has run it meanwhile", extra=about(request))
         except StoreError as error:
             logger.error(str(error), extra=about(request))
             self._on_store_failure()
@@ -165,12 +159,20 @@ class Dispatcher:
         """The record of a run, and whether it is in the ledger."""
         request = ticket.request
         limit_seconds = max_run_seconds(self._runner.configuration, request.task)
-        watcher = Watcher(lambda _, since: self._begin(ticket, since), self._advance)
+        watcher = Watcher(partial(self._begin, ticket), self._advance)
+        claim = partial(self._claim, ticket)
         try:
-            return self._runner.run(request, watcher, wait_seconds=limit_seconds, stop=ticket.stop), True
+            return self._runner.run(request, watcher, wait_seconds=limit_seconds, stop=ticket.stop, claim=claim), True
         except LedgerError as error:
             logger.error(str(error), extra=about(request))
             return error.record, False
+
+    def _claim(self, ticket: Ticket) -> Request | None:
+        """Claim the slots that a run is for; return what it is to do, None where others did it and nobody else asks."""
+        with self._lock:
+            self._no_longer_waits(ticket)  # who asks from here on would come too late for this run
+        claimed = [request for claim in ticket.claims if (request := claim())]
+        return ticket.request if ticket.wanted else next(iter(claimed), None)
 
     def _skip(self, request: Request) -> None:
         reason = "the same run is waiting already"
@@ -180,7 +182,8 @@ class Dispatcher:
         record: Record | None = None
         try:
             reason = f"{ticket.stop.reason} before it began"
-            record = self._runner.enter(ticket.request, Outcome.STOPPED, reason, self._clock.now())
+            claim = partial(self._claim, ticket)
+            record = self._runner.enter(ticket.request, Outcome.STOPPED, reason, self._clock.now(), claim)
             self._told(record, True)
         finally:
             self._hear(ticket, record)
@@ -189,11 +192,9 @@ class Dispatcher:
         for listener in ticket.on_end:
             self._guarded(partial(listener, record), ticket.request)
 
-    def _begin(self, ticket: Ticket, since: datetime) -> None:
-        """Show a run as begun."""
-        task = ticket.request.task
-        with self._lock:
-            self._no_longer_waits(ticket)
+    def _begin(self, ticket: Ticket, request: Request, since: datetime) -> None:
+        """Show a run as begun, with what it was asked for in the end."""
+        ticket.request, task = request, request.task
         for listener in ticket.on_begin:
             listener()
         logger.info("run started", extra=about(ticket.request))
@@ -251,4 +252,4 @@ class Dispatcher:
         again = {"trigger": Trigger.FOLLOW_UP, "mode": "", "reason": "asked for by the run before"}
         with self._lock:
             if seconds is not None and not ticket.stop.is_set():
-                self._enqueue_later(record.request.model_copy(update=again), seconds)
+                self._later.put_off(check(record.request.model_copy(update=again))[1], seconds)

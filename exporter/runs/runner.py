@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import logging
 import os
+import sqlite3
 import threading
 import time
-from collections.abc import Callable
 from datetime import datetime
 
 from exporter.bridge.outgoing.announcing import news_of
 from exporter.config import Configuration
 from exporter.locks import Busy, FileLock, run_lock
 from exporter.metrics import counters_of
+from exporter.plan import cadences_of
 from exporter.processes.process import OwnProcess
 from exporter.record import CUT_OFF, Record
 from exporter.redaction import Redactor
@@ -21,10 +22,13 @@ from exporter.runs.answer import Answer, Watcher, judge
 from exporter.runs.asking import check
 from exporter.runs.reports import prune_reports, write_report
 from exporter.runs.stopping import Stop
+from exporter.runs.tickets import Claim
+from exporter.slots import give_back
 from exporter.store import Store, StoreError
 from jobs.core.job import Job
 from jobs.core.model import Outcome, Request
 from jobs.core.ports import Clock
+from jobs.core.registry import all_jobs
 
 logger = logging.getLogger(__name__)
 _LOCK_POLL_SECONDS = 0.1
@@ -66,7 +70,7 @@ class Runner:
         *,
         wait_seconds: float = 0,
         stop: Stop | None = None,
-        claim: Callable[[], Request | None] | None = None,
+        claim: Claim | None = None,
     ) -> Record:
         """Do what is asked and return the Record, which is then in the ledger (unless it is a dry run).
 
@@ -85,7 +89,7 @@ class Runner:
         try:
             lock = self._lock(request, started, wait_seconds, stop)
         except (Busy, OSError) as error:
-            return self._enter_skipped(request, started, error, stop)
+            return self._enter_skipped(request, started, error, stop, claim)
         try:
             started = self._clock.now()
             request, run_id = self._begin(request, started, claim)
@@ -101,7 +105,7 @@ class Runner:
             lock.release()
 
     def _begin(
-        self, request: Request, started: datetime, claim: Callable[[], Request | None] | None
+        self, request: Request, started: datetime, claim: Claim | None
     ) -> tuple[Request, int]:
         """Enter the run, and with it what is claimed for it."""
         with self._store.transaction():
@@ -121,18 +125,25 @@ class Runner:
                 if time.monotonic() >= deadline or stop.wait(_LOCK_POLL_SECONDS):
                     raise
 
-    def _enter_skipped(self, request: Request, started: datetime, error: Busy | OSError, stop: Stop) -> Record:
+    def _enter_skipped(
+        self, request: Request, started: datetime, error: Busy | OSError, stop: Stop, claim: Claim | None
+    ) -> Record:
         if stop.by:
-            outcome, reason = Outcome.STOPPED, f"{stop.reason} before it began"
-        elif isinstance(error, Busy):
+            return self.enter(request, Outcome.STOPPED, f"{stop.reason} before it began", started, claim)
+        if isinstance(error, Busy):
             outcome, reason = Outcome.SKIPPED, f"{request.task} is running already: {error.holder}"
         else:
             outcome, reason = Outcome.ERROR, f"{error.filename}: cannot be locked: {error.strerror}"
         return self.enter(request, outcome, reason, started)
 
-    def enter(self, request: Request, outcome: Outcome, reason: str, started: datetime) -> Record:
-        """Enter a run into the ledger that came to nothing."""
-        run_id = self._store.begin_run(request, started, os.getpid())
+    def enter(
+        self, request: Request, outcome: Outcome, reason: str, started: datetime, claim: Claim | None = None
+    ) -> Record:
+        """Enter a run into the ledger that came to nothing; with `claim` what it was for is claimed with it."""
+        with self._store.transaction():
+            if claim:
+                claim()
+            run_id = self._store.begin_run(request, started, os.getpid())
         return self.close(run_id, request, outcome, reason, started)
 
     def close(self, run_id: int, request: Request, outcome: Outcome, reason: str, started: datetime) -> Record:
@@ -150,9 +161,21 @@ class Runner:
         return record
 
     def _finish(self, record: Record) -> None:
-        """Enter the record and what is news of it: both, or neither."""
+        """Enter the record and what is news of it, and give its slot back where it was cut short: all, or nothing."""
         news = news_of(record, self.configuration.settings)
-        self._store.finish_run(record, counters_of(record), record.finished, also=news)
+
+        def also(db: sqlite3.Connection) -> None:
+            news(db)
+            if record.is_cut_short:
+                self._give_back(record)
+
+        self._store.finish_run(record, counters_of(record), record.finished, also=also)
+
+    def _give_back(self, record: Record) -> None:
+        task = record.request.task
+        cadences = cadences_of(self.configuration, task) if task in all_jobs() else ()
+        if give_back(self._store, record.request, cadences, record.finished):
+            logger.warning("its slot is free again", extra={"task": task, "slot": record.request.reason})
 
     def close_cut_off(self) -> None:
         """Complete in the ledger, as failed, the runs whose process ended before they did."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 
+from exporter.record import STOPPED_WITH_US
+
 
 class Stop:
     """The end of one run. It is set when `everything` is, which ends all runs, or when somebody asks for it.
@@ -33,4 +35,4 @@ class Stop:
     @property
     def reason(self) -> str:
         """Why the run ended, for the ledger."""
-        return f"stopped by {self.by}" if self.by else "stopped with the exporter"
+        return f"stopped by {self.by}" if self.by else STOPPED_WITH_US

@@ -84,6 +84,12 @@ def durations(store: Store, task: str, mode: str, limit: int) -> list[float]:
     return [float(seconds) for (seconds,) in store.rows(sql, task, mode, limit)[::-1] if seconds is not None]
 
 
+def begun_for(store: Store, task: str, reason: str) -> int:
+    """How many runs of a task were begun for a reason. Raise StoreError."""
+    sql = "SELECT count(*) FROM runs WHERE task = ? AND json_extract(requested, '$.reason') = ?"
+    return int(store.rows(f"{sql} AND coalesce(outcome, '') != 'skipped'", task, reason)[0][0])
+
+
 def mode_of_run(store: Store, task: str, began: Iterable[float]) -> str:
     """The mode of the newest run of a task that began within a second of these (Unix times); empty without one."""
     sql = f"SELECT mode FROM runs WHERE {_ENDED} AND started >= ? AND started < ? {_NEWEST}"  # noqa: S608

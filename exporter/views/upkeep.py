@@ -10,6 +10,7 @@ from exporter import metrics
 from exporter.bridge import families
 from exporter.bridge.outgoing.problems import RUN_REMEDY
 from exporter.plan import cadences_of
+from exporter.runs.under_way import under_way
 from exporter.views import commands
 from exporter.views.matters import Matter, number, todo
 from exporter.views.moments import read, told
@@ -25,7 +26,7 @@ STALE, NEVER, UNREAD = "stale", "never", "unread"
 UNKNOWN = frozenset([STALE, NEVER, UNREAD])
 """The groups of what should have been looked at and was not."""
 GRACE_SECONDS = 120
-"""A slot that nobody has claimed so long after it began is overdue."""
+"""A slot that nobody has claimed so long after it began is overdue, unless its run waits for another one to end."""
 Slot = tuple[datetime, str]
 """When a slot began, and of which task."""
 _INSTANT = timedelta(microseconds=1)
@@ -114,8 +115,18 @@ def of_schedule(
 def overdue(sources: Sources) -> list[Slot]:
     """Slots that nobody claimed, the newest of each cadence. Raise StoreError.
 
-    Where none of a cadence ever was claimed, nobody was to keep it so far.
+    Where none of a cadence ever was claimed, nobody was to keep it so far. A run claims its slot as it begins: while
+    one of its task is under way, or so many as may be at once, it has to wait, and nobody is to blame.
     """
+    found = _unclaimed(sources)
+    if not found:
+        return []
+    settings = sources.configuration.settings
+    busy = [run.request.task for run in under_way(sources.store, settings.base_dir)]
+    return [] if len(busy) >= settings.runs.max_parallel else [one for one in found if one[1] not in busy]
+
+
+def _unclaimed(sources: Sources) -> list[Slot]:
     found = []
     for name in all_jobs():
         for cadence in cadences_of(sources.configuration, name):

@@ -25,3 +25,12 @@ def is_everywhere(host: str) -> bool:
     bare = host.strip("[]")
     address = address_of(bare)
     return address.is_unspecified if address else bare in ("", "*")
+
+
+def asked_at(host: str, *, in_url: bool = False) -> str:
+    """Where a server that listens at `host` is asked: one that listens everywhere, on this machine's own address."""
+    bare = host.strip("[]")
+    if bare in ("", "0.0.0.0"):  # noqa: S104
+        return "127.0.0.1"
+    bare = "::1" if bare == "::" else bare
+    return f"[{bare}]" if in_url and ":" in bare else bare

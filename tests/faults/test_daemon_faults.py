@@ -178,7 +178,7 @@ def test_a_second_daemon_on_a_base_directory_refuses_and_names_the_first(
     second = exporter_daemon(work(), environment=package.environment, base_dir=first.base_dir, wait=False)
     assert second.process.popen.wait(30) == 69
     (line,) = second.log().splitlines()
-    assert f"another daemon (pid {first.pid}) already serves this base directory" in line
+    assert f"another daemon (pid {first.pid}; at {first.url}) already serves this base directory" in line
     assert "set SUTAZAI_BASE_DIR" in line
     assert tree_digest(first.base_dir) == before
     first.kill()

@@ -135,3 +135,78 @@ def test_a_stop_takes_back_what_a_run_has_asked_for_to_come_later(tmp_path: Path
         assert dispatcher.stop_task(TASK, "token:op") == [], "nothing is left to stop"
         dispatcher.stop()
     store.close()
+
+
+# Slots of the schedule, which are claimed as the run begins
+
+
+class Slot:
+    """A slot that is `free` or not, and how often it was claimed."""
+
+    def __init__(self, *, free: bool) -> None:
+        self.free = free
+        self.request = Request(task=TASK, trigger=Trigger.SCHEDULE, reason="daily at 06:00, slot 2026-03-02")
+        self.claims = 0
+
+    def claim(self) -> Request | None:
+        self.claims += 1
+        return self.request if self.free else None
+
+
+def ask_for(desk: Desk, slot: Slot) -> None:
+    desk.dispatcher.submit(slot.request, lambda record: desk.hear("schedule", record), claim=slot.claim)
+
+
+def ran(desk: Desk) -> list[tuple[Trigger, Outcome]]:
+    return [(record.request.trigger, record.outcome) for record in desk.store.ledger()]
+
+
+def test_a_slot_is_claimed_as_its_run_begins_and_not_while_it_waits(desk: Desk) -> None:
+    slot = Slot(free=True)
+    desk.ask("running")
+    desk.wait_begun(1)
+    ask_for(desk, slot)
+    assert slot.claims == 0
+    desk.go.touch()
+    record = desk.wait_heard(2)["schedule"]
+    assert record is not None
+    assert (record.request, slot.claims) == (slot.request.model_copy(update={"mode": "full"}), 1)
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_a_slot_that_others_did_is_not_done_again_unless_somebody_asked_as_well(desk: Desk, asked: bool) -> None:
+    slot = Slot(free=False)
+    desk.ask("running")
+    desk.wait_begun(1)
+    ask_for(desk, slot)
+    if asked:
+        desk.ask("somebody", trigger=Trigger.EVENT)
+    desk.go.touch()
+    heard = desk.wait_heard(2 + asked)
+    assert slot.claims == 1
+    assert (heard["schedule"] is not None) is asked
+    assert [outcome for _, outcome in ran(desk)] == [Outcome.OK] * (1 + asked)
+
+
+def test_a_slot_whose_run_waits_already_is_claimed_with_that(desk: Desk) -> None:
+    slot = Slot(free=True)
+    desk.ask("running")
+    desk.wait_begun(1)
+    desk.ask("somebody")
+    ask_for(desk, slot)
+    desk.go.touch()
+    desk.wait_heard(3)
+    assert slot.claims == 1
+    wait_for(lambda: len(ran(desk)) == 3, 20, "what adds nothing is entered as well")
+    assert sorted(ran(desk)) == sorted([(Trigger.ALERT, Outcome.OK)] * 2 + [(Trigger.SCHEDULE, Outcome.SKIPPED)])
+
+
+def test_a_slot_whose_run_somebody_stops_before_it_begins_is_done_with(desk: Desk) -> None:
+    slot = Slot(free=True)
+    desk.ask("running")
+    desk.wait_begun(1)
+    ask_for(desk, slot)
+    desk.dispatcher.stop_task(TASK, "token:op")
+    record = desk.wait_heard(2)["schedule"]
+    assert record is not None
+    assert (record.outcome, slot.claims) == (Outcome.STOPPED, 1)

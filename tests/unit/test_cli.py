@@ -462,6 +462,39 @@ def test_check_config_says_where_the_configuration_comes_from(cli: Run, tmp_path
         assert origin in done.stdout
 
 
+def test_check_config_refuses_handlers_that_nobody_could_run(cli: Run, tmp_path: Path) -> None:
+    good, plain = tmp_path / "good", tmp_path / "plain"
+    good.touch(mode=0o755)
+    plain.touch(mode=0o644)
+    paths = [good, plain, tmp_path, tmp_path / "none", plain / "below"]
+    handlers = [{"name": f"h{number}", "path": str(path)} for number, path in enumerate(paths)]
+    web = {"config_file": str(tmp_path / "web.yml")}
+    done = cli("check-config", config=work(notifications={"handlers": handlers}, web=web))
+    assert done.returncode == 78
+    first, *others = (line.partition("notifications.handlers")[2] for line in done.stderr.splitlines()[-5:-1])
+    assert first == f"[1].path: {plain} is no program that can be run; chmod 0755 it"
+    assert [one.partition(": ")[2] for one in others] == [
+        f"{tmp_path} is no file; set its path to the program",
+        f"{tmp_path / 'none'} cannot be run: No such file or directory; put it there, or take it out",
+        f"{plain / 'below'} cannot be run: Not a directory; put it there, or take it out",
+    ]
+    assert "web.yml: cannot be read" in done.stderr, "every error at once"
+    assert cli("check-config", config=work(notifications={"handlers": handlers[:1]})).returncode == 0
+
+
+def test_a_handler_that_cannot_be_seen_is_not_known_to_be_missing(
+    cli: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unseen(path: Path) -> str:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("exporter.bridge.outgoing.channels.handler.what_is_no_program", unseen)
+    handlers = [{"name": "h", "path": str(tmp_path / "none")}]
+    done = cli("check-config", config=work(notifications={"handlers": handlers}))
+    assert done.returncode == 0
+    assert f"warning: notifications.handlers[0].path: {tmp_path}/none cannot be seen by this user" in done.stderr
+
+
 def test_the_catalogue_comes_as_table_markdown_and_json(cli: Run) -> None:
     assert "sutazai_trial_value" in cli("metrics").stdout
     assert "| `sutazai_trial_value` | gauge | `thing` | A value. |" in cli("metrics", "--format", "markdown").stdout

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -14,10 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import exporter.scheduler
-from exporter.scheduler import LATE_SECONDS, Scheduler, claim_due
+from exporter.record import Record
+from exporter.runs.tickets import Claim, OnBegin, OnEnd
+from exporter.scheduler import RETRY_SECONDS, Scheduler
+from exporter.slots import LATE_SECONDS, claim_due, give_back, look_due
 from exporter.store import Store, StoreError
 from jobs.core.cadence import Cadence
-from jobs.core.model import Request, Trigger
+from jobs.core.model import Outcome, Request, Trigger
 from tests.services.clocks import FakeClock
 
 DAILY = Cadence.parse("daily at 06:00: full")
@@ -35,29 +39,88 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 def claim(store: Store, now: datetime, cadence: Cadence = DAILY) -> Request | None:
-    return claim_due(store, "t", cadence, now)
+    """What runs, for a daemon and for cron: looked for first, and claimed as the run begins."""
+    seen = look_due(store, "t", cadence, now)
+    claimed = claim_due(store, "t", cadence, now) if seen else None
+    assert claimed == seen
+    return claimed
 
 
 def fails(*_: object, **__: object) -> None:
     raise StoreError("db: the store cannot be used: disk I/O error")
 
 
+@dataclass
+class Waiting:
+    """What was enqueued, as the dispatcher has it."""
+
+    request: Request
+    on_end: OnEnd | None = None
+    on_begin: OnBegin | None = None
+    claim: Claim | None = None
+
+
 class Ticking:
-    """A scheduler with a clock that a test moves, and what it has enqueued."""
+    """A scheduler with a clock that a test moves, and what came of what it has enqueued.
+
+    It stands for a dispatcher whose runs begin at once or, while it is `full`, when the test lets them.
+    """
 
     def __init__(self, store: Store, *cadences: Cadence, now: datetime = NOON) -> None:
         self.clock = FakeClock(now)
-        self.enqueued: list[Request] = []
+        self.begun: list[Request] = []
+        self.waiting: list[Waiting] = []
+        self.full = False
         self.store_worked: list[bool] = []
-        self.scheduler = Scheduler(store, self.clock, self.enqueued.append, self.store_worked.append)
+        self.scheduler = Scheduler(store, self.clock, self.enqueue, self.store_worked.append)
         self.scheduler.plan([("t", cadence) for cadence in cadences])
 
+    def enqueue(
+        self,
+        request: Request,
+        on_end: OnEnd | None = None,
+        on_begin: OnBegin | None = None,
+        claim: Claim | None = None,
+        /,
+    ) -> None:
+        self.waiting.append(Waiting(request, on_end, on_begin, claim))
+        if not self.full:
+            self.begin()
+
+    def begin(self) -> list[Request]:
+        """Let what waits begin; return what was to be done then."""
+        begun = []
+        for one in self.waiting:
+            try:
+                request = one.claim() if one.claim else one.request
+            except StoreError:
+                self.store_worked.append(False)
+                request = None
+            if request:
+                begun.append(request)
+                if one.on_begin:
+                    one.on_begin()
+            if one.on_end:
+                one.on_end(None)
+        self.waiting.clear()
+        self.begun += begun
+        return begun
+
+    def give_up(self, outcome: Outcome) -> None:
+        """Let what waits end without having begun."""
+        now = self.clock.now()
+        for one in self.waiting:
+            times = {"started": now, "finished": now, "duration_seconds": 0}
+            if one.on_end:
+                one.on_end(Record(run_id=1, request=one.request, outcome=outcome, **times))
+        self.waiting.clear()
+
     def tick(self, seconds: float = 0) -> list[Request]:
-        """Let time pass, look at every cadence, and return what was enqueued by it."""
+        """Let time pass, look at every cadence, and return what has begun by it."""
         self.clock.advance(seconds)
-        before = len(self.enqueued)
+        before = len(self.begun)
         self.scheduler.tick_all()
-        return self.enqueued[before:]
+        return self.begun[before:]
 
 
 # Claims
@@ -223,10 +286,10 @@ def test_every_local_day_of_a_year_runs_exactly_once(store: Store, zone: str) ->
 def test_at_the_start_calendars_are_caught_up_and_intervals_run_at_once(store: Store) -> None:
     yesterday = Ticking(store, DAILY, OFTEN, now=NOON - timedelta(days=1))
     yesterday.scheduler.start()
-    assert [request.trigger for request in yesterday.enqueued] == [Trigger.SCHEDULE]
+    assert [request.trigger for request in yesterday.begun] == [Trigger.SCHEDULE]
     today = Ticking(store, DAILY, OFTEN)
     today.scheduler.start()
-    assert [(request.trigger, request.mode) for request in today.enqueued] == [
+    assert [(request.trigger, request.mode) for request in today.begun] == [
         (Trigger.CATCH_UP, "full"),
         (Trigger.SCHEDULE, "light"),
     ]
@@ -236,7 +299,7 @@ def test_a_restart_within_a_slot_runs_intervals_once_more_but_no_calendar(store:
     for _ in range(2):
         ticking = Ticking(store, DAILY, OFTEN)
         ticking.scheduler.start()
-    assert [request.trigger for request in ticking.enqueued] == [Trigger.START]
+    assert [request.trigger for request in ticking.begun] == [Trigger.START]
 
 
 def test_a_failing_store_loses_no_tick(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -255,7 +318,7 @@ def test_the_library_keeps_a_job_whose_store_fails(store: Store, monkeypatch: py
     ticking = Ticking(store, DAILY, OFTEN)
     library = ticking.scheduler._library
     before = len(library.jobs)
-    monkeypatch.setattr(store, "claim_slot", fails)
+    monkeypatch.setattr(store, "newest_slot", fails)
     library.run_all()
     library.run_all()
     assert len(library.jobs) == before
@@ -273,7 +336,7 @@ def test_a_step_of_the_clock_makes_the_schedule_anew_and_looks_at_once(
     jobs = list(library.jobs)
     ticking.clock.set_wall(ticking.clock.now() + timedelta(days=3))
     ticking.scheduler.run_pending()
-    assert [request.trigger for request in ticking.enqueued] == [Trigger.CATCH_UP]
+    assert [request.trigger for request in ticking.begun] == [Trigger.CATCH_UP]
     assert not any(job in library.jobs for job in jobs)
 
 
@@ -295,3 +358,148 @@ def test_a_new_plan_replaces_the_old_one(store: Store) -> None:
     assert [request.task for request in ticking.tick(600)] == ["u"]
     ticking.scheduler.plan([])
     assert ticking.tick(6000) == []
+
+
+# Runs that have to wait for their turn
+
+
+def test_a_slot_whose_run_never_began_is_due_after_the_next_start(store: Store) -> None:
+    ticking = Ticking(store, DAILY, OFTEN)
+    ticking.tick()
+    ticking.full = True
+    assert ticking.tick(18 * 3600) == []
+    assert [one.request.mode for one in ticking.waiting] == ["full", "light"]
+    later = Ticking(store, DAILY, OFTEN, now=ticking.clock.now() + timedelta(minutes=1))
+    later.scheduler.start()
+    assert [request.mode for request in later.begun] == ["full", "light"]
+    assert later.begun[0].reason == "daily at 06:00, slot 2026-03-03"
+    assert [later.tick(60) for _ in range(3)] == [[], [], []]
+
+
+def test_while_a_run_waits_further_ticks_add_nothing_and_what_passed_is_missed(store: Store) -> None:
+    ticking = Ticking(store, OFTEN)
+    ticking.tick()
+    ticking.full = True
+    for _ in range(31):
+        ticking.tick(60)
+    assert len(ticking.waiting) == 1
+    assert store.counters() == {}
+    (request,) = ticking.begin()
+    assert request.reason == "every 5 minutes, slot 2026-03-02T12:30:00+00:00"
+    assert store.counters() == {MISSED: 5}
+    assert ticking.tick(240) == []
+    assert len(ticking.waiting) == 1, "of the next slot"
+
+
+def test_what_was_seen_in_time_and_had_to_wait_is_not_caught_up(store: Store) -> None:
+    ticking = Ticking(store, DAILY)
+    ticking.tick()
+    ticking.full = True
+    ticking.tick(18 * 3600)
+    ticking.clock.advance(3600)
+    assert [request.trigger for request in ticking.begin()] == [Trigger.SCHEDULE]
+
+
+def test_a_slot_that_another_process_did_meanwhile_is_not_done_again(store: Store) -> None:
+    ticking = Ticking(store, DAILY)
+    ticking.tick()
+    ticking.full = True
+    ticking.tick(18 * 3600)
+    assert claim(store, ticking.clock.now()) is not None
+    assert ticking.begin() == []
+    assert ticking.tick(60) == []
+    assert ticking.waiting == []
+
+
+def test_a_run_that_could_not_begin_is_tried_again_after_a_while_and_not_each_minute(store: Store) -> None:
+    ticking = Ticking(store, DAILY)
+    ticking.tick()
+    ticking.full = True
+    ticking.tick(18 * 3600)
+    ticking.give_up(Outcome.SKIPPED)
+    waited = 0
+    while not ticking.waiting:
+        ticking.tick(60)
+        waited += 60
+    assert waited == RETRY_SECONDS
+    assert [request.reason for request in ticking.begin()] == ["daily at 06:00, slot 2026-03-03"]
+
+
+@given(st.lists(st.sampled_from(["tick", "begin", "kill", "cron"]), min_size=1, max_size=60), st.integers(0, 5))
+@settings(max_examples=60, deadline=None)
+def test_whoever_waits_and_is_killed_a_day_runs_at_most_once_and_the_last_one_in_the_end(
+    steps: list[str], hours: int
+) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        store = Store(Path(directory) / "db")
+        claim(store, NOON)
+        ran: list[str] = []
+        ticking = Ticking(store, DAILY)
+        for step in [*steps, "kill", "tick", "begin"]:
+            ticking.full = True
+            if step == "tick":
+                ticking.tick(hours * 3600 + 60)
+            elif step == "begin":
+                ran += [request.reason for request in ticking.begin()]
+            elif step == "kill":
+                ticking = Ticking(store, DAILY, now=ticking.clock.now())
+            elif cron := claim(store, ticking.clock.now()):
+                ran.append(cron.reason)
+        now = ticking.clock.now()
+        slot, first = DAILY.due_slot(now), DAILY.due_slot(NOON)
+        assert len(ran) == len(set(ran))
+        assert slot == first or ran[-1].endswith(slot)
+        assert len(ran) + store.counters().get(MISSED, 0) == DAILY.slots_between(first, slot) + (slot != first)
+        store.close()
+
+
+# Slots that are given back
+
+
+def cut_short(store: Store, request: Request, now: datetime, cadence: Cadence = DAILY) -> bool:
+    """Begin a run and have it cut short; say whether its slot is given back."""
+    store.begin_run(request, now, 1)
+    return give_back(store, request, [OFTEN, cadence], now)
+
+
+@pytest.mark.parametrize("cadence", [DAILY, WEEKLY, Cadence.parse("monthly on 1 at 02:30")])
+def test_a_slot_whose_run_was_cut_short_is_due_once_more_and_no_more(store: Store, cadence: Cadence) -> None:
+    claim(store, NOON, cadence)
+    now = cadence.next_time(cadence.next_time(NOON)) + timedelta(minutes=5)
+    first = claim(store, now, cadence)
+    assert first is not None
+    before = store.counters()
+    assert before[MISSED] == 1
+    assert cut_short(store, first, now, cadence)
+    second = claim(store, now, cadence)
+    assert second is not None
+    assert (second.reason, second.trigger) == (first.reason, Trigger.CATCH_UP)
+    assert not cut_short(store, second, now, cadence)
+    assert claim(store, now, cadence) is None
+    assert store.counters() == before, "nothing was missed twice"
+
+
+def test_the_very_first_slot_is_given_back_as_well(store: Store) -> None:
+    now = NOON.replace(hour=6)
+    first = claim(store, now)
+    assert first is not None
+    assert cut_short(store, first, now + timedelta(minutes=10))
+    assert claim(store, now + timedelta(minutes=20)) is not None
+
+
+def test_a_slot_that_is_past_is_not_given_back_but_the_newest_caught_up(store: Store) -> None:
+    claim(store, NOON)
+    first = claim(store, NOON + timedelta(days=1))
+    assert first is not None
+    back = NOON + timedelta(days=3)
+    assert not cut_short(store, first, back)
+    assert claim(store, back) is not None
+    assert store.counters() == {MISSED: 1}
+
+
+def test_what_goes_by_minutes_and_what_a_person_asked_for_gives_nothing_back(store: Store) -> None:
+    request = claim(store, NOON, OFTEN)
+    assert request is not None
+    assert not cut_short(store, request, NOON)
+    assert not cut_short(store, Request(task="t", reason="asked for by user:me"), NOON)
+    assert claim(store, NOON, OFTEN) is None

@@ -269,6 +269,37 @@ def test_a_daemon_that_is_gone_is_one_thing_to_do(scene: Scene) -> None:
     assert told["answer"].startswith("Nothing keeps the schedule: ")
 
 
+@pytest.mark.parametrize(("under_way", "kept"), [(("health-check",), False), (("agent-monitor",), True)])
+def test_a_slot_that_waits_for_a_run_of_its_task_is_kept(scene: Scene, under_way: tuple[str, ...], kept: bool) -> None:
+    assert nothing_keeps(scene, under_way) is not kept
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_slot_that_waits_until_fewer_runs_are_under_way_is_kept(tmp_path: Path, count: int) -> None:
+    scene = Scene(tmp_path, runs={"max_parallel": 2})
+    busy = ("log-rotation", "security-scan")[:count]
+    assert nothing_keeps(scene, busy) is (count == 1)
+
+
+def nothing_keeps(scene: Scene, under_way: tuple[str, ...]) -> bool:
+    """Whether agent-monitor's slot, which nobody has claimed for minutes, is told of while these tasks are run."""
+    scene.all_well()
+    claim_all(scene)
+    scene.wait(minutes=9)
+    for task in all_jobs():
+        for cadence in cadences_of(scene.configuration, task):
+            if task != "agent-monitor" and cadence.minutes is not None:
+                scene.store.claim_slot(task, cadence.key, cadence.due_slot(scene.now), scene.now)
+    locks = []
+    for task in under_way:
+        scene.store.begin_run(Request(task=task), scene.now, os.getpid())
+        locks.append(FileLock(run_lock(scene.configuration.settings.base_dir, task, ""), "somebody"))
+    told = scene.status()
+    for lock in locks:
+        lock.release()
+    return "schedule" in subjects(told)
+
+
 # What waits for a person, and what comes from outside
 
 

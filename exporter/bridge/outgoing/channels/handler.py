@@ -61,16 +61,25 @@ def checked_program(path: Path) -> Path:
     try:
         real = Path(os.path.realpath(path, strict=True))
         steps = [(step, step.stat()) for step in dict.fromkeys((real, *real.parents, *path.parents))]
+        flaw = what_is_no_program(path)
     except OSError as error:
         raise Refused(f"{path}: the handler cannot be run: {error.strerror}; put it there, or take it out") from None
-    if not stat.S_ISREG(steps[0][1].st_mode):
-        raise Refused(f"{path}: the handler is no file; set its path to the program")
+    if flaw:
+        raise Refused(f"{path}: the handler {flaw}")
     if not os.access(real, os.X_OK):
         raise Refused(f"{path}: the handler is no program that can be run; chmod 0755 it")
     for step, status in steps:
         if reason := _flaw(status):
             raise Refused(f"{step}: {reason}, who could have anything run as a handler; chown root and chmod 0755 it")
     return real
+
+
+def what_is_no_program(path: Path) -> str:
+    """Why nobody could run a file, with the remedy; empty if somebody can. Raise OSError where it cannot be seen."""
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode):
+        return "is no file; set its path to the program"
+    return "" if mode & 0o111 else "is no program that can be run; chmod 0755 it"
 
 
 def _flaw(status: os.stat_result) -> str:
