@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from jobs.core.severity import Severity as Severity  # a value like the others, for all who need more than it
+
 MAX_TEXT = 4096
 MAX_LABEL = 256
 MAX_DOCUMENT_TEXT = 1 << 16
@@ -57,16 +59,6 @@ class Value(BaseModel):
     """A frozen value that crosses process borders as JSON; unknown keys are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
-
-
-class Severity(StrEnum):
-    """How bad a finding is, least first."""
-
-    INFO = "info"
-    LOW = "low"
-    MEDIUM = "medium"
-    HIGH = "high"
-    CRITICAL = "critical"
 
 
 class Trigger(StrEnum):
