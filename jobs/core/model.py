@@ -30,11 +30,14 @@ def clean_text(text: Any, limit: int = MAX_TEXT) -> Any:
         return text
     if len(text) > limit:
         text = text[: limit - 1] + "…"
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def clean_message(text: Any) -> Any:
     """Clean text for people: without control characters, which on a terminal are commands, but for line ends."""
+    # Nearly all text is: whoever reads thousands of findings from the store would wait for this most of all.
+    if isinstance(text, str) and len(text) <= MAX_TEXT and text.isascii() and text.isprintable():
+        return text
     cleaned = clean_text(text)
     return CONTROL.sub("\ufffd", cleaned) if isinstance(cleaned, str) else cleaned
 
