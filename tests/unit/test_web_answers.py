@@ -9,7 +9,7 @@ import pytest
 from exporter.web.answers import encoded
 
 DOCUMENTS = {
-    "long list": {"findings": [{"subject": f"ü\u2028 {i}", "points": i / 3, "none": None} for i in range(1001)], "n": 1},
+    "long list": {"findings": [{"subject": f"ü\u2028 {i}", "points": i / 3} for i in range(1001)], "none": None},
     "a whole slice": [[], {}, True] * 100,
     "nested": {"a": {"b": {"c": list(range(250))}}, "empty": {}, "nothing": [], 'quoted " key': "\n"},
     "no mapping": "text",

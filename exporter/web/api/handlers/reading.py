@@ -38,6 +38,7 @@ class Reading:
 
     def __init__(self, sources: Callable[[], Sources], store: Store) -> None:
         self._sources, self._store = sources, store
+        self._looked: tuple[object, Sources | None] = (None, None)
         self.kept_status = Kept(self._status, self._mark)
         """The status as it is told."""
         self.shared_status = Shared(self.kept_status.get)
@@ -51,18 +52,30 @@ class Reading:
     def _status(self) -> ToldStatus:
         from exporter.views import status
 
-        document = status.status(self._sources(), serving=True)
+        document = status.status(self._look(), serving=True)
         return ToldStatus(document, encoded(document))
+
+    def _look(self) -> Sources:
+        """What is to be looked at; of a ledger that is as it was, what the status has read before is not read again."""
+        sources, ledger = self._sources(), self._ledger()
+        before, self._looked = self._looked, (ledger, sources)
+        if ledger == before[0] and before[1] is not None:
+            self._looked = (ledger, before[1].later(sources))
+        return self._looked[1]
+
+    def _ledger(self) -> object:
+        """What is different after every change of the ledger."""
+        try:
+            if not self._store.is_stalled:  # it is not asked as well
+                return self._store.change_mark()
+        except StoreError:
+            pass  # the status says so
+        return object()
 
     def _mark(self) -> object:
         """What is different after every change of what the status is made of."""
         sources = self._sources()
-        try:
-            if not self._store.is_stalled:  # it is not asked as well
-                return self._store.change_mark(), sources.exposition.text.crc, id(sources.configuration)
-        except StoreError:
-            pass  # the status says so
-        return object()
+        return self._ledger(), sources.exposition.text.crc, id(sources.configuration)
 
     def tasks(self, call: Call) -> Response:
         """Every task."""
