@@ -14,7 +14,7 @@ from benchmarks import machine, table
 from benchmarks.harness import Row
 
 ROWS = (
-    *("scrape", "rerender", "probes", "memory", "start", "recovery", "recovery_by_alert", "alert_intake"),
+    *("scrape", "crowd", "rerender", "probes", "memory", "start", "recovery", "recovery_by_alert", "alert_intake"),
     *("logs", "backup", "maintenance", "verification", "containers", "security_walk", "security_secrets"),
 )
 EXIT_USAGE = 64

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +30,18 @@ JOB = Job("empty", "Do nothing.", cadences=(), settings=JobSettings, run=run)
 '''
 
 
-@contextmanager
-def with_empty_job() -> Iterator[Path]:
+def with_empty_job() -> AbstractContextManager[Path]:
     """A copy of the packages that has one more job, EMPTY_TASK."""
+    return with_job(EMPTY_TASK, _EMPTY_JOB)
+
+
+@contextmanager
+def with_job(name: str, source: str) -> Iterator[Path]:
+    """A copy of the packages that has one more job."""
     with tempfile.TemporaryDirectory(prefix="sutazai-bench-") as directory:
         for package in ("exporter", "jobs"):
             shutil.copytree(REPOSITORY / package, Path(directory, package))
-        Path(directory, "jobs", f"{EMPTY_TASK}.py").write_text(_EMPTY_JOB)
+        Path(directory, "jobs", f"{name}.py").write_text(source)
         yield Path(directory)
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import gc
 import io
 import os
 import pkgutil
 import sys
+import threading
 from importlib import import_module
 from typing import NoReturn
 
@@ -61,8 +63,28 @@ def commands() -> None:
     """
 
 
+def program() -> NoReturn:
+    """The entry point: `main`, in a process that is its own, begun and ended without what serves nobody.
+
+    A command loads much and leaves little garbage, so none is looked for: `serve` and runs, which last, begin with that
+    themselves. At the end nothing is taken apart that the kernel takes away as a whole.
+    """
+    gc.disable()
+    try:
+        main()
+    except SystemExit as end:
+        if not isinstance(end.code, int) or threading.active_count() > 1:
+            raise
+        try:
+            sys.stdout.flush()
+            sys.stderr.flush()
+        except (OSError, ValueError):
+            raise end from None
+        os._exit(end.code)
+
+
 def main() -> NoReturn:
-    """The entry point: one line for a user's mistake, and sysexits' codes."""
+    """What the program does: one line for a user's mistake, and sysexits' codes."""
     _prepare_streams()
     try:
         code = commands.main(prog_name=PROGRAM, standalone_mode=False)
@@ -133,4 +155,4 @@ def _drop_output() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    program()

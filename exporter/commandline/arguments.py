@@ -52,9 +52,9 @@ def check_task(task: str | None) -> None:
 
 def tasks(context: click.Context) -> Iterable[str]:
     """Every task's name."""
-    from jobs.core.registry import all_jobs
+    from jobs.core.registry import job_names
 
-    return list(all_jobs())
+    return job_names()
 
 
 def agents(context: click.Context) -> Iterable[str]:

@@ -6,14 +6,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 import click
 
 from exporter.commandline.arguments import completing
-from exporter.config import COMMAND_LINE, ConfigError, Configuration, load
 from exporter.failure import EXIT_USAGE, Failure
-from jobs.core.job import Flag, Job
+
+if TYPE_CHECKING:
+    from exporter.config import Configuration
+    from jobs.core.job import Flag, Job
 
 RECIPIENTS = ("notifications", "mail", "recipients")
 
@@ -108,6 +110,8 @@ def chosen(job: Job, mode: str, given: Mapping[str, Any]) -> Chosen:
 
 def configured(config_file: Path | None, choice: Chosen) -> Configuration:
     """The configuration with what the flags set in it; raise ConfigError, and Failure where it is wrong by them."""
+    from exporter.config import load
+
     configuration = load(config_file)
     if not choice.settings:
         return configuration
@@ -122,6 +126,8 @@ def mailing_to(config_file: Path | None, address: str) -> Configuration:
 def _with(
     config_file: Path | None, flags: Mapping[tuple[str, ...], Any], names: Mapping[tuple[str, ...], str]
 ) -> Configuration:
+    from exporter.config import COMMAND_LINE, ConfigError, load
+
     try:
         return load(config_file, flags=flags)
     except ConfigError as error:

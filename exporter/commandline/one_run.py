@@ -6,6 +6,8 @@ import logging
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -82,6 +84,7 @@ def carry_out(order: Order) -> NoReturn:
             say(letter.send(record, dry_run=order.dry_run))
         if not order.dry_run:
             _leave_behind(configuration, store, runner)
+    store.close()
     sys.exit(EXIT_INTERRUPTED if signals.interrupted else record.exit_code)
 
 
@@ -103,6 +106,8 @@ def _run(order: Order, request: Request, runner: Runner, slots: _Slots | None) -
     claim = slots.claim if slots else None
     try:
         with run_screen.run_screen(quiet=order.as_json or order.quiet) as watcher:
+            if not order.dry_run:
+                watcher.under_way = partial(_get_ready, runner.configuration)
             record = runner.run(request, watcher, wait_seconds=order.wait_seconds, claim=claim)
     except NothingToRun:
         _nothing_due(order)
@@ -157,6 +162,15 @@ def _nothing_due(order: Order) -> NoReturn:
     if order.quiet:
         sys.exit(EXIT_SKIPPED)
     raise Failure(f"{order.task}: no slot is due that was not claimed already; nothing was run", EXIT_SKIPPED)
+
+
+def _get_ready(configuration: Configuration) -> None:
+    """Load what will write the files, while the run is still at work: it has a processor of its own."""
+    alone = not app.is_served(configuration)
+    if alone or configuration.settings.textfile.directory:
+        import_module("exporter.replay")
+    if alone:
+        import_module("exporter.dashboard.file")
 
 
 def _write_files(configuration: Configuration, store: Store) -> None:

@@ -9,7 +9,6 @@ import click
 
 from exporter.commandline.options import config_option
 from exporter.commandline.output import Output, Owner, bring_up_to_date, writing
-from exporter.config import load
 from exporter.failure import EXIT_CONFIG, EXIT_UNAVAILABLE, EXIT_USAGE, Failure
 
 SECRETS = "sutazai-secrets"
@@ -48,6 +47,7 @@ def alertmanager_config(config_file: Path | None, directory: Path | None, user: 
     from exporter.alertmanager.rendering import CONFIG, rendered
     from exporter.alertmanager.secret_files import SecretFiles
     from exporter.bridge.outgoing.wording import host_name
+    from exporter.config import load
 
     if user is not None and directory is None:
         raise Failure("--secrets-for writes files: it needs --output DIR", EXIT_USAGE)

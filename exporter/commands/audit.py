@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import click
 
 from exporter.commandline.options import Group, config_option, json_option
-from exporter.config import load
 from exporter.failure import EXIT_USAGE, Failure
 
 if TYPE_CHECKING:
@@ -45,6 +44,7 @@ def verify(config_file: Path | None, anchor: str | None) -> None:
     """
     from exporter import app
     from exporter.bridge.remediation import audit as log
+    from exporter.config import load
 
     link = _link(anchor) if anchor is not None else None
     verdict = log.verify(app.open_store(load(config_file), read_only=True), link)
@@ -79,6 +79,7 @@ def list_entries(config_file: Path | None, limit: int, as_json: bool) -> None:
     from exporter import app
     from exporter.bridge.remediation import audit as log
     from exporter.commandline import console
+    from exporter.config import load
 
     entries = log.entries(app.open_store(load(config_file), read_only=True), limit)
     if as_json:

@@ -9,7 +9,7 @@ import click
 
 from exporter.commandline.arguments import check_task, task_option
 from exporter.commandline.options import config_option, json_option
-from jobs.core.model import Severity
+from jobs.core.severity import Severity
 
 if TYPE_CHECKING:
     from exporter.views.sources import Sources

@@ -10,10 +10,8 @@ import click
 
 from exporter.clock import SystemClock
 from exporter.commandline.options import Group, config_option, dry_run_option, json_option
-from exporter.config import load
 from exporter.failure import EXIT_USAGE, Failure
 from exporter.users import user_name
-from jobs.core.model import clean_message
 
 if TYPE_CHECKING:
     from exporter.bridge.remediation.remediations import Entry
@@ -50,6 +48,7 @@ def list_remediations(config_file: Path | None, all_of_them: bool, limit: int, a
     from exporter import app
     from exporter.bridge.remediation import remediations as table
     from exporter.commandline import console
+    from exporter.config import load
     from exporter.views.alerts import remediation_document
 
     store = app.open_store(load(config_file), read_only=True)
@@ -102,6 +101,7 @@ def _answer(number: int, config_file: Path | None, dry_run: bool, *, approved: b
     from exporter.bridge.remediation import receiving
     from exporter.bridge.remediation import remediations as table
     from exporter.bridge.remediation.desk import Desk
+    from exporter.config import load
 
     configuration = load(config_file)
     store = app.open_store(configuration, read_only=dry_run)
@@ -122,6 +122,8 @@ def _told(entry: Entry) -> str:
 
 
 def _clean(text: str) -> str:
+    from jobs.core.model import clean_message
+
     return " ".join(str(clean_message(text)).split())
 
 

@@ -9,7 +9,6 @@ import click
 
 from exporter.commandline.options import config_option
 from exporter.commandline.output import Output, bring_up_to_date
-from exporter.config import load
 from exporter.failure import EXIT_USAGE, Failure
 
 
@@ -32,6 +31,7 @@ def rules(config_file: Path | None, directory: Path | None, dry_run: bool, table
       sutazai-exporter rules --output /etc/prometheus/rules
       sutazai-exporter rules | promtool check rules /dev/stdin
     """
+    from exporter.config import load
     from exporter.rules.rendering import in_one, rendered
     from exporter.rules.table import COLUMNS, rows
 

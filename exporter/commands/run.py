@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from exporter.commandline.options import Group, config_option, dry_run_option, json_option
-from jobs.core.job import Job
-from jobs.core.registry import all_jobs
+from jobs.core.registry import all_jobs, job_names, load_job
+
+if TYPE_CHECKING:
+    from jobs.core.job import Job
 
 _EXIT_CODES = {
     4: "the run did not work: it failed, took too long or was stopped",
@@ -70,16 +72,15 @@ class Tasks(Group):
 
     def list_commands(self, context: click.Context) -> list[str]:
         """Every task's name."""
-        return list(all_jobs())
+        return list(job_names())
 
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         """The task of a name."""
-        job = all_jobs().get(name)
-        return Task(job) if job else None
+        return Task(load_job(name)) if name in job_names() else None
 
     def parse_args(self, context: click.Context, arguments: list[str]) -> list[str]:
         """Find the task among the arguments; raise click.UsageError where there is none."""
-        place = next((place for place, word in enumerate(arguments) if word in all_jobs()), None)
+        place = next((place for place, word in enumerate(arguments) if word in job_names()), None)
         if place is not None:
             arguments = [arguments[place], *arguments[:place], *arguments[place + 1 :]]
         elif not context.resilient_parsing and not {"-h", "--help"} & set(arguments):
@@ -90,7 +91,7 @@ class Tasks(Group):
         from exporter.commandline.arguments import check_task
 
         check_task(next(iter(words), None))
-        raise click.UsageError(f"Missing argument 'TASK'; there are {', '.join(all_jobs())}.", context)
+        raise click.UsageError(f"Missing argument 'TASK'; there are {', '.join(job_names())}.", context)
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         """Write what tasks there are, and the options of each of them."""
@@ -156,7 +157,7 @@ def _carry_out(config_file: Path | None, mode: str, **given: Any) -> None:
     from exporter.commandline.one_run import Order, carry_out
 
     name = click.get_current_context().command.name or ""
-    job = all_jobs()[name]
+    job = load_job(name)
     flags = {key: value for key, value in given.items() if key.startswith("flag_")}
     common = {key: value for key, value in given.items() if key not in flags}
     carry_out(Order(task=name, choice=chosen(job, mode, flags), config_file=config_file, **common))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from exporter.commandline.options import config_option
-from exporter.config import Configuration, load
 from exporter.failure import EXIT_UNAVAILABLE, Failure
+
+if TYPE_CHECKING:
+    from exporter.config import Configuration
 
 _SETTINGS: dict[str, tuple[str, ...]] = {
     "listen_address": ("web", "listen_address"),
@@ -39,6 +42,7 @@ def serve(config_file: Path | None, **given: str | None) -> None:
       sutazai-exporter serve --web.listen-address 127.0.0.1:10043 --log.level debug
       sutazai-exporter serve --web.config.file /etc/sutazai/web.yml
     """
+    from exporter.config import load
     from exporter.serving import serve as serve_until_told
     from exporter.web.connections.listening import Unavailable
 

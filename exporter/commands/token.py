@@ -11,7 +11,6 @@ import click
 
 from exporter.clock import SystemClock
 from exporter.commandline.options import Group, config_option, json_option
-from exporter.config import load
 from exporter.failure import EXIT_UNAVAILABLE, EXIT_USAGE, Failure
 
 if TYPE_CHECKING:
@@ -107,6 +106,7 @@ def revoke(name: str, config_file: Path | None, as_json: bool) -> None:
 def _tokens(config_file: Path | None) -> Iterator[Tokens]:
     """The tokens; what goes wrong with them is told in one line."""
     from exporter import app
+    from exporter.config import load
     from exporter.web.access.tokens import TokenError, TokenFileError
 
     tokens = app.open_tokens(load(config_file))

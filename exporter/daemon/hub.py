@@ -7,6 +7,7 @@ older, and one for whom too much is left that cannot be replaced is let go: he c
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from collections.abc import Callable
 from typing import Any, Literal
@@ -23,15 +24,15 @@ class Listener:
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._lock = threading.Lock()
-        self._waiting: dict[tuple[Kind, str], Any] = {}
+        self._waiting: dict[tuple[Kind, str], str] = {}
         self._news = asyncio.Event()
         self.is_over = False
 
-    def tell(self, kind: Kind, key: str, document: Any) -> None:
+    def tell(self, kind: Kind, key: str, text: str) -> None:
         """Let an event wait for him, instead of an older one of the same key. Any thread may call it."""
         with self._lock:
             self._waiting.pop((kind, key), None)  # a newer one has the newest place
-            self._waiting[kind, key] = document
+            self._waiting[kind, key] = text
             self.is_over = self.is_over or len(self._waiting) > MAX_WAITING
         self._wake()
 
@@ -40,7 +41,7 @@ class Listener:
         self.is_over = True
         self._wake()
 
-    async def wait(self, seconds: float) -> list[tuple[Kind, Any]]:
+    async def wait(self, seconds: float) -> list[tuple[Kind, str]]:
         """What he has not been told, in order; empty after so long without anything."""
         try:
             await asyncio.wait_for(self._news.wait(), seconds)
@@ -49,7 +50,7 @@ class Listener:
         self._news.clear()
         with self._lock:
             waiting, self._waiting = self._waiting, {}
-        return [(kind, document) for (kind, _), document in waiting.items()]
+        return [(kind, text) for (kind, _), text in waiting.items()]
 
     def _wake(self) -> None:
         try:
@@ -83,12 +84,12 @@ class Hub:
             self._listeners.discard(listener)
 
     def tell(self, kind: Kind, key: str, make: Callable[[], Any]) -> None:
-        """Tell everybody; the document is made for them alone."""
+        """Tell everybody; the document is made, and put into JSON, once for all of them and for nobody else."""
         if not self._listeners:
             return
-        document = make()
+        text = json.dumps(make())
         for listener in list(self._listeners):
-            listener.tell(kind, key, document)
+            listener.tell(kind, key, text)
 
     def close(self) -> None:
         """Let everybody go, and nobody join."""

@@ -6,6 +6,7 @@ Both get the descriptor to answer on, the one that their output goes to, those t
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import signal
 import subprocess
@@ -92,6 +93,8 @@ class Fork:
                 if descriptor not in kept:
                     with contextlib.suppress(OSError):  # the one that the list was read by
                         os.close(descriptor)
+            gc.freeze()  # what is there already is no garbage of ours, and to look at it would copy it
+            gc.enable()
             os.environ.clear()
             os.environ.update(environment)
             import_module(module).main(answer_end)

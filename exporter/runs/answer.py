@@ -29,6 +29,8 @@ class Watcher:
 
     started: Callable[[Request, datetime], None] = lambda request, at: None
     progress: Callable[[Request, int, int, str], None] = lambda request, done, total, message: None
+    under_way: Callable[[], None] = lambda: None
+    """Its process has begun: what is done here is done beside it."""
 
 
 @dataclass

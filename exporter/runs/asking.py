@@ -5,7 +5,7 @@ from __future__ import annotations
 from exporter.misspelt import nearest
 from jobs.core.job import Job
 from jobs.core.model import Request
-from jobs.core.registry import all_jobs
+from jobs.core.registry import job_names, load_job
 from jobs.core.settings import AGENT_NAME
 
 
@@ -15,11 +15,11 @@ class UnknownRequest(ValueError):
 
 def check(request: Request) -> tuple[Job, Request]:
     """The request's job, and the request with its mode filled in; raise UnknownRequest if there is none."""
-    jobs = all_jobs()
-    if request.task not in jobs:
-        meant = nearest(request.task, jobs) or f"; there are {', '.join(jobs)}"
+    names = job_names()
+    if request.task not in names:
+        meant = nearest(request.task, names) or f"; there are {', '.join(names)}"
         raise UnknownRequest(f"no task is called {request.task!r}{meant}")
-    job = jobs[request.task]
+    job = load_job(request.task)
     mode = request.mode or job.modes[0]
     if mode not in job.modes:
         meant = nearest(mode, job.modes) or f"; it has {', '.join(job.modes)}"

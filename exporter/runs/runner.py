@@ -214,6 +214,7 @@ class Runner:
             self._store.close()  # it opens again when the run is entered
         try:
             process = OwnProcess(order, run_id, _INSIDE, keep_open, fork=self._fork)
+            watcher.under_way()
             ended = process.listen(
                 answer.line, limit_seconds=limit, stop=stop, stop_grace_seconds=settings.runs.stop_grace_seconds
             )

@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from exporter.bridge.model import Problem
-from exporter.bridge.outgoing import standing
 from exporter.bridge.outgoing.problems import RANK, RUN_FAILED, Name, name_of, problems_of
 from exporter.bridge.outgoing.standing import Standing
 from exporter.record import Record
@@ -27,16 +26,11 @@ Seen = dict[Name, tuple[Problem, datetime]]
 def findings(sources: Sources, task: str | None = None) -> list[FindingEntry]:
     """Every standing finding (of one task, if it is given), the worst first."""
     kept: dict[str, dict[Name, Standing]] = {}
-    for one in problems(sources):
+    for one in sources.problems():
         kept.setdefault(one.problem.task, {})[name_of(one.problem)] = one
     names = [*all_jobs(), *sorted(kept.keys() - all_jobs().keys())]
     found = [entry for name in names if task in (None, name) for entry in _of_task(sources, name, kept.get(name, {}))]
     return sorted(found, key=lambda entry: -RANK[Severity(entry["severity"])])
-
-
-def problems(sources: Sources) -> list[Standing]:
-    """The problems that stand, of all tasks. Raise StoreError."""
-    return standing.all_open(sources.store)
 
 
 def _of_task(sources: Sources, task: str, kept: dict[Name, Standing]) -> Iterable[FindingEntry]:

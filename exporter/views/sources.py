@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 
+from exporter.bridge.outgoing import standing
+from exporter.bridge.outgoing.standing import Standing
 from exporter.config import Configuration
 from exporter.exposition import Exposition
 from exporter.record import Record
@@ -32,6 +34,17 @@ class Sources:
     now: datetime
     progress_of: Callable[[str], Progress | None] = lambda task: None
 
+    def later(self, fresh: Sources) -> Sources:
+        """The sources of another look, at a ledger that has not changed since: what was read of it is kept."""
+        kept = {name: value for name, value in vars(self).items() if name in ("_newest", "_records", "_problems")}
+        again = replace(fresh)
+        vars(again).update(kept)
+        return again
+
+    def problems(self) -> list[Standing]:
+        """The problems that stand, of all tasks. Raise StoreError."""
+        return self._problems
+
     def newest(self, job: Job) -> Newest:
         """Where the newest runs of a task are in the ledger. Raise StoreError."""
         return self._newest[job.name]
@@ -39,6 +52,10 @@ class Sources:
     def records(self) -> dict[int, Record]:
         """The newest runs of all tasks, in brief, by their places. Raise StoreError."""
         return self._records
+
+    @cached_property
+    def _problems(self) -> list[Standing]:
+        return standing.all_open(self.store)
 
     @cached_property
     def _newest(self) -> dict[str, Newest]:

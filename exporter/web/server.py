@@ -77,6 +77,7 @@ def run_loop(
     # What is there by now stays: looking through all of it for garbage would keep a scrape waiting again and again.
     gc.collect()
     gc.freeze()
+    gc.enable()  # commands do without (exporter.cli.program)
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
         server = _server(config, limits.header_seconds, web_config)
         runner.run(_serve(server, daemon, listener, manager, web_config))

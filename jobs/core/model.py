@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from jobs.core.severity import Severity as Severity  # a value like the others, for all who need more than it
+
 MAX_TEXT = 4096
 MAX_LABEL = 256
 MAX_DOCUMENT_TEXT = 1 << 16
@@ -28,11 +30,14 @@ def clean_text(text: Any, limit: int = MAX_TEXT) -> Any:
         return text
     if len(text) > limit:
         text = text[: limit - 1] + "…"
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def clean_message(text: Any) -> Any:
     """Clean text for people: without control characters, which on a terminal are commands, but for line ends."""
+    # Nearly all text is: whoever reads thousands of findings from the store would wait for this most of all.
+    if isinstance(text, str) and len(text) <= MAX_TEXT and text.isascii() and text.isprintable():
+        return text
     cleaned = clean_text(text)
     return CONTROL.sub("\ufffd", cleaned) if isinstance(cleaned, str) else cleaned
 
@@ -57,16 +62,6 @@ class Value(BaseModel):
     """A frozen value that crosses process borders as JSON; unknown keys are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
-
-
-class Severity(StrEnum):
-    """How bad a finding is, least first."""
-
-    INFO = "info"
-    LOW = "low"
-    MEDIUM = "medium"
-    HIGH = "high"
-    CRITICAL = "critical"
 
 
 class Trigger(StrEnum):

@@ -7,15 +7,18 @@ import pkgutil
 from collections.abc import Mapping
 from functools import cache
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import jobs
-from jobs.core.job import Job
+
+if TYPE_CHECKING:
+    from jobs.core.job import Job
 
 
 def load_job(name: str) -> Job:
     """Import the one job called `name` (`health-check`); raise KeyError where there is none."""
     module_name = name.replace("-", "_")
-    if module_name not in _module_names():
+    if name not in job_names():
         raise KeyError(name)
     job: Job = importlib.import_module(f"jobs.{module_name}").JOB
     if job.name != name:
@@ -26,8 +29,10 @@ def load_job(name: str) -> Job:
 @cache
 def all_jobs() -> Mapping[str, Job]:
     """Every job by its name, in the order of the names."""
-    return MappingProxyType({name: load_job(name) for name in (m.replace("_", "-") for m in _module_names())})
+    return MappingProxyType({name: load_job(name) for name in job_names()})
 
 
-def _module_names() -> list[str]:
-    return sorted(m.name for m in pkgutil.iter_modules(jobs.__path__) if not m.ispkg)
+@cache
+def job_names() -> tuple[str, ...]:
+    """The name of every job, in order; none is loaded for it."""
+    return tuple(sorted(m.name.replace("_", "-") for m in pkgutil.iter_modules(jobs.__path__) if not m.ispkg))

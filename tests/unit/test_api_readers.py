@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
+from itertools import pairwise
 
 import pytest
 
 from exporter.web.api import readers
-from exporter.web.api.readers import MAX_AT_ONCE, Readers, Shared
+from exporter.web.api.readers import FRESH_SECONDS, MAX_AT_ONCE, PACE_SECONDS, Kept, Readers, Shared
 
 HANG_SECONDS = 30
 
@@ -91,3 +93,38 @@ def test_few_are_made_at_once() -> None:
 
     asyncio.run(ask())
     assert most == MAX_AT_ONCE
+
+
+def test_a_document_is_kept_until_something_changes_or_a_second_has_passed() -> None:
+    mark, now, made = [0], [100.0], []
+    kept = Kept(lambda: made.append(len(made)) or len(made), lambda: mark[0], lambda: now[0])
+    assert [kept.get(), kept.get()] == [1, 1]
+    mark[0] = 1
+    assert [kept.get(), kept.get()] == [2, 2]
+    now[0] += FRESH_SECONDS * 0.99
+    assert kept.get() == 2
+    now[0] += FRESH_SECONDS * 0.01
+    assert kept.get() == 3
+
+
+def test_what_changes_while_a_document_is_made_is_in_the_next() -> None:
+    mark = [0]
+
+    def make() -> int:
+        mark[0] += 1
+        return mark[0]
+
+    kept = Kept(make, lambda: mark[0])
+    assert [kept.get(), kept.get()] == [1, 2]
+
+
+def test_who_asks_without_a_pause_has_a_document_begun_no_more_often_than_its_pace() -> None:
+    began: list[float] = []
+
+    async def ask() -> None:
+        shared = Shared(lambda: began.append(time.monotonic()))
+        for _ in range(3):
+            await shared.get()
+
+    asyncio.run(ask())
+    assert min(later - earlier for earlier, later in pairwise(began)) > PACE_SECONDS * 0.9

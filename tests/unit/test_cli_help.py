@@ -106,11 +106,17 @@ def loaded_by(*arguments: str, base: str = "/nonexistent") -> set[str]:
     return {line.rpartition("|")[2].strip() for line in lines}
 
 
-@pytest.mark.parametrize("arguments", [["--version"], ["completion", "bash"], ["statsu"]], ids=" ".join)
+@pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["completion", "bash"], ["statsu"]], ids=" ".join)
 def test_what_needs_no_configuration_loads_none(arguments: list[str]) -> None:
     loaded = loaded_by(*arguments)
-    unwanted = {"rich", "sqlite3", "exporter.store", "exporter.views", "exporter.app", "jobs.core.registry"}
+    unwanted = {"rich", "sqlite3", "exporter.store", "exporter.views", "exporter.app", "jobs.core.job"}
     assert loaded & (unwanted | {"pydantic", "exporter.config"}) == set()
+
+
+def test_to_tell_of_one_task_no_other_is_loaded() -> None:
+    loaded = loaded_by("run", "agent-monitor", "--help")
+    packages = {name.split(".")[1] for name in loaded if name.startswith("jobs.") and name.count(".") > 1}
+    assert (packages, "exporter.config" in loaded) == ({"agents", "core"}, False)
 
 
 def test_a_run_without_a_terminal_loads_nothing_that_shows(tmp_path_factory: pytest.TempPathFactory) -> None:

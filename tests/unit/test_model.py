@@ -18,6 +18,8 @@ def finding(message: str) -> Finding:
         ("\x1b[2J\x1b]0;title\x07", "\ufffd[2J\ufffd]0;title\ufffd"),
         ("\x00\x7f\x9b31m\r", "\ufffd\ufffd\ufffd31m\ufffd"),
         ("caf\udce9", "caf\ufffd"),
+        ("a\x85b", "a\ufffdb"),
+        ("\x1f", "\ufffd"),
     ],
 )
 def test_a_message_holds_no_commands_for_a_terminal_and_no_lone_surrogates(given: str, kept: str) -> None:

@@ -6,6 +6,7 @@ import ipaddress
 import math
 import re
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import HTTPConnection
 
 from exporter.web.access.lockout import Lockout
@@ -38,6 +39,12 @@ class Access:
         Raise Problem for everybody else, TokenError if the tokens cannot be read.
         """
         return self._judged(request, scope, *self._tokens.opened(_authorization(request)))
+
+    async def admit(self, request: HTTPConnection, scope: str) -> str:
+        """The same without waiting: only for who shows a token is the disk asked, on a thread that may wait for it."""
+        if _authorization(request):
+            return await run_in_threadpool(self.demand, request, scope)
+        return self.demand_remembered(request, scope)
 
     def demand_remembered(self, request: HTTPConnection, scope: str) -> str:
         """The same by what was last read of the tokens: this waits for no disk."""

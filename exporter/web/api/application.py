@@ -42,7 +42,7 @@ class Api:
                 AlertIntake(daemon.reception, access, web.max_body_bytes),
                 Remediations(store, lambda: daemon.configuration.settings, clock),
                 Events(
-                    daemon.hub, access, most, reading.status_document, reading.shared_status, store.change_mark
+                    daemon.hub, access, most, reading.kept_status.get, reading.shared_status, store.change_mark
                 ),
             ),
             Operation(

@@ -17,6 +17,10 @@ from starlette.concurrency import run_in_threadpool
 MAX_AT_ONCE = 4
 PATIENCE_SECONDS = 5.0
 """A document that takes longer waits for a disk that may never answer: the next is begun beside it."""
+PACE_SECONDS = 0.1
+"""Of two for many at once the second is begun no sooner after the first: who asks without a pause gets ten a second."""
+FRESH_SECONDS = 1.0
+"""What depends on no more than the time is as good for so long."""
 Document = Any
 
 
@@ -29,6 +33,27 @@ class Readers:
     async def make(self, handler: Callable[..., Any], *arguments: Any) -> Any:
         """Call a function that may wait for the disk, when it is its turn."""
         return await to_thread.run_sync(handler, *arguments, limiter=self._limiter)
+
+
+class Kept:
+    """A document that is made anew for who asks once `mark` is different, or it is a second old. Any thread may ask."""
+
+    def __init__(
+        self,
+        make: Callable[[], Document],
+        mark: Callable[[], object],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._make, self._mark, self._monotonic = make, mark, monotonic
+        self._kept: tuple[object, float, Document] | None = None
+
+    def get(self) -> Document:
+        """The document; raise what making it raises."""
+        mark, now = self._mark(), self._monotonic()  # first: what changes meanwhile must be seen by who asks next
+        kept = self._kept
+        if kept is None or kept[0] != mark or now - kept[1] >= FRESH_SECONDS:
+            kept = self._kept = (mark, now, self._make())
+        return kept[2]
 
 
 class Shared:
@@ -52,5 +77,6 @@ class Shared:
         if before:
             patience = self._began + PATIENCE_SECONDS - time.monotonic()
             await asyncio.wait([before], timeout=max(0.0, patience))
+        await asyncio.sleep(max(0.0, self._began + PACE_SECONDS - time.monotonic()))
         self._under_way, self._next, self._began = self._next, None, time.monotonic()
         return await run_in_threadpool(self._make)

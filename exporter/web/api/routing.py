@@ -55,7 +55,7 @@ async def _answer(operation: Operation, request: Request, access: Access, reader
     call, handler = Call(request, ""), operation.handler
     if not operation.admits:
         # Whether we live is answered whatever the disk does, and so without a thread that may be waiting for it.
-        who = "" if operation.scope == OPEN else await run_in_threadpool(access.demand, request, operation.scope)
+        who = "" if operation.scope == OPEN else await access.admit(request, operation.scope)
         values = values_of(operation, request)
         body = {} if operation.body is None else await texts(request, operation.body)
         call = Call(request, who, values, body)

@@ -7,10 +7,9 @@ documents are made once for all of them, and not at all where nobody listens.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
@@ -23,6 +22,9 @@ from exporter.web.access.tokens import TokenError
 from exporter.web.answers import HEADERS, Problem
 from exporter.web.api.operations import Call
 from exporter.web.api.readers import Shared
+
+if TYPE_CHECKING:
+    from exporter.web.api.handlers.reading import ToldStatus
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +50,7 @@ class Events:
         hub: Hub,
         access: Access,
         max_listeners: int,
-        status: Callable[[], Document],
+        status: Callable[[], ToldStatus],
         shared: Shared,
         mark: Callable[[], object],
     ) -> None:
@@ -73,9 +75,9 @@ class Events:
         except BaseException:
             self._hub.leave(listener)
             raise
-        listener.tell("status", "", status)
+        listener.tell("status", "", status.body.decode())
         if self._teller is None or self._teller.done():
-            self._told = _lasting(status)
+            self._told = _lasting(status.document)
             self._teller = asyncio.create_task(self._tell(), name="status for listeners")
         return _Stream(self._hub, listener, lambda: self._access.remembers(request, "read"))
 
@@ -96,7 +98,7 @@ class Events:
         if mark == self._seen and self._ages_in > 0:
             return
         self._seen, self._ages_in = mark, COMMENT_SECONDS
-        status = self._status()
+        status = self._status().document
         if _lasting(status) != self._told:
             self._told = _lasting(status)
             self._hub.tell("status", "", lambda: status)
@@ -136,7 +138,7 @@ class _Stream(Response):
         text, silent_seconds = f"retry: {RETRY_MILLISECONDS}\n\n", 0.0
         while not self._listener.is_over and self._may_listen():
             events = await self._listener.wait(LOOK_SECONDS)
-            text += "".join(f"event: {kind}\ndata: {json.dumps(document)}\n\n" for kind, document in events)
+            text += "".join(f"event: {kind}\ndata: {document}\n\n" for kind, document in events)
             silent_seconds += LOOK_SECONDS
             if not text and silent_seconds >= COMMENT_SECONDS:
                 text = ": still here\n\n"

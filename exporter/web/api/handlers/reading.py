@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
 from starlette.responses import Response
 
 from exporter.guide_names import task_of
-from exporter.store import Store
-from exporter.web.answers import HEADERS, Problem, answer
+from exporter.store import Store, StoreError
+from exporter.web.answers import HEADERS, Problem, answer, encoded
 from exporter.web.api.handlers.control import unknown
 from exporter.web.api.operations import Call
-from exporter.web.api.readers import Shared
+from exporter.web.api.readers import Kept, Shared
 from jobs.core.registry import all_jobs
 
 if TYPE_CHECKING:
+    from exporter.views.shapes import Status
     from exporter.views.sources import Sources
 
 MEDIA_TYPES = {"json": "application/json", "html": "text/html; charset=utf-8", "sarif": "application/sarif+json"}
@@ -25,23 +26,56 @@ _PAGE_POLICY += "base-uri 'none'; form-action 'none'"
 """A report holds what containers, databases and files are called: as a page it may show, and do nothing at all."""
 
 
+class ToldStatus(NamedTuple):
+    """The status, and its JSON."""
+
+    document: Status
+    body: bytes
+
+
 class Reading:
     """The handlers. Each plain function may wait for the disk."""
 
     def __init__(self, sources: Callable[[], Sources], store: Store) -> None:
         self._sources, self._store = sources, store
-        self.shared_status = Shared(self.status_document)
-        """The status, for many at once."""
+        self._looked: tuple[object, Sources | None] = (None, None)
+        self.kept_status = Kept(self._status, self._mark)
+        """The status as it is told."""
+        self.shared_status = Shared(self.kept_status.get)
+        """The same, for many at once."""
 
     async def status(self, call: Call) -> Response:
         """Everything at a glance."""
-        return answer(await self.shared_status.get())
+        told: ToldStatus = await self.shared_status.get()
+        return Response(told.body, media_type=MEDIA_TYPES["json"], headers=HEADERS)
 
-    def status_document(self) -> Any:
-        """The same, as a document."""
+    def _status(self) -> ToldStatus:
         from exporter.views import status
 
-        return status.status(self._sources(), serving=True)
+        document = status.status(self._look(), serving=True)
+        return ToldStatus(document, encoded(document))
+
+    def _look(self) -> Sources:
+        """What is to be looked at; of a ledger that is as it was, what the status has read before is not read again."""
+        sources, ledger = self._sources(), self._ledger()
+        before, self._looked = self._looked, (ledger, sources)
+        if ledger == before[0] and before[1] is not None:
+            self._looked = (ledger, before[1].later(sources))
+        return self._looked[1]
+
+    def _ledger(self) -> object:
+        """What is different after every change of the ledger."""
+        try:
+            if not self._store.is_stalled:  # it is not asked as well
+                return self._store.change_mark()
+        except StoreError:
+            pass  # the status says so
+        return object()
+
+    def _mark(self) -> object:
+        """What is different after every change of what the status is made of."""
+        sources = self._sources()
+        return self._ledger(), sources.exposition.text.crc, id(sources.configuration)
 
     def tasks(self, call: Call) -> Response:
         """Every task."""
