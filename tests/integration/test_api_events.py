@@ -19,11 +19,6 @@ Listen = Callable[..., EventStream]
 
 
 @pytest.fixture(scope="module")
-def package(tmp_path_factory: pytest.TempPathFactory) -> TrialPackage:
-    return TrialPackage(tmp_path_factory.mktemp("package") / "package")
-
-
-@pytest.fixture(scope="module")
 def gate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("gate")
 
