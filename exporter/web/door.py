@@ -14,15 +14,15 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from http import HTTPStatus
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from exporter.settings import WebSettings
 from exporter.web.access.lockout import Lockout
 from exporter.web.access.passwords import Passwords, TooMany
 from exporter.web.access.token_look import TokenLook
 from exporter.web.access.tokens import TokenError, Tokens
-from exporter.web.answers import HEADERS
-from exporter.web.metrics_app import Application, Message, Receive, Scope, Send
+from exporter.web.answers import HEADERS, problem_details
 from exporter.web.web_config.loading import WebConfig
 from exporter.web.web_config.model import RateLimit
 
@@ -68,7 +68,7 @@ class Door:
 
     def __init__(
         self,
-        inside: Application,
+        inside: ASGIApp,
         current: Callable[[], WebConfig],
         tokens: Tokens,
         look: TokenLook,
@@ -170,9 +170,7 @@ def _with_headers(send: Send, headers: tuple[tuple[bytes, bytes], ...]) -> Send:
 
 async def _answer(refusal: Refusal, scope: Scope, send: Send) -> None:
     """Refuse with a problem document (RFC 9457)."""
-    title = HTTPStatus(refusal.status).phrase
-    problem = {"type": "about:blank", "status": refusal.status, "title": title, "detail": refusal.detail}
-    body = json.dumps(problem).encode()
+    body = json.dumps(problem_details(refusal.status, refusal.detail)).encode()
     headers = [
         (b"content-type", b"application/problem+json"),
         (b"content-length", b"%d" % len(body)),
