@@ -11,7 +11,6 @@ import base64
 import binascii
 import json
 import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -24,7 +23,7 @@ from exporter.web.access.token_look import TokenLook
 from exporter.web.access.tokens import TokenError, Tokens
 from exporter.web.answers import HEADERS, problem_details
 from exporter.web.web_config.loading import WebConfig
-from exporter.web.web_config.model import RateLimit
+from exporter.web.web_config.rate_limit import Bucket
 
 HEALTH_PATHS = frozenset({"/-/healthy", "/-/ready"})
 INTAKE_PATH = "/api/v1/alerts"
@@ -40,27 +39,6 @@ class Refusal:
     status: int
     detail: str
     headers: tuple[tuple[bytes, bytes], ...] = ()
-
-
-class Bucket:
-    """A token bucket as Go's rate.Limiter: full at first, one token more each interval."""
-
-    def __init__(self, limit: RateLimit, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self.limit = limit
-        self._monotonic = monotonic
-        self._tokens, self._at = float(limit.burst), monotonic()
-
-    def take(self) -> bool:
-        """Whether there was a token left."""
-        if not self.limit.interval:
-            return True
-        now = self._monotonic()
-        self._tokens = min(float(self.limit.burst), self._tokens + (now - self._at) / self.limit.interval)
-        self._at = now
-        if self._tokens < 1:
-            return False
-        self._tokens -= 1
-        return True
 
 
 class Door:
