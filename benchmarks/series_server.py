@@ -10,10 +10,11 @@ from pathlib import Path
 
 import uvicorn
 from prometheus_client.parser import text_string_to_metric_families
+from starlette.types import Receive, Scope, Send
 
 from exporter.exposition import Exposition
 from exporter.web.connections.protocol import Limits, guarded_protocol
-from exporter.web.metrics_app import MetricsApp, Receive, Scope, Send
+from exporter.web.metrics_app import MetricsApp
 from jobs.core.model import Family
 
 Samples = dict[str, list[tuple[dict[str, str], float]]]

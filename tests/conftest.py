@@ -25,6 +25,8 @@ from tests.services.prometheus import Prometheus
 from tests.services.redis import RedisServer
 from tests.services.semgrep import semgrep_program
 from tests.services.smtp_sink import SmtpSink
+from tests.services.trial_jobs import TrialPackage
+from tests.services.web_pki import WebPki
 from tests.services.webhook_sink import WebhookSink
 
 # Settings of whoever runs the tests are not theirs: a base directory of theirs least of all.
@@ -144,6 +146,18 @@ def node_exporter() -> Iterator[Callable[..., NodeExporter]]:
 def exporter_daemon() -> Iterator[Callable[..., ExporterDaemon]]:
     """Daemons: `exporter_daemon({"redis": {"url": ...}})`, running and ready."""
     yield from _closing(ExporterDaemon)
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> TrialPackage:
+    """A checkout whose one job is a trial, for all tests of a file."""
+    return TrialPackage(tmp_path_factory.mktemp("package") / "package")
+
+
+@pytest.fixture(scope="module")
+def pki(tmp_path_factory: pytest.TempPathFactory) -> WebPki:
+    """Certificates of a web server and its clients, for all tests of a file."""
+    return WebPki(tmp_path_factory.mktemp("pki"))
 
 
 @pytest.fixture(name="run_cli")

@@ -59,12 +59,6 @@ class Order:
 
 def carry_out(order: Order) -> NoReturn:
     """Run it, show what came of it, and exit with its verdict; raise Failure, ConfigError, StoreError."""
-    if order.scheduled and (order.dry_run or order.choice.mode or order.target):
-        raise Failure(
-            "--scheduled claims a slot, which says what to run: leave out --dry-run, --target, --mode "
-            "and flags that choose one",
-            EXIT_USAGE,
-        )
     request = _checked(order)
     configuration = configured(order.config_file, order.choice)
     address = order.choice.mail_to
@@ -89,6 +83,13 @@ def carry_out(order: Order) -> NoReturn:
 
 
 def _checked(order: Order) -> Request:
+    """What is asked for; raise Failure where that is no task, or does not go together."""
+    if order.scheduled and (order.dry_run or order.choice.mode or order.target):
+        raise Failure(
+            "--scheduled claims a slot, which says what to run: leave out --dry-run, --target, --mode "
+            "and flags that choose one",
+            EXIT_USAGE,
+        )
     asked = f"asked for by user:{user_name()}"
     try:
         job, request = check(

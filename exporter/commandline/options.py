@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
+Command = TypeVar("Command", bound=Callable[..., Any])
 _SENTENCE = 120
 """Characters of what is said of a command in a list."""
 
@@ -50,6 +51,21 @@ def dry_run_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """The option `--dry-run`, as the argument `dry_run`."""
     help_text = "Print what would be done; change and write nothing."
     return click.option("--dry-run", is_flag=True, help=help_text)(command)
+
+
+def output_option(help_text: str) -> Callable[[Command], Command]:
+    """The option `--output DIR` of what writes files there, as the argument `directory`."""
+    return click.option(
+        "--output", "directory", type=click.Path(path_type=Path), metavar="DIR", help=f"Directory to write {help_text}"
+    )
+
+
+def seconds_option(
+    *names: str, least: float, most: float, default: float, help_text: str
+) -> Callable[[Command], Command]:
+    """An option that takes seconds, from `least` to `most`, as the argument that is among its names."""
+    seconds = click.FloatRange(least, most)
+    return click.option(*names, metavar="SECONDS", type=seconds, default=default, show_default=True, help=help_text)
 
 
 def json_option(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from exporter.commandline.options import config_option
+from exporter.commandline.options import config_option, output_option
 from exporter.commandline.output import Output, Owner, bring_up_to_date, writing
 from exporter.failure import EXIT_CONFIG, EXIT_UNAVAILABLE, EXIT_USAGE, Failure
 
@@ -17,14 +17,7 @@ SECRETS = "sutazai-secrets"
 
 @click.command("alertmanager-config")
 @config_option
-@click.option(
-    "--output",
-    "directory",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Directory to write alertmanager.yml and templates/sutazai.tmpl to. "
-    "[default: alertmanager.yml to standard output]",
-)
+@output_option("alertmanager.yml and templates/sutazai.tmpl to. [default: alertmanager.yml to standard output]")
 @click.option(
     "--secrets-for",
     "user",

@@ -59,7 +59,8 @@ def _handler_problems(handlers: Sequence[Handler]) -> list[str]:
 def _web_problems(file: Path) -> list[str]:
     """What is wrong with a web configuration file; warn of what works and should not stay as it is."""
     from exporter.config import ConfigError
-    from exporter.web.web_config.loading import Files, read_web_config
+    from exporter.web.web_config.files import Files
+    from exporter.web.web_config.loading import read_web_config
 
     try:
         found = read_web_config(file, Files())

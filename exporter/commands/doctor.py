@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from exporter.commandline.options import config_option, json_option
+from exporter.commandline.options import config_option, json_option, seconds_option
 from exporter.failure import EXIT_UNAVAILABLE, EXIT_USAGE, Failure
 
 if TYPE_CHECKING:
@@ -17,20 +17,13 @@ if TYPE_CHECKING:
     from exporter.doctor.examination import Entry
 
 EXIT_TO_DO = 1
+_TIMEOUT = "Time for each check; all run side by side."
 
 
 @click.command()
 @config_option
 @click.option("--only", metavar="NAME", multiple=True, help="Only this check (docker, postgres:main); repeatable.")
-@click.option(
-    "--timeout",
-    "timeout_seconds",
-    metavar="SECONDS",
-    type=click.FloatRange(3, 600),
-    default=15,
-    show_default=True,
-    help="Time for each check; all run side by side.",
-)
+@seconds_option("--timeout", "timeout_seconds", least=3, most=600, default=15, help_text=_TIMEOUT)
 @json_option
 def doctor(config_file: Path | None, only: tuple[str, ...], timeout_seconds: float, as_json: bool) -> int:
     """Look at everything the exporter needs, and say what is missing and what to do. Nothing is changed.

@@ -67,10 +67,6 @@ def install(dry_run: bool, remove: bool, systemd: bool, timers: bool, cron: bool
 
 def _check(**given: Any) -> None:
     """Raise Failure for what does not go together."""
-    from pydantic import TypeAdapter, ValidationError
-
-    from exporter.setting_types import MailAddress
-
     wrong = {
         "--systemd and --cron: choose one": given["systemd"] and given["cron"],
         "--timers belongs to --systemd": given["timers"] and not given["systemd"],
@@ -85,12 +81,20 @@ def _check(**given: Any) -> None:
         if is_so:
             raise Failure(message, EXIT_USAGE)
     if given["email"]:
-        try:
-            TypeAdapter(MailAddress).validate_python(given["email"])
-        except ValidationError:
-            raise Failure(
-                f"--email {given['email'][:100]!r}: not one mail address; write it as somebody@example.org", EXIT_USAGE
-            ) from None
+        _check_address(given["email"])
+
+
+def _check_address(text: str) -> None:
+    from pydantic import TypeAdapter, ValidationError
+
+    from exporter.setting_types import MailAddress
+
+    try:
+        TypeAdapter(MailAddress).validate_python(text)
+    except ValidationError:
+        raise Failure(
+            f"--email {text[:100]!r}: not one mail address; write it as somebody@example.org", EXIT_USAGE
+        ) from None
 
 
 def _by_systemd(wishes: Wishes, *, timers: bool) -> Plan:

@@ -7,20 +7,14 @@ from pathlib import Path
 
 import click
 
-from exporter.commandline.options import config_option
+from exporter.commandline.options import config_option, output_option
 from exporter.commandline.output import Output, bring_up_to_date
 from exporter.failure import EXIT_USAGE, Failure
 
 
 @click.command()
 @config_option
-@click.option(
-    "--output",
-    "directory",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Directory to write the files to, one for each area. [default: all of them in one, to standard output]",
-)
+@output_option("the files to, one for each area. [default: all of them in one, to standard output]")
 @click.option("--dry-run", is_flag=True, help="Say what would be written to --output, and write nothing.")
 @click.option("--table", is_flag=True, help="Print a Markdown table of the alerts instead.")
 def rules(config_file: Path | None, directory: Path | None, dry_run: bool, table: bool) -> None:

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from exporter.commandline.options import Group, config_option, dry_run_option, json_option
+from exporter.commandline.options import Group, config_option, dry_run_option, json_option, seconds_option
 from jobs.core.registry import all_jobs, job_names, load_job
 
 if TYPE_CHECKING:
     from jobs.core.job import Job
 
+_WAIT = "Time to wait for another run of the task to end."
 _EXIT_CODES = {
     4: "the run did not work: it failed, took too long or was stopped",
     64: "wrong usage",
@@ -136,15 +137,7 @@ def _common_options(job: Job | None) -> list[click.Parameter]:
         is_flag=True,
         help="Only if a slot of its schedule is due and unclaimed (for cron: prints only what is not well).",
     )
-    @click.option(
-        "--wait",
-        "wait_seconds",
-        metavar="SECONDS",
-        type=click.FloatRange(0, 86400),
-        default=30,
-        show_default=True,
-        help="Time to wait for another run of the task to end.",
-    )
+    @seconds_option("--wait", "wait_seconds", least=0, most=86400, default=30, help_text=_WAIT)
     @json_option
     @click.option("--verbose", "-v", is_flag=True, help="Print the run's log and every finding.")
     def carrier() -> None: ...

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from exporter.commandline.options import config_option, json_option
+from exporter.commandline.options import config_option, json_option, seconds_option
 from exporter.failure import EXIT_USAGE, Failure
 
 if TYPE_CHECKING:
@@ -23,15 +23,7 @@ EXIT_CODES = {"good": 0, "attention": 1, "critical": 2, "unknown": 3}
 @click.command()
 @config_option
 @click.option("--watch", is_flag=True, help="Show it anew every few seconds, until Ctrl-C.")
-@click.option(
-    "--interval",
-    "interval_seconds",
-    metavar="SECONDS",
-    type=click.FloatRange(0.5, 3600),
-    default=2,
-    show_default=True,
-    help="How often, with --watch.",
-)
+@seconds_option("--interval", "interval_seconds", least=0.5, most=3600, default=2, help_text="How often, with --watch.")
 @json_option
 def status(config_file: Path | None, watch: bool, interval_seconds: float, as_json: bool) -> None:
     """Whether anything is wrong, what to do about it, and how everything is.

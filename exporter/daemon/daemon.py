@@ -17,6 +17,7 @@ from exporter.daemon.following import Follower
 from exporter.daemon.housekeeping import Housekeeping
 from exporter.daemon.hub import Hub
 from exporter.daemon.reloading import needs_restart
+from exporter.daemon.store_watch import StoreWatch
 from exporter.plan import cadences_of, stale_after_seconds
 from exporter.record import Record
 from exporter.replay import show_plan
@@ -59,7 +60,8 @@ class Daemon:
         """Who listens to what happens here."""
         self._follower = Follower(configuration, store, clock.now(), self.hub, self.sources)
         self.metrics = self._follower.metrics
-        self.metrics.set(metrics.STORE_UP, 1)
+        self._stop = threading.Event()
+        self._store_watch = StoreWatch(store, self.metrics, self._stop)
         self.runner = Runner(configuration, store, clock)
         self._store, self._clock = store, clock
         self._reload, self._on_reloaded = reload_configuration, on_reloaded
@@ -69,21 +71,19 @@ class Daemon:
             settings.runs.max_parallel,
             on_running=self._show_progress,
             on_record=self._on_record,
-            on_store_failure=lambda: self._note_store(False),
+            on_store_failure=lambda: self._store_watch.note(False),
         )
-        self._scheduler = Scheduler(store, clock, self._dispatcher.submit, self._note_store)
+        self._scheduler = Scheduler(store, clock, self._dispatcher.submit, self._store_watch.note)
         self._bridge = Upkeep(store, self.metrics.exposition, clock)
-        self.reception = Reception(store, clock, self._note_store)
+        self.reception = Reception(store, clock, self._store_watch.note)
         self.alerts_came = self.reception.came
         """Set when alerts came in that nobody has dealt with."""
         self.housekeeping = Housekeeping(store, self.runner, self._bridge, self.reception, clock)
         self._show_refusals()
         self._files = Files(self.metrics, self.sources, on_wrong)
         self._follow_lock, self._reload_lock = threading.Lock(), threading.Lock()
-        self._stop = threading.Event()
         self._replan, self._reload_tried = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._work, name="scheduler")
-        self._watchdog = threading.Thread(target=self._watch_store, name="store-watch", daemon=True)
         self.ready = threading.Event()
         """Set once the schedule is being watched."""
 
@@ -100,7 +100,7 @@ class Daemon:
         self._plan()
         self.metrics.set(metrics.RELOAD_TIME, self._clock.now().timestamp())
         self._thread.start()
-        self._watchdog.start()
+        self._store_watch.start()
 
     def stop(self) -> None:
         """End every run within its grace, enter it as stopped, and let go."""
@@ -120,17 +120,11 @@ class Daemon:
                 self._look()
             except StoreError as error:
                 logger.error(str(error))
-                self._note_store(False)
+                self._store_watch.note(False)
                 if self._files.tell_wrong():
                     self._files.write_page()
             except Exception:  # whatever it is, the schedule must go on
                 logger.exception("the schedule could not be looked at")
-
-    def _watch_store(self) -> None:
-        """Show a store that does not answer: whoever asked it is stuck with it, and says nothing."""
-        while not self._stop.wait(1):
-            if self._store.is_stalled and self._note_store(False):
-                logger.error("the store does not answer: its disk is frozen or gone", extra={"file": self._store.file})
 
     def _look(self) -> None:
         """What is due each second."""
@@ -238,7 +232,7 @@ class Daemon:
         except StoreError as error:
             logger.error(str(error))
             self.metrics.record(record, stale_after_seconds(self.configuration, record.request.task))
-            self._note_store(False)
+            self._store_watch.note(False)
 
     # What others see
 
@@ -246,15 +240,8 @@ class Daemon:
         """Show what was entered into the ledger since the last look; raise StoreError."""
         with self._follow_lock:
             if self._follower.look(self.configuration):
-                self._note_store(True)
+                self._store_watch.note(True)
                 self._files.write_textfile()
 
     def _show_refusals(self) -> None:
         self.metrics.exposition.replace(INTAKE_REFUSED.name, self.reception.refusals.series())
-
-    def _note_store(self, worked: bool) -> bool:
-        """Show whether the store works; say whether that is news."""
-        news = self.metrics.exposition.get(metrics.STORE_UP.name) != float(worked)
-        if news:
-            self.metrics.set(metrics.STORE_UP, float(worked))
-        return news

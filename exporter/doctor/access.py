@@ -11,7 +11,8 @@ from exporter import app
 from exporter.config import ConfigError
 from exporter.doctor.diagnosis import Diagnosis, Patient, broken, good, missing, not_configured
 from exporter.web.access.tokens import TokenError
-from exporter.web.web_config.loading import Files, read_web_config
+from exporter.web.web_config.files import Files
+from exporter.web.web_config.loading import read_web_config
 from exporter.web.web_config.tls import Tls
 from jobs.core.addresses import is_loopback
 

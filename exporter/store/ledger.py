@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from exporter.record import Record
+from exporter.store.schema import BRIEF
 
 if TYPE_CHECKING:
     from exporter.store.store import Store
 
-BRIEF = "json_remove(record, '$.result.samples', '$.result.observations', '$.result.report')"
-"""A record without what makes it long, in SQL."""
 _ENDED = "task = ? AND finish_order IS NOT NULL"
 _NEWEST = "ORDER BY finish_order DESC LIMIT ?"
 

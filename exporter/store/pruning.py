@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 from exporter.store import observations
-from exporter.store.ledger import BRIEF
+from exporter.store.schema import BRIEF
 
 WHOLE_RECORDS = 50
 """So many of a task's newest records are kept with all that they hold."""

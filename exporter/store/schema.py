@@ -11,6 +11,8 @@ BUSY_SECONDS = 10
 _CACHE_KIB = 256
 """SQLite would keep 2 MB of pages, most of them of runs that nobody asks for again."""
 
+BRIEF = "json_remove(record, '$.result.samples', '$.result.observations', '$.result.report')"
+"""Of a row of `runs` the record without what makes it long."""
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS runs (
   id INTEGER PRIMARY KEY, task TEXT NOT NULL, mode TEXT NOT NULL, target TEXT NOT NULL,

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from exporter.bridge.model import Problem
-from exporter.bridge.outgoing.problems import RANK, RUN_FAILED, Name, name_of, problems_of
+from exporter.bridge.outgoing.problems import RANK, Name, name_of, problems_of
 from exporter.bridge.outgoing.standing import Standing
 from exporter.record import Record
 from exporter.views.moments import told, told_seconds
@@ -77,8 +77,3 @@ def _entry(sources: Sources, problem: Problem, at: datetime | None, kept: Standi
         "at": told(sources, at) if at else since or told(sources, problem.opened),
         "since": since,
     }
-
-
-def is_failure(entry: FindingEntry) -> bool:
-    """Whether it is a task itself that does not work."""
-    return entry["kind"] == RUN_FAILED

@@ -65,8 +65,12 @@ def problem(request: Request, error: Exception) -> Response:
     headers = dict(getattr(error, "headers", None) or {}) | HEADERS
     if not isinstance(error, Problem) and status in _OF_ROUTING:
         detail = _OF_ROUTING[status].format(allowed=headers.get("Allow", ""))
-    body = {"type": "about:blank", "status": status, "title": HTTPStatus(status).phrase, "detail": detail}
-    return JSONResponse(body, status, headers, media_type="application/problem+json")
+    return JSONResponse(problem_details(status, detail), status, headers, media_type="application/problem+json")
+
+
+def problem_details(status: int, detail: str) -> dict[str, Any]:
+    """What is said of a refusal (RFC 9457): the thing, the reason and the remedy in `detail`."""
+    return {"type": "about:blank", "status": status, "title": HTTPStatus(status).phrase, "detail": detail}
 
 
 def unavailable(request: Request, error: Exception) -> Response:

@@ -11,20 +11,19 @@ import base64
 import binascii
 import json
 import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from http import HTTPStatus
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from exporter.settings import WebSettings
 from exporter.web.access.lockout import Lockout
 from exporter.web.access.passwords import Passwords, TooMany
 from exporter.web.access.token_look import TokenLook
 from exporter.web.access.tokens import TokenError, Tokens
-from exporter.web.answers import HEADERS
-from exporter.web.metrics_app import Application, Message, Receive, Scope, Send
+from exporter.web.answers import HEADERS, problem_details
 from exporter.web.web_config.loading import WebConfig
-from exporter.web.web_config.model import RateLimit
+from exporter.web.web_config.rate_limit import Bucket
 
 HEALTH_PATHS = frozenset({"/-/healthy", "/-/ready"})
 INTAKE_PATH = "/api/v1/alerts"
@@ -42,33 +41,12 @@ class Refusal:
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
-class Bucket:
-    """A token bucket as Go's rate.Limiter: full at first, one token more each interval."""
-
-    def __init__(self, limit: RateLimit, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self.limit = limit
-        self._monotonic = monotonic
-        self._tokens, self._at = float(limit.burst), monotonic()
-
-    def take(self) -> bool:
-        """Whether there was a token left."""
-        if not self.limit.interval:
-            return True
-        now = self._monotonic()
-        self._tokens = min(float(self.limit.burst), self._tokens + (now - self._at) / self.limit.interval)
-        self._at = now
-        if self._tokens < 1:
-            return False
-        self._tokens -= 1
-        return True
-
-
 class Door:
     """An ASGI application around another one; `current` gives the web configuration that is in force."""
 
     def __init__(
         self,
-        inside: Application,
+        inside: ASGIApp,
         current: Callable[[], WebConfig],
         tokens: Tokens,
         look: TokenLook,
@@ -170,9 +148,7 @@ def _with_headers(send: Send, headers: tuple[tuple[bytes, bytes], ...]) -> Send:
 
 async def _answer(refusal: Refusal, scope: Scope, send: Send) -> None:
     """Refuse with a problem document (RFC 9457)."""
-    title = HTTPStatus(refusal.status).phrase
-    problem = {"type": "about:blank", "status": refusal.status, "title": title, "detail": refusal.detail}
-    body = json.dumps(problem).encode()
+    body = json.dumps(problem_details(refusal.status, refusal.detail)).encode()
     headers = [
         (b"content-type", b"application/problem+json"),
         (b"content-length", b"%d" % len(body)),

@@ -7,12 +7,14 @@ import gc
 import logging
 import signal
 import socket
-from contextlib import suppress
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Any
 
 from exporter.web.connections.listening import BACKLOG
 
 if TYPE_CHECKING:
+    from starlette.types import ASGIApp
     from uvicorn.config import Config
     from uvicorn.server import Server
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from exporter.daemon.service_manager import ServiceManager
     from exporter.store import Store
     from exporter.web.access.tokens import Tokens
+    from exporter.web.connections.protocol import GuardedProtocol
     from exporter.web.web_config.watch import WatchedWebConfig
 
 logger = logging.getLogger(__name__)
@@ -37,33 +40,15 @@ def run_loop(
     # First of all: what follows loads parts of uvicorn as well.
     from exporter.web.connections.uvicorn_parts import Config  # isort: split
 
-    from exporter.web.access.lockout import Lockout
-    from exporter.web.access.permission import Access
-    from exporter.web.access.token_look import TokenLook
-    from exporter.web.api.application import Api
-    from exporter.web.connections.protocol import GuardedProtocol, Limits, guarded_protocol
-    from exporter.web.metrics_app import Application, MetricsApp
-    from exporter.web.metrics_gate import MetricsGate
+    from exporter.web.connections.protocol import Limits, guarded_protocol
 
     web = daemon.configuration.settings.web
     limits = Limits.within_descriptors(
         web.max_connections, web.header_timeout_seconds, web.body_timeout_seconds, web.max_body_bytes
     )
-    access, look = Access(tokens, Lockout()), TokenLook(tokens)
-    api = Api(daemon, store, access).application()
-    application: Application = MetricsApp(daemon.metrics.exposition, web.telemetry_path, api)
-    if web.metrics_need_token:
-        application = MetricsGate(application, web.telemetry_path, access, look)
-    protocol = GuardedProtocol
-    if web_config:
-        from exporter.web.connections.front import FrontProtocol
-        from exporter.web.door import Door
-
-        protocol = FrontProtocol
-        application = Door(application, lambda: web_config.current, tokens, look, web)
     config = Config(
-        application,
-        http=guarded_protocol(limits, protocol),
+        _layers(daemon, store, tokens, web_config),
+        http=guarded_protocol(limits, _protocol(web_config)),
         loop="uvloop",
         ws="none",
         lifespan="off",
@@ -81,6 +66,38 @@ def run_loop(
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
         server = _server(config, limits.header_seconds, web_config)
         runner.run(_serve(server, daemon, listener, manager, web_config))
+
+
+def _layers(daemon: Daemon, store: Store, tokens: Tokens, web_config: WatchedWebConfig | None) -> ASGIApp:
+    """What a request passes, from the inside out: each knows the next, and hands on what is not for itself."""
+    from exporter.web.access.lockout import Lockout
+    from exporter.web.access.permission import Access
+    from exporter.web.access.token_look import TokenLook
+    from exporter.web.api.application import Api
+    from exporter.web.metrics_app import MetricsApp
+    from exporter.web.metrics_gate import MetricsGate
+
+    web = daemon.configuration.settings.web
+    access, look = Access(tokens, Lockout()), TokenLook(tokens)
+    api = Api(daemon, store, access).application()
+    layers: ASGIApp = MetricsApp(daemon.metrics.exposition, web.telemetry_path, api)
+    if web.metrics_need_token:
+        layers = MetricsGate(layers, web.telemetry_path, access, look)
+    if web_config:
+        from exporter.web.door import Door
+
+        layers = Door(layers, lambda: web_config.current, tokens, look, web)
+    return layers
+
+
+def _protocol(web_config: WatchedWebConfig | None) -> type[GuardedProtocol]:
+    if web_config is None:
+        from exporter.web.connections.protocol import GuardedProtocol
+
+        return GuardedProtocol
+    from exporter.web.connections.front import FrontProtocol
+
+    return FrontProtocol
 
 
 def _server(config: Config, handshake_seconds: float, web_config: WatchedWebConfig | None) -> Server:
@@ -108,29 +125,40 @@ async def _serve(
     for sign in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(sign, stopping.set)
     status = f"serving on {daemon.configuration.settings.web.listen_address}"
+    loop.add_signal_handler(signal.SIGHUP, lambda: loop.run_in_executor(None, _reload, daemon, manager, status))
 
-    def reload() -> None:
-        manager.reloading()
-        problems = daemon.reload()
-        manager.ready("the configuration was not reloaded, the old one stays" if problems else status)
+    def connections() -> set[Any]:
+        return server.server_state.connections
 
-    loop.add_signal_handler(signal.SIGHUP, lambda: loop.run_in_executor(None, reload))
-
-    async def end() -> None:
-        await stopping.wait()
-        logger.info("stopping: runs have their grace to end")
-        manager.stopping()
-        await loop.run_in_executor(None, daemon.stop)
-        server.should_exit = True
-
-    helpers = [asyncio.create_task(end()), asyncio.create_task(sweep(lambda: server.server_state.connections))]
-    helpers.append(asyncio.create_task(manager.keep_alive()))
+    works = [_stop(stopping, server, daemon, manager), sweep(connections), manager.keep_alive()]
     if web_config:
-        helpers.append(asyncio.create_task(web_config.follow(lambda: server.server_state.connections)))
-    manager.ready(status)  # it listens already, and what comes now is answered as soon as the loop turns
-    # Of uvicorn's serve() the part after its own signal handlers, which would end the process before the runs.
-    await server._serve([listener])
-    for helper in helpers:
-        helper.cancel()
+        works.append(web_config.follow(connections))
+    async with _meanwhile(*works):
+        manager.ready(status)  # it listens already, and what comes now is answered as soon as the loop turns
+        # Of uvicorn's serve() the part after its own signal handlers, which would end the process before the runs.
+        await server._serve([listener])
+
+
+def _reload(daemon: Daemon, manager: ServiceManager, status: str) -> None:
+    manager.reloading()
+    problems = daemon.reload()
+    manager.ready("the configuration was not reloaded, the old one stays" if problems else status)
+
+
+async def _stop(stopping: asyncio.Event, server: Server, daemon: Daemon, manager: ServiceManager) -> None:
+    await stopping.wait()
+    logger.info("stopping: runs have their grace to end")
+    manager.stopping()
+    await asyncio.to_thread(daemon.stop)
+    server.should_exit = True
+
+
+@asynccontextmanager
+async def _meanwhile(*works: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Do these until the end of the block."""
+    tasks = [asyncio.create_task(work) for work in works]
+    yield
+    for task in tasks:
+        task.cancel()
         with suppress(asyncio.CancelledError):
-            await helper
+            await task

@@ -40,7 +40,6 @@ class CertificateFacts:
     names: tuple[str, ...]
     subject: str = ""
     issuer: str = ""
-    self_issued: bool = False
     fingerprint: str = ""
     key_digest: str = ""
     key: str = ""
@@ -142,7 +141,6 @@ def facts_of(certificate: Certificate, source: str = "the certificate") -> Certi
             names=_names(certificate),
             subject=_shown(certificate.subject.rfc4514_string()),
             issuer=_shown(certificate.issuer.rfc4514_string()),
-            self_issued=certificate.subject == certificate.issuer,
             fingerprint=certificate.fingerprint(SHA256()).hex(),
             key_digest=digest_of_key(public),
             key=kind,

@@ -6,7 +6,6 @@ Nothing is read or changed behind the door: as soon as a service has let us in, 
 from __future__ import annotations
 
 import socket
-import ssl
 import struct
 import time
 from collections.abc import Iterator
@@ -14,10 +13,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 
-from jobs.clients.errors import ClientError
 from jobs.clients.redis_wire import BadReply, ErrorReply
 from jobs.clients.redis_wire import Wire as RedisWire
-from jobs.clients.tls_wire import SSL_REQUEST, Wire, lenient, seconds_left
+from jobs.clients.tls_wire import SSL_REQUEST, Wire, lenient, seconds_left, told_plainly
 from jobs.core.containers import clean
 
 _PROTOCOL_3 = 196608
@@ -109,16 +107,9 @@ def _connected(host: str, port: int, timeout_seconds: float) -> Iterator[tuple[s
     """A connection and its deadline; what goes wrong within the `with` becomes a ClientError."""
     where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     deadline = time.monotonic() + timeout_seconds
-    try:
-        with socket.create_connection((host, port), timeout=timeout_seconds) as connection:
-            connection.settimeout(seconds_left(deadline))
-            yield connection, deadline
-    except TimeoutError:
-        raise ClientError(f"{where} did not answer within {timeout_seconds:g} s") from None
-    except ConnectionRefusedError:
-        raise ClientError(f"{where} is down: connection refused") from None
-    except ssl.SSLError as error:
-        reason = str(error.reason or "it broke off").replace("_", " ").lower()
-        raise ClientError(f"{where} does not speak TLS as it should: {clean(reason, 200)}") from None
-    except (OSError, UnicodeError) as error:
-        raise ClientError(f"{where}: {clean(getattr(error, 'strerror', None) or str(error), 200)}") from None
+    with (
+        told_plainly(where, timeout_seconds),
+        socket.create_connection((host, port), timeout=timeout_seconds) as connection,
+    ):
+        connection.settimeout(seconds_left(deadline))
+        yield connection, deadline

@@ -69,14 +69,10 @@ class Place:
 
 @dataclass(frozen=True)
 class Scratch:
-    """A scratch database: libpq's parameters (with a secret) for its owner, and whether that role is ours.
-
-    `own_role` is the server's own role, where it could make none: it may reach other databases.
-    """
+    """A scratch database, and libpq's parameters (with a secret) for its owner."""
 
     name: str
     parameters: dict[str, str]
-    own_role: bool
 
 
 def as_server(scratch: Scratch) -> Postgres:
@@ -114,7 +110,7 @@ def scratch_database(
             _make_database(session, name, name if with_role else own, comment)
             if is_superuser:
                 _prepare(server, name, name, extensions)
-            yield Scratch(name, parameters, own_role=not with_role)
+            yield Scratch(name, parameters)
         finally:
             with suppress(ClientError):  # a server that is gone: the next run collects it
                 _drop(server, name)

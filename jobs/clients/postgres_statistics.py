@@ -92,7 +92,6 @@ def read_server(session: Session) -> Server:
     return Server(
         where=session.where,
         version=version,
-        version_number=session.server_version,
         in_recovery=in_recovery,
         replay_delay_seconds=delay,
         connections=connections,

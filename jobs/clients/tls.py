@@ -14,7 +14,7 @@ from pathlib import Path
 
 from jobs.clients.certificates import CertificateFacts, parse_der
 from jobs.clients.errors import ClientError
-from jobs.clients.tls_wire import Wire, lenient, seconds_left, start_tls
+from jobs.clients.tls_wire import Wire, lenient, seconds_left, start_tls, told_of, told_plainly
 from jobs.core.containers import clean
 
 
@@ -39,21 +39,13 @@ def served_certificate(
     deadline = time.monotonic() + timeout_seconds
     context = _trusting(ca_file)
     distrust = ""
-    try:
+    with told_plainly(where, timeout_seconds):
         try:
             der, version = _handshake(host, port, protocol, server_name, context, deadline)
         except ssl.SSLError as error:
             # Once more without judging: what is served is to be known all the same.
-            distrust = getattr(error, "verify_message", "") or _reason(error)
+            distrust = getattr(error, "verify_message", "") or told_of(error)
             der, version = _handshake(host, port, protocol, server_name, lenient(), deadline)
-    except ssl.SSLError as error:
-        raise ClientError(f"{where} does not speak TLS as it should: {_reason(error)}") from None
-    except TimeoutError:
-        raise ClientError(f"{where} did not answer within {timeout_seconds:g} s") from None
-    except ConnectionRefusedError:
-        raise ClientError(f"{where} is down: connection refused") from None
-    except (OSError, UnicodeError) as error:
-        raise ClientError(f"{where}: {clean(getattr(error, 'strerror', None) or str(error), 200)}") from None
     return Served(parse_der(der, where), clean(distrust, 200), version)
 
 
@@ -76,10 +68,5 @@ def _trusting(ca_file: Path | None) -> ssl.SSLContext:
         else:
             context.load_verify_locations(ca_file)
     except (OSError, ssl.SSLError) as error:
-        raise ClientError(f"the CA file {ca_file} cannot be used: {_reason(error)}") from None
+        raise ClientError(f"the CA file {ca_file} cannot be used: {told_of(error)}") from None
     return context
-
-
-def _reason(error: OSError) -> str:
-    text = getattr(error, "reason", None) or error.strerror or str(error)
-    return clean(str(text).lower().replace("_", " "), 200)

@@ -15,9 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jobs.clients.errors import ClientError
-from jobs.clients.tls_wire import Wire, seconds_left, start_tls
+from jobs.clients.tls_wire import Wire, seconds_left, start_tls, told_plainly
 from jobs.core.certificates import is_address
-from jobs.core.containers import clean
 
 SSL_3_0, TLS_1_0, TLS_1_1, TLS_1_2, TLS_1_3 = range(0x0300, 0x0305)
 _ALERT, _HANDSHAKE = 21, 22
@@ -64,19 +63,16 @@ def choose(
     where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     deadline = time.monotonic() + timeout_seconds
     try:
-        with socket.create_connection((host, port), timeout=timeout_seconds) as connection:
+        with (
+            told_plainly(where, timeout_seconds),
+            socket.create_connection((host, port), timeout=timeout_seconds) as connection,
+        ):
             wire = Wire(connection, deadline)
             start_tls(wire, protocol)
             seconds_left(deadline)
             return _answer(wire, client_hello(version, ciphers, server_name))
     except NotTls as error:
         raise NotTls(f"{where} {error}") from None
-    except TimeoutError:
-        raise ClientError(f"{where} did not answer within {timeout_seconds:g} s") from None
-    except ConnectionRefusedError:
-        raise ClientError(f"{where} is down: connection refused") from None
-    except (OSError, UnicodeError) as error:
-        raise ClientError(f"{where}: {clean(getattr(error, 'strerror', None) or str(error), 200)}") from None
 
 
 def _answer(wire: Wire, hello: bytes) -> Chosen | None:

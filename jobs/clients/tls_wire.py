@@ -6,7 +6,10 @@ import socket
 import ssl
 import struct
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+from jobs.clients.errors import ClientError
 from jobs.core.containers import clean
 
 MAX_RECEIVED_BYTES = 512 * 1024
@@ -14,6 +17,27 @@ _MAX_LINE_BYTES = 4096
 _MAX_LINES = 100
 SSL_REQUEST = struct.pack("!ii", 8, 80877103)
 """PostgreSQL's request to go on with TLS (protocol-message-formats: SSLRequest)."""
+
+
+@contextmanager
+def told_plainly(where: str, timeout_seconds: float) -> Iterator[None]:
+    """Raise ClientError, in one line, for what keeps a connection from coming about or breaks it off."""
+    try:
+        yield
+    except TimeoutError:
+        raise ClientError(f"{where} did not answer within {timeout_seconds:g} s") from None
+    except ConnectionRefusedError:
+        raise ClientError(f"{where} is down: connection refused") from None
+    except ssl.SSLError as error:
+        raise ClientError(f"{where} does not speak TLS as it should: {told_of(error)}") from None
+    except (OSError, UnicodeError) as error:
+        raise ClientError(f"{where}: {clean(getattr(error, 'strerror', None) or str(error), 200)}") from None
+
+
+def told_of(error: OSError) -> str:
+    """Why, in words for people; OpenSSL has its reasons in capitals."""
+    text = getattr(error, "reason", None) or error.strerror or str(error)
+    return clean(str(text).lower().replace("_", " "), 200)
 
 
 class Wire:

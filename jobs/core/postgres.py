@@ -92,7 +92,6 @@ class Server:
 
     where: str
     version: str
-    version_number: int
     in_recovery: bool
     replay_delay_seconds: float | None
     connections: int

@@ -8,7 +8,7 @@ that came before. Values are not walked: the checksum speaks for them.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -90,14 +90,6 @@ class RdbCheck:
         if not has_checksum:
             return self._bytes > _MAGIC_BYTES and self._tail[-1] == _END
         return self._bytes >= _MAGIC_BYTES + _CHECKSUM_BYTES + 1 and self._tail[0] == _END
-
-
-def check_stream(read: Callable[[int], bytes]) -> RdbFacts:
-    """Read a file to its end and say what it is; raise RdbError where it is no whole RDB."""
-    check = RdbCheck()
-    while piece := read(1 << 20):
-        check.feed(piece)
-    return check.finish()
 
 
 def _version(head: bytes) -> int:

@@ -42,6 +42,42 @@ class Part:
     absent: bool = False
 
 
+@dataclass
+class Gathered:
+    """What a part is made of, while it is at work."""
+
+    report: dict[str, Any] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+    actions: list[Action] = field(default_factory=list)
+    samples: list[Sample] = field(default_factory=list)
+    lasting: list[Sample] = field(default_factory=list)
+    observations: list[Observation] = field(default_factory=list)
+    failed: bool = False
+
+    def fail(self, kind: str, subject: str, message: str, severity: Severity = Severity.HIGH, remedy: str = "") -> None:
+        """Note that something was not done, and why."""
+        self.failed = True
+        self.note(kind, subject, message, severity, remedy)
+
+    def note(self, kind: str, subject: str, message: str, severity: Severity, remedy: str = "") -> None:
+        """Note something that a person should know."""
+        line = " ".join(message.split())
+        self.findings.append(Finding(kind=kind, subject=subject, severity=severity, message=line, remedy=remedy))
+
+    def part(self, name: str) -> Part:
+        """All of it as a part of the maintenance."""
+        return Part(
+            name,
+            self.report,
+            tuple(self.findings),
+            tuple(self.actions),
+            tuple(self.samples),
+            tuple(self.lasting),
+            tuple(self.observations),
+            self.failed,
+        )
+
+
 @dataclass(frozen=True)
 class Share:
     """A Reporter for one of several parts: its progress is a share of the whole's."""

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jobs.clients.errors import Absent, ClientError, Refused
 from jobs.core.checks import sample
-from jobs.core.model import Action, Finding, Observation, Request, Sample, Severity
+from jobs.core.model import Finding, Observation, Request, Severity
 from jobs.core.postgres import Database, Server
 from jobs.databases import postgres_families as families
 from jobs.databases import postgres_judgement as judgement
-from jobs.databases.part import FULL, STATISTICS, Part
+from jobs.databases.part import FULL, STATISTICS, Gathered, Part
 from jobs.databases.postgres_settings import PostgresMaintenance
 
 if TYPE_CHECKING:
@@ -30,42 +29,6 @@ _COUNTERS = (
     (families.TEMP_BYTES, "temp_bytes"),
 )
 _REMEDY = "start PostgreSQL, or set postgres.dsn and postgres.password"
-
-
-@dataclass
-class Gathered:
-    """What the parts of the maintenance of one server add to."""
-
-    report: dict[str, Any] = field(default_factory=dict)
-    findings: list[Finding] = field(default_factory=list)
-    actions: list[Action] = field(default_factory=list)
-    samples: list[Sample] = field(default_factory=list)
-    lasting: list[Sample] = field(default_factory=list)
-    observations: list[Observation] = field(default_factory=list)
-    failed: bool = False
-
-    def fail(self, kind: str, subject: str, message: str, severity: Severity = Severity.HIGH, remedy: str = "") -> None:
-        """Note that something was not done, and why."""
-        self.failed = True
-        self.note(kind, subject, message, severity, remedy)
-
-    def note(self, kind: str, subject: str, message: str, severity: Severity, remedy: str = "") -> None:
-        """Note something that a person should know."""
-        line = " ".join(message.split())
-        self.findings.append(Finding(kind=kind, subject=subject, severity=severity, message=line, remedy=remedy))
-
-    def part(self, name: str) -> Part:
-        """All of it as a part of the maintenance."""
-        return Part(
-            name,
-            self.report,
-            tuple(self.findings),
-            tuple(self.actions),
-            tuple(self.samples),
-            tuple(self.lasting),
-            tuple(self.observations),
-            self.failed,
-        )
 
 
 def postgres_part(

@@ -15,7 +15,7 @@ from jobs.core.model import Action, Sample, Severity
 from jobs.core.postgres import Database, Index, Server, Table, Width, wasted_bytes
 from jobs.databases import postgres_families as families
 from jobs.databases import postgres_judgement as judgement
-from jobs.databases.part import Share
+from jobs.databases.part import Gathered, Share
 from jobs.databases.postgres_connection import Connection, NotLocked
 from jobs.databases.postgres_memory import Rebuilt
 from jobs.databases.postgres_plan import Plan, Verb, Work, plan_of, table_work
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from jobs.clients import Clients
     from jobs.clients.postgres import Postgres
     from jobs.clients.postgres_session import Session
-    from jobs.databases.postgres import Gathered
 
 _LISTED_STATEMENTS = 10
 _LISTED_TABLES = 10

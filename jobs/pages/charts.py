@@ -18,9 +18,6 @@ from jobs.pages.page import BarChart, Line, LineChart
 from jobs.pages.scales import Linear, Places, round_marks
 from jobs.pages.texts import visible
 
-MOST_POINTS = 200
-"""Points of one line that can be told apart. Whoever has more takes their means first; all that are given are drawn."""
-
 COLOURS, DASHES = 6, ("none", "7 4", "2 3", "10 3 2 3")
 """Lines take turns in both; the style sheet has `--series-1` and so on, and the same dashes for the legend."""
 

@@ -53,7 +53,7 @@ ARROWS_WITHIN: dict[str, dict[str, str]] = {
         "access": "answers",
         "api": "access answers page",
         "connections": "web_config",
-        "page": "answers metrics_app",
+        "page": "accept answers",
         "web_config": "",
     },
 }

@@ -24,11 +24,6 @@ START = f"POST /api/v1/tasks/{TASK}/start HTTP/1.1\r\nHost: localhost\r\nContent
 
 
 @pytest.fixture(scope="module")
-def package(tmp_path_factory: pytest.TempPathFactory) -> TrialPackage:
-    return TrialPackage(tmp_path_factory.mktemp("package") / "package")
-
-
-@pytest.fixture(scope="module")
 def daemon(package: TrialPackage) -> Iterator[ExporterDaemon]:
     """One daemon for all clients that only want to be answered or ended."""
     running = ExporterDaemon(work(web=LIMITS), environment=package.environment)

@@ -25,11 +25,6 @@ time.sleep(600)
 """
 
 
-@pytest.fixture(scope="module")
-def package(tmp_path_factory: pytest.TempPathFactory) -> TrialPackage:
-    return TrialPackage(tmp_path_factory.mktemp("package") / "package")
-
-
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Path]:
     """Where a run leaves its process id and its child's; both are ended afterwards."""

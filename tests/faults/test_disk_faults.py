@@ -16,11 +16,6 @@ from tests.services.trial_jobs import TASK, TrialPackage, operator, start, wait_
 from tests.services.wait import wait_for
 
 
-@pytest.fixture(scope="module")
-def package(tmp_path_factory: pytest.TempPathFactory) -> TrialPackage:
-    return TrialPackage(tmp_path_factory.mktemp("package") / "package")
-
-
 @pytest.fixture
 def disk() -> Iterator[Path]:
     with ext4() as mount:

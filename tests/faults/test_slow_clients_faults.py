@@ -59,11 +59,6 @@ class Served:
 
 
 @pytest.fixture(scope="module")
-def package(tmp_path_factory: pytest.TempPathFactory) -> TrialPackage:
-    return TrialPackage(tmp_path_factory.mktemp("package") / "package")
-
-
-@pytest.fixture(scope="module")
 def plain(package: TrialPackage) -> Iterator[Served]:
     daemon = ExporterDaemon(work(web=LIMITS), environment=package.environment)
     yield Served(daemon, daemon.url)

@@ -38,11 +38,6 @@ COMMANDS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def package(tmp_path_factory: pytest.TempPathFactory) -> TrialPackage:
-    return TrialPackage(tmp_path_factory.mktemp("package") / "package")
-
-
 @pytest.fixture
 def trial(package: TrialPackage, run_here: Run) -> Iterator[Run]:
     """`run_here` where there is the trial task and no other."""

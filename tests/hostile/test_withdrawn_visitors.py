@@ -32,10 +32,9 @@ def pki(tmp_path_factory: pytest.TempPathFactory) -> WebPki:
 
 
 @pytest.fixture(scope="module")
-def server(pki: WebPki, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureDaemon]:
-    running = SecureDaemon(pki, TrialPackage(tmp_path_factory.mktemp("package") / "package"), tls())
-    yield running
-    running.close()
+def server(pki: WebPki, package: TrialPackage) -> Iterator[SecureDaemon]:
+    with SecureDaemon(pki, package, tls()) as running:
+        yield running
 
 
 class Visitor:

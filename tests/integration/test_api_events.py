@@ -19,11 +19,6 @@ Listen = Callable[..., EventStream]
 
 
 @pytest.fixture(scope="module")
-def package(tmp_path_factory: pytest.TempPathFactory) -> TrialPackage:
-    return TrialPackage(tmp_path_factory.mktemp("package") / "package")
-
-
-@pytest.fixture(scope="module")
 def gate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("gate")
 
@@ -134,17 +129,22 @@ def test_head_says_what_it_would_be_and_ends(daemon: ExporterDaemon) -> None:
     assert answer.headers["content-type"].startswith("text/event-stream")
 
 
-def test_a_stopping_daemon_lets_everybody_go_at_once(package: TrialPackage, listen: Listen) -> None:
-    code = "signal.signal(signal.SIGTERM, signal.SIG_IGN)\ntime.sleep(600)"
-    stopping = ExporterDaemon({**work(code), "runs": {"stop_grace_seconds": 8}}, environment=package.environment)
+def test_a_stopping_daemon_lets_everybody_go_at_once(package: TrialPackage, listen: Listen, tmp_path: Path) -> None:
+    ignores, may_end = tmp_path / "ignores", tmp_path / "may-end"
+    code = (
+        f"signal.signal(signal.SIGTERM, signal.SIG_IGN)\nPath({str(ignores)!r}).touch()\n"
+        f"while not Path({str(may_end)!r}).exists(): time.sleep(0.05)"
+    )
+    stopping = ExporterDaemon({**work(code), "runs": {"stop_grace_seconds": 60}}, environment=package.environment)
     try:
         stream = listen(of=stopping)
         start(stopping)
-        stopping.wait_metric("sutazai_task_running", {"task": TASK}, lambda value: value == 1)
+        wait_for(ignores.exists, 60, "the run ignores the signal", detail=stopping.log)
         stopping.process.send(15)
         assert stream.is_over.wait(30)
         assert stopping.process.running, "the run still has its grace"
-        assert stopping.stop() == 0
+        may_end.touch()
+        assert stopping.process.popen.wait(60) == 0
         assert "graceful shutdown exceeded" not in stopping.log()
         assert "Traceback" not in stopping.log()
     finally:

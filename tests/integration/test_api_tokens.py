@@ -20,11 +20,6 @@ READ, START = "/api/v1/tasks", f"/api/v1/tasks/{TASK}/start"
 
 
 @pytest.fixture(scope="module")
-def package(tmp_path_factory: pytest.TempPathFactory) -> TrialPackage:
-    return TrialPackage(tmp_path_factory.mktemp("package") / "package")
-
-
-@pytest.fixture(scope="module")
 def daemon(package: TrialPackage) -> Iterator[ExporterDaemon]:
     running = ExporterDaemon(work(), environment=package.environment)
     yield running

@@ -27,11 +27,6 @@ result = Result(status="GOOD", summary="all steps done", findings=(
 Open = Callable[..., Terminal]
 
 
-@pytest.fixture(scope="module")
-def package(tmp_path_factory: pytest.TempPathFactory) -> TrialPackage:
-    return TrialPackage(tmp_path_factory.mktemp("package") / "package")
-
-
 @pytest.fixture
 def terminal(package: TrialPackage, tmp_path: Path) -> Iterator[Open]:
     opened: list[Terminal] = []

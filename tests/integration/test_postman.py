@@ -27,11 +27,6 @@ BROKEN = (
 )
 
 
-@pytest.fixture(scope="module")
-def package(tmp_path_factory: pytest.TempPathFactory) -> TrialPackage:
-    return TrialPackage(tmp_path_factory.mktemp("package") / "package")
-
-
 def write(daemon: ExporterDaemon, told: dict[str, Any], *identifiers: str) -> None:
     """Put messages into the outbox of a daemon, as another process does."""
     settings = configured(daemon.directory / "writing", {"notifications": told}).settings

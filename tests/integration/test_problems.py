@@ -24,11 +24,6 @@ if Path({fault!r}).exists():
 """
 
 
-@pytest.fixture(scope="module")
-def package(tmp_path_factory: pytest.TempPathFactory) -> TrialPackage:
-    return TrialPackage(tmp_path_factory.mktemp("package") / "package")
-
-
 @pytest.fixture
 def fault(tmp_path: Path) -> Path:
     return tmp_path / "fault"

@@ -14,7 +14,6 @@ from pydantic import SecretStr
 
 from jobs.clients.errors import ClientError, Refused
 from jobs.clients.redis import Redis
-from jobs.core.rdb import check_stream
 from jobs.core.settings import RedisSettings
 from tests.services.binaries import need
 from tests.services.ports import free_port
@@ -67,9 +66,6 @@ def test_a_snapshot_holds_every_key_and_can_be_loaded(
     assert max(map(len, pieces)) <= 262144
     assert contents(server) == before
 
-    (tmp_path / "dump.rdb").write_bytes(data)
-    with (tmp_path / "dump.rdb").open("rb") as file:
-        assert check_stream(file.read).keys == len(before)
     other = redis_factory(enable_debug_command="yes")
     other.stop()
     (other.directory / "dump.rdb").write_bytes(data)

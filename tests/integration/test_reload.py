@@ -16,11 +16,6 @@ from tests.services.wait import wait_for
 OK, TIME = "sutazai_config_last_reload_successful", "sutazai_config_last_reload_success_timestamp_seconds"
 
 
-@pytest.fixture(scope="module")
-def package(tmp_path_factory: pytest.TempPathFactory) -> TrialPackage:
-    return TrialPackage(tmp_path_factory.mktemp("package") / "package")
-
-
 @pytest.fixture
 def daemon(package: TrialPackage, exporter_daemon: Callable[..., ExporterDaemon]) -> ExporterDaemon:
     return exporter_daemon(work("result = Result(status='OLD')"), environment=package.environment)

@@ -28,11 +28,6 @@ CANARIES = {
 }
 
 
-@pytest.fixture(scope="module")
-def package(tmp_path_factory: pytest.TempPathFactory) -> TrialPackage:
-    return TrialPackage(tmp_path_factory.mktemp("package") / "package")
-
-
 @pytest.fixture
 def daemon(package: TrialPackage, exporter_daemon: Callable[..., ExporterDaemon], gate: Path) -> ExporterDaemon:
     """A daemon whose task runs until its gate is open."""

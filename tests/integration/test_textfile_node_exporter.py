@@ -24,11 +24,6 @@ result = Result(status="X", samples=(
 """
 
 
-@pytest.fixture(scope="module")
-def package(tmp_path_factory: pytest.TempPathFactory) -> TrialPackage:
-    return TrialPackage(tmp_path_factory.mktemp("package") / "package")
-
-
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
     made = tmp_path / "textfiles"

@@ -30,22 +30,10 @@ GOOD = "sutazai_web_config_last_reload_successful"
 
 
 @pytest.fixture(scope="module")
-def package(tmp_path_factory: pytest.TempPathFactory) -> TrialPackage:
-    return TrialPackage(tmp_path_factory.mktemp("package") / "package")
-
-
-@pytest.fixture(scope="module")
-def pki(tmp_path_factory: pytest.TempPathFactory) -> WebPki:
-    return WebPki(tmp_path_factory.mktemp("pki"))
-
-
-@pytest.fixture(scope="module")
 def server(pki: WebPki, package: TrialPackage) -> Iterator[SecureDaemon]:
     """One daemon for all tests, which have it serve by one file after the other."""
-    running = SecureDaemon(pki, package, tls())
-    yield running
-    assert "Traceback" not in running.daemon.log()
-    running.close()
+    with SecureDaemon(pki, package, tls()) as running:
+        yield running
 
 
 # TLS

@@ -14,7 +14,9 @@ import pytest
 import yaml
 
 from exporter.config import ConfigError
-from exporter.web.web_config.loading import Files, WebConfig, read_web_config
+from exporter.web.web_config.files import Files
+from exporter.web.web_config.loading import WebConfig, read_web_config
+from exporter.web.web_config.openssl_names import ciphers_of
 from tests.services.binaries import need
 from tests.services.web_pki import WebPki, hashed, tls, users, write_web_config
 
@@ -185,3 +187,12 @@ def test_we_think_of_a_file_what_promtool_thinks(pki: WebPki, promtool: dict[str
     else:
         read(pki, row.text)
     assert promtool[row.name] is (bool(row.says) if row.differs else not row.says)
+
+
+def test_each_cipher_suite_is_openssls_of_that_name() -> None:
+    command = [need("openssl", package="openssl"), "ciphers", "-stdname", "ALL:@SECLEVEL=0"]
+    printed = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+    names = {words[0]: words[2] for line in printed.splitlines() if (words := line.split())}
+    # Those of TLS 1.3 are always there, and cannot be chosen.
+    older = [suite for suite in CIPHERS if "_WITH_" in suite]
+    assert ciphers_of(CIPHERS) == [names[suite] for suite in older]

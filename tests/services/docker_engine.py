@@ -20,7 +20,7 @@ from tests.services.docker_images import (
     command_of,
     noshell_image,
 )
-from tests.services.process import Process, plain_environment, private_directory, remove_directory
+from tests.services.process import Process, Service, plain_environment, private_directory, remove_directory
 from tests.services.wait import wait_for
 
 LABEL = "sutazai.test"
@@ -35,12 +35,12 @@ address = "{directory}/containerd.sock"
 """
 
 
-class DockerEngine:
+class DockerEngine(Service):
     """An engine that is running, with AGENT_IMAGE and NOSHELL_IMAGE in it.
 
-    Containers use the host's network, as the engine has none of its own. `url` is for clients, `client`
-    is one. `stop` and `start` (or `kill`) take the engine away and bring it back. With `layers` images are kept as
-    such where the file system can do that, which large ones need. `prefix` is a command to run the engine under.
+    Containers use the host's network, as the engine has none of its own. `url` is for clients, `client` is one. `stop`
+    takes the engine and its containers away, `start` brings the engine back without them. With `layers` images are kept
+    as such where the file system can do that, which large ones need. `prefix` is a command to run the engine under.
     """
 
     def __init__(self, *, layers: bool = False, prefix: Sequence[str] = ()) -> None:
@@ -64,11 +64,6 @@ class DockerEngine:
             raise
 
     @property
-    def pid(self) -> int:
-        """dockerd's process id."""
-        return self.process.pid
-
-    @property
     def environment(self) -> dict[str, str]:
         """For programs that are to use this engine and no other."""
         # BuildKit needs a plug-in of the command line that not every system has.
@@ -79,18 +74,6 @@ class DockerEngine:
         """Start dockerd on the directories it has had, and wait until it answers."""
         self.process = Process([*self._prefix, *self._command()], log_file=self.directory / "dockerd.log")
         self.process.wait_ready(self._answers, "the Docker engine answers", ignoring=(docker.errors.DockerException,))
-
-    def stop(self) -> None:
-        """Stop dockerd, and with it the containers; `start` brings the engine back, not the containers."""
-        self.process.stop()
-
-    def pause(self) -> None:
-        """SIGSTOP dockerd: its socket takes connections and answers nothing."""
-        self.process.pause()
-
-    def resume(self) -> None:
-        """Undo `pause`."""
-        self.process.resume()
 
     def run(
         self,

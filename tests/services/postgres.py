@@ -19,10 +19,10 @@ from psycopg2.extensions import connection as Connection
 
 from tests.services.binaries import need_postgres
 from tests.services.ports import free_port
-from tests.services.process import Process, plain_environment, private_directory, remove_directory
+from tests.services.process import Process, Service, plain_environment, private_directory
 
 
-class PostgresServer:
+class PostgresServer(Service):
     """A server that is running. `user` owns it (a superuser) and `database` is empty.
 
     `settings` are server parameters (`max_connections=5`). As root the server runs as the system user
@@ -59,11 +59,6 @@ class PostgresServer:
     def dsn(self) -> str:
         """Connection string, with the password."""
         return self.dsn_of(self.database)
-
-    @property
-    def pid(self) -> int:
-        """The postmaster's process id."""
-        return self.process.pid
 
     def program(self, name: str) -> str:
         """Where a program (`pg_dump`) of the server's version is."""
@@ -122,30 +117,12 @@ class PostgresServer:
         if wait:
             self.process.wait_ready(self._answers, "PostgreSQL answers", ignoring=(psycopg2.OperationalError,))
 
-    def stop(self) -> None:
-        """Shut the server down; `start` brings it back."""
-        self.process.stop()
-
-    def pause(self) -> None:
-        """Stop every process of the server with SIGSTOP: connections are taken by the kernel, nothing answers."""
-        self.process.pause()
-
-    def resume(self) -> None:
-        """Undo `pause`."""
-        self.process.resume()
-
     def kill(self) -> None:
         """SIGKILL the postmaster, as the kernel does when memory runs out, and wait for its children to notice."""
         children = psutil.Process(self.pid).children(recursive=True)
         self.process.kill()
         # A new postmaster refuses the data for as long as one of the old one's children is attached to it.
         psutil.wait_procs(children, timeout=30)
-
-    def close(self) -> None:
-        """Stop the server and remove its files."""
-        if hasattr(self, "process"):
-            self.process.stop()
-        remove_directory(self.directory)
 
     def _answers(self) -> bool:
         return bool(self.execute("SELECT 1", database="postgres"))

@@ -150,6 +150,36 @@ class Process:
             return []
 
 
+class Service:
+    """What runs as one process, which a test may stop and freeze. `start` sets `process`; files are in `directory`."""
+
+    process: Process
+    directory: Path
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self.process.pid
+
+    def stop(self) -> None:
+        """Shut it down; `start` brings it back."""
+        self.process.stop()
+
+    def pause(self) -> None:
+        """SIGSTOP it and its children: connections are taken by the kernel, nothing answers."""
+        self.process.pause()
+
+    def resume(self) -> None:
+        """Undo `pause`."""
+        self.process.resume()
+
+    def close(self) -> None:
+        """Stop it and remove its files; it may have come to nothing."""
+        if hasattr(self, "process"):
+            self.process.stop()
+        remove_directory(self.directory)
+
+
 def _ends_with_us() -> list[str]:
     """A prefix that has the kernel end the program when the test run is killed and cannot.
 

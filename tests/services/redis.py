@@ -10,7 +10,7 @@ from redis.retry import Retry
 
 from tests.services.binaries import need
 from tests.services.ports import free_port
-from tests.services.process import Process, private_directory, remove_directory
+from tests.services.process import Process, Service, private_directory
 
 EMPTY_RDB = bytes.fromhex(
     "524544495330303131fa0972656469732d76657205372e322e30fa0a72656469732d62697473c040"
@@ -19,8 +19,8 @@ EMPTY_RDB = bytes.fromhex(
 """What Redis 7.2.0 writes of an empty data set."""
 
 
-class RedisServer:
-    """A server that is running. `password=None` is one that asks for none.
+class RedisServer(Service):
+    """A server that is running; a stop saves nothing. `password=None` is one that asks for none.
 
     `settings` are lines of its configuration, with underscores for dashes (`maxclients=2`).
     """
@@ -50,11 +50,6 @@ class RedisServer:
         """Its URL for those who have the password from elsewhere, or not at all."""
         return f"redis://{self.host}:{self.port}/0"
 
-    @property
-    def pid(self) -> int:
-        """Its process id."""
-        return self.process.pid
-
     def client(self) -> redis.Redis:
         """A client that says at once what went wrong, where redis-py's default would try ten times more."""
         return redis.Redis(
@@ -75,27 +70,9 @@ class RedisServer:
         if wait:
             self.process.wait_ready(self._answers, "Redis answers", ignoring=(redis.RedisError, OSError))
 
-    def stop(self) -> None:
-        """Shut the server down (without saving); `start` brings it back."""
-        self.process.stop()
-
-    def pause(self) -> None:
-        """Stop it with SIGSTOP."""
-        self.process.pause()
-
-    def resume(self) -> None:
-        """Undo `pause`."""
-        self.process.resume()
-
     def kill(self) -> None:
         """SIGKILL it."""
         self.process.kill()
-
-    def close(self) -> None:
-        """Stop the server and remove its files."""
-        if hasattr(self, "process"):
-            self.process.stop()
-        remove_directory(self.directory)
 
     def _answers(self) -> bool:
         with self.client() as client:

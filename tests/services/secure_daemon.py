@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from tests.services.exporter_daemon import ExporterDaemon
 from tests.services.metrics import Metrics
@@ -17,7 +17,10 @@ READY_SECONDS = 60
 
 
 class SecureDaemon:
-    """`daemon` serves as `pki.directory/web.yml` says; `web` are further settings of `web`."""
+    """`daemon` serves as `pki.directory/web.yml` says; `web` are further settings of `web`.
+
+    As a context it is closed at the end, and has logged no traceback until then.
+    """
 
     def __init__(self, pki: WebPki, package: TrialPackage, config: Mapping[str, Any] | str, **web: Any) -> None:
         self.pki = pki
@@ -55,6 +58,15 @@ class SecureDaemon:
         answer = self.ask("/metrics", *arguments, user=user, scheme=scheme)
         assert answer.status == 200, (answer.code, answer.error, answer.text)
         return Metrics(answer.text)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        log = self.daemon.log()
+        self.close()
+        # What failed already is the better reason.
+        assert kind or "Traceback" not in log, log
 
     def close(self) -> None:
         """Stop it."""

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from tests.services.local_http import TRANSIENT, ask
 from tests.services.ports import free_port
-from tests.services.process import Process, private_directory, remove_directory
+from tests.services.process import Process, Service, private_directory
 
 
-class WebService:
+class WebService(Service):
     """A program that serves HTTP on `url`. Subclasses say what its command and its health path are."""
 
     name = "service"
@@ -29,11 +29,6 @@ class WebService:
         raise NotImplementedError
 
     @property
-    def pid(self) -> int:
-        """Its process id."""
-        return self.process.pid
-
-    @property
     def log_file(self) -> Path:
         """Where it logs."""
         return self.directory / "log"
@@ -48,19 +43,9 @@ class WebService:
             self.close()
             raise
 
-    def stop(self) -> None:
-        """Stop it; `start` brings it back."""
-        self.process.stop()
-
     def reload(self) -> None:
         """Have it read its configuration again."""
         self.process.send(signal.SIGHUP)
-
-    def close(self) -> None:
-        """Stop it and remove its files."""
-        if hasattr(self, "process"):
-            self.process.stop()
-        remove_directory(self.directory)
 
     def _ready(self) -> bool:
         return ask("GET", self.url + self.health_path).status_code == 200

@@ -18,15 +18,11 @@ import pytest
 
 from tests.services.command_here import run_here
 from tests.services.exporter_daemon import command_line, environment_of, run_cli
+from tests.services.ports import free_port
 from tests.services.trees import tree_digest
 from tests.services.trial_jobs import TASK, TrialPackage, work
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
-
-
-@pytest.fixture(scope="module")
-def package(tmp_path_factory: pytest.TempPathFactory) -> TrialPackage:
-    return TrialPackage(tmp_path_factory.mktemp("package") / "package")
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +37,8 @@ def cli(trial: TrialPackage, base: Path) -> Run:
     def run(*arguments: str, env: dict[str, str] | None = None, **options: Any) -> subprocess.CompletedProcess[str]:
         environment = {**trial.environment, **(env or {})}
         if arguments[:1] == ("serve",):
+            # Whoever runs the tests may have a daemon at its usual address.
+            environment.setdefault("SUTAZAI_WEB__LISTEN_ADDRESS", f"127.0.0.1:{free_port()}")
             return run_cli(*arguments, base_dir=base, env=environment, **options)
         return run_here(*arguments, base_dir=base, env=environment, **options)
 

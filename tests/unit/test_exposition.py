@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from exporter.exposition import Exposition, number
 from exporter.process_figures import ProcessFigures
-from exporter.web.metrics_app import wants_gzip, wants_openmetrics
+from exporter.web.accept import wants_gzip, wants_openmetrics
 from jobs.core.model import Family, MetricType
 
 GAUGE = Family(name="t_gauge", help="A gauge,\nwith \\ in its help.", labels=("a", "b"))

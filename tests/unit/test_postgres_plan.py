@@ -29,7 +29,6 @@ DATABASE = Database("app", False, True, 10_000, 1000, 0, 1, 1, 90, 10, 0, 0)
 SERVER = Server(
     where="db:5432",
     version="15.18",
-    version_number=150018,
     in_recovery=False,
     replay_delay_seconds=None,
     connections=1,

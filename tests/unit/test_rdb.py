@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import io
 from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.core.rdb import RdbCheck, RdbError, RdbFacts, check_stream
+from jobs.core.rdb import RdbCheck, RdbError, RdbFacts
 from tests.services.redis import EMPTY_RDB as EMPTY
 
 MAGIC = b"REDIS0011"
 
 
 def told(data: bytes) -> RdbFacts:
-    return check_stream(io.BytesIO(data).read)
+    check = RdbCheck()
+    check.feed(data)
+    return check.finish()
 
 
 def test_an_empty_data_set_is_whole() -> None:

@@ -20,7 +20,7 @@ from exporter.web.api.handlers.events import MAX_LISTENERS, Events
 from exporter.web.api.handlers.health import Health
 from exporter.web.api.handlers.reading import Reading
 from exporter.web.api.handlers.remediations import Remediations
-from exporter.web.api.operations import Answer, Call, Operation
+from exporter.web.api.operations import JSON, Call
 from exporter.web.api.routing import routes_of
 from exporter.web.page import StatusPage
 
@@ -34,31 +34,20 @@ class Api:
         web, clock = daemon.configuration.settings.web, SystemClock()
         reading = Reading(daemon.sources, store)
         most = min(MAX_LISTENERS, web.max_connections // 4)
-        self.operations: tuple[Operation, ...] = (
-            *operations(
-                Health(daemon),
-                reading,
-                Control(daemon, Keys(store), clock),
-                AlertIntake(daemon.reception, access, web.max_body_bytes),
-                Remediations(store, lambda: daemon.configuration.settings, clock),
-                Events(
-                    daemon.hub, access, most, reading.kept_status.get, reading.shared_status, store.change_mark
-                ),
-            ),
-            Operation(
-                "GET",
-                "/api/v1/openapi.json",
-                "read",
-                "This document",
-                Answer("An OpenAPI 3.1 document.", media=("application/json",)),
-                self.document,
-            ),
+        self._operations = operations(
+            Health(daemon),
+            reading,
+            Control(daemon, Keys(store), clock),
+            AlertIntake(daemon.reception, access, web.max_body_bytes),
+            Remediations(store, lambda: daemon.configuration.settings, clock),
+            Events(daemon.hub, access, most, reading.kept_status.get, reading.shared_status, store.change_mark),
+            self.document,
         )
 
     def application(self) -> Starlette:
         """The ASGI application."""
         handlers = {HTTPException: problem, StoreError: unavailable, TokenError: unavailable}
-        routes = [*self._page.routes(), *routes_of(self.operations, self._access)]
+        routes = [*self._page.routes(), *routes_of(self._operations, self._access)]
         application = Starlette(routes=routes, exception_handlers=handlers)
         # A path is right or wrong: a redirect would send a token to wherever the Host header says.
         application.router.redirect_slashes = False
@@ -68,4 +57,4 @@ class Api:
         """The OpenAPI document; what makes it is loaded when somebody asks."""
         from exporter.web.api.openapi import document_of
 
-        return Response(document_of(self.operations), media_type="application/json", headers=HEADERS)
+        return Response(document_of(self._operations), media_type=JSON, headers=HEADERS)

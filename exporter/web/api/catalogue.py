@@ -14,7 +14,7 @@ from exporter.web.api.handlers.events import Events
 from exporter.web.api.handlers.health import Health
 from exporter.web.api.handlers.reading import MEDIA_TYPES, Reading
 from exporter.web.api.handlers.remediations import Remediations
-from exporter.web.api.operations import NAME_PATTERN, Answer, Field, Operation, Parameter, limit
+from exporter.web.api.operations import NAME_PATTERN, Answer, Field, Handler, Operation, Parameter, limit
 from exporter.web.api.webhook_schema import WEBHOOK
 
 _NAME = {"type": "string", "pattern": NAME_PATTERN}
@@ -63,11 +63,18 @@ _REPORT_ANSWER = Answer(
 
 
 def operations(
-    health: Health, reading: Reading, control: Control, intake: AlertIntake, remedial: Remediations, events: Events
+    health: Health,
+    reading: Reading,
+    control: Control,
+    intake: AlertIntake,
+    remedial: Remediations,
+    events: Events,
+    document: Handler,
 ) -> tuple[Operation, ...]:
-    """Every operation; of two whose paths both fit, the first is the one."""
+    """Every operation; of two whose paths both fit, the first is the one. `document` answers with the OpenAPI one."""
     own = (*_health(health, control), *_reading(reading, events), *_control(control), *_remedial(intake, remedial))
-    return own + _guide(own)
+    answer = Answer("An OpenAPI 3.1 document.")
+    return (*own, *_guide(own), Operation("GET", "/api/v1/openapi.json", "read", "This document", answer, document))
 
 
 def _health(health: Health, control: Control) -> tuple[Operation, ...]:

@@ -17,7 +17,8 @@ from typing import Any
 
 from exporter.web.connections.protocol import GuardedProtocol, make_room
 from exporter.web.connections.uvicorn_parts import Config, Server
-from exporter.web.web_config.tls import Tls, client_name
+from exporter.web.web_config.client_names import holder_of
+from exporter.web.web_config.tls import Tls
 
 logger = logging.getLogger(__name__)
 ACCEPTED_AT_ONCE = 64
@@ -142,9 +143,9 @@ class FrontProtocol(GuardedProtocol):
     def _is_let_in(self, transport: asyncio.Transport, tls: Tls) -> bool:
         certificate = transport.get_extra_info("ssl_object").getpeercert()
         if tls.admits(certificate):
-            self.certificate = client_name(certificate) if tls.names_clients else ""
+            self.certificate = holder_of(certificate) if tls.names_clients else ""
             return True
-        extra = {"client": client_name(certificate)}
+        extra = {"client": holder_of(certificate)}
         logger.warning("a client certificate has none of client_allowed_sans", extra=extra)
         return False
 

@@ -16,8 +16,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from exporter import __version__
+from exporter.web.accept import wants_gzip
 from exporter.web.answers import HEADERS, Problem
-from exporter.web.metrics_app import wants_gzip
 
 ASSETS = Path(__file__).parent / "assets"
 _TYPES = {

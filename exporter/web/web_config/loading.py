@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,18 +14,15 @@ from pydantic import ValidationError
 from exporter.config import ConfigError
 from exporter.config.documents import DocumentError, read_yaml
 from exporter.config.errors import describe
+from exporter.web.web_config.files import Files
 from exporter.web.web_config.model import ALLOWED_HEADERS, RateLimit, TlsServerConfig, WebConfigFile
-from exporter.web.web_config.tls import Materials, Tls, TlsProblem, make_tls
+from exporter.web.web_config.tls import Tls, TlsProblem, make_tls
+from exporter.web.web_config.tls_materials import Materials
 
-MAX_FILE_BYTES = 1 << 20
 MAX_BCRYPT_COST = 18
 """Each step doubles the time that a login takes; beyond this one it is no longer seconds."""
 SLOW_BCRYPT_COST = 14
 _BCRYPT = re.compile(r"\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{53}")
-
-Stamp = tuple[int, int, int, int] | None
-"""What tells one state of a file from another without reading it; None where there is none."""
-
 
 @dataclass(frozen=True)
 class WebConfig:
@@ -38,36 +34,6 @@ class WebConfig:
     tls: Tls | None = None
     warnings: tuple[str, ...] = ()
     """What works and should not stay as it is, one line each."""
-
-
-class Files:
-    """Reads files and remembers in which state each of them was, also those that could not be read."""
-
-    def __init__(self) -> None:
-        self.stamps: dict[Path, Stamp] = {}
-        self.statuses: dict[Path, os.stat_result] = {}
-
-    def content(self, path: Path) -> bytes:
-        """The content of a small regular file; raise OSError."""
-        self.stamps[path] = stamp_of(path)  # first, so that a change while it is being read shows
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # waits for no pipe
-        with os.fdopen(descriptor, "rb") as file:
-            self.statuses[path] = status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):
-                raise OSError(0, "it is not a regular file")
-            content = file.read(MAX_FILE_BYTES + 1)
-        if len(content) > MAX_FILE_BYTES:
-            raise OSError(0, f"it is longer than {MAX_FILE_BYTES} bytes")
-        return content
-
-
-def stamp_of(path: Path) -> Stamp:
-    """The state of the file that a path leads to."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def read_web_config(file: Path, files: Files) -> WebConfig:
