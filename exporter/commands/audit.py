@@ -50,11 +50,9 @@ def verify(config_file: Path | None, anchor: str | None) -> None:
     configuration = load(config_file)
     file = app.store_file(configuration)
     store = app.open_store(configuration, read_only=True)
-    if not file.exists():  # which is no good news: it may have been taken away
-        raise Failure(
-            f"{file}: is not there, so there is no log to verify; the first run makes it, or set SUTAZAI_BASE_DIR",
-            EXIT_UNAVAILABLE,
-        )
+    if not (file.exists() and file.stat().st_size):  # which is no good news: it may have been taken away
+        missing = f"{file}: is not there or empty, so there is no log to verify"
+        raise Failure(f"{missing}; the first run makes it, or set SUTAZAI_BASE_DIR", EXIT_UNAVAILABLE)
     verdict = log.verify(store, link)
     if verdict.fault:
         click.echo(f"The audit log is not whole: {verdict.fault}.")

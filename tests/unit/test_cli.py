@@ -243,6 +243,26 @@ def test_a_name_that_cannot_be_listened_on_is_69(cli: Run) -> None:
     assert "no-such-host.invalid:10042: cannot be listened on" in done.stderr
 
 
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo], ids=["directory", "pipe"])
+def test_what_cannot_be_a_store_is_not_waited_at(cli: Run, base: Path, make: Callable[[Path], None]) -> None:
+    (base / "data").mkdir(parents=True)
+    make(base / "data" / "sutazai.db")
+    for arguments in (["status"], ["run", TASK]):
+        done = cli(*arguments)
+        assert done.returncode == 69
+        assert done.stderr.endswith("/data/sutazai.db: is no file that could be a store; move it aside\n")
+
+
+def test_an_audit_log_that_is_not_there_is_not_called_whole(cli: Run, base: Path) -> None:
+    (base / "data").mkdir(parents=True)
+    for content in (None, b""):
+        if content is not None:
+            (base / "data" / "sutazai.db").write_bytes(content)
+        done = cli("audit", "verify")
+        assert (done.returncode, done.stdout) == (69, "")
+        assert "sutazai.db: is not there or empty, so there is no log to verify" in done.stderr
+
+
 def test_a_token_file_that_is_none_is_named(cli: Run, base: Path) -> None:
     (base / "secrets_secure").mkdir(parents=True)
     (base / "secrets_secure" / "tokens.json").write_text("{")
