@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+import stat
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,6 +37,8 @@ def open_store(configuration: Configuration, *, read_only: bool = False) -> Stor
     file, base_dir = store_file(configuration), configuration.settings.base_dir
     if base_dir.exists() and not base_dir.is_dir():
         raise StoreError(f"{base_dir}: is no directory; set base_dir, or SUTAZAI_BASE_DIR, to one")
+    if _is_something_else(file):
+        raise StoreError(f"{file}: is no file that could be a store; move it aside")
     try:
         return Store(file, read_only=read_only)
     except StoreError:
@@ -45,6 +48,14 @@ def open_store(configuration: Configuration, *, read_only: bool = False) -> Stor
         if _is_full(base_dir):
             raise StoreError(f"{file}: the store cannot be used: its disk is full; make room") from None
         raise
+
+
+def _is_something_else(file: Path) -> bool:
+    """Whether a directory, or a pipe that whoever opens it waits at, stands in the place of a file."""
+    try:
+        return not stat.S_ISREG(file.stat().st_mode)
+    except OSError:
+        return False
 
 
 def _is_full(directory: Path) -> bool:

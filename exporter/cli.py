@@ -9,8 +9,10 @@ import os
 import pkgutil
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
@@ -22,8 +24,22 @@ from exporter.failure import EXIT_CONFIG, EXIT_UNAVAILABLE, EXIT_USAGE, Failure
 PROGRAM = "sutazai-exporter"
 
 
+class ReaderLeft(Exception):
+    """Nobody reads standard output any more, as after `| head`."""
+
+
 class Commands(Group):
     """Loads a command when it is asked for: a daemon keeps for months what it has loaded."""
+
+    def make_context(self, *arguments: Any, **given: Any) -> click.Context:
+        """What click makes of the command line; `--help` is printed here."""
+        with _reader_may_leave():
+            return super().make_context(*arguments, **given)
+
+    def invoke(self, context: click.Context) -> Any:
+        """Carry a command out."""
+        with _reader_may_leave():
+            return super().invoke(context)
 
     def list_commands(self, context: click.Context) -> list[str]:
         """Every command's name, which is that of its file."""
@@ -36,6 +52,15 @@ class Commands(Group):
         module = name.replace("-", "_")
         command: click.Command = getattr(import_module(f"exporter.commands.{module}"), module)
         return command
+
+
+@contextmanager
+def _reader_may_leave() -> Iterator[None]:
+    """Take a broken pipe out of the hands of click, which ends with 1 for it as if something had failed."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise ReaderLeft from None
 
 
 @click.group(
@@ -86,13 +111,15 @@ def program() -> NoReturn:
 def main() -> NoReturn:
     """What the program does: one line for a user's mistake, and sysexits' codes."""
     _prepare_streams()
+    # Whoever may write in these directories owns what is kept there: no umask of a caller is to give that to everybody.
+    os.umask(os.umask(0o077) | 0o002)
     try:
         code = commands.main(prog_name=PROGRAM, standalone_mode=False)
         sys.stdout.flush()
         sys.exit(code if isinstance(code, int) else 0)
     except click.exceptions.Abort:
         sys.exit(130)
-    except BrokenPipeError:
+    except (ReaderLeft, BrokenPipeError):
         _drop_output()
         sys.exit(0)
     except Exception as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
@@ -23,7 +24,15 @@ _LEAST_TEXT = 24
 _SPANS = ((90, 1, "s"), (90 * 60, 60, "min"), (48 * 3600, 3600, "h"), (float("inf"), 86400, "d"))
 """Up to so many seconds a time is told in units of so many, called so."""
 
-out = Console(highlight=False, soft_wrap=True)
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Let `main` hear of a reader that left, for which it is no error: rich would end with 1."""
+        raise  # what rich has caught
+
+
+out = _Console(highlight=False, soft_wrap=True)
 if not out.is_terminal:
     out.width = _WIDEST  # whoever reads this later has no edge to wrap at
 OUTCOME_STYLES: Mapping[str, str] = {
@@ -46,6 +55,8 @@ VERDICT_STYLES: Mapping[str, str] = {
     "critical": "bold red",
     "unknown": "bold magenta",
 }
+_FILLING = re.compile(r"(?:\x1b\[[0-9;]*m| )+$")
+"""Blanks at the end of a line, styled or not."""
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
@@ -66,13 +77,25 @@ def print_whole(what: RenderableType) -> None:
                 texts = [column.header, *column.cells]
                 column.min_width = max(Measurement.get(out, wide, text).maximum for text in texts)
         out.width = max(out.width, min(Measurement.get(out, wide, what).minimum, _WIDEST))
-    out.print(what, soft_wrap=not isinstance(what, Table))
+    _print_trimmed(what, soft_wrap=not isinstance(what, Table))
 
 
 def print_screen(what: RenderableType) -> None:
     """Print several things of which each takes the width that there is."""
     out.width = max(out.width, _NARROWEST)
-    out.print(what, soft_wrap=False)
+    _print_trimmed(what, soft_wrap=False)
+
+
+def _print_trimmed(what: RenderableType, *, soft_wrap: bool) -> None:
+    """Print without the blanks that fill the last column: where lines wrap they would be lines of their own."""
+    with out.capture() as captured:
+        out.print(what, soft_wrap=soft_wrap)
+    out.file.write("\n".join(map(_trimmed, captured.get().split("\n"))))
+    out.file.flush()
+
+
+def _trimmed(line: str) -> str:
+    return _FILLING.sub(lambda found: "\x1b[0m" if "\x1b" in found[0] else "", line)
 
 
 def print_json(content: Any) -> None:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.markup import escape
-
 from exporter import __version__
-from exporter.commandline.console import out, print_json, table_of
+from exporter.commandline.console import out, print_json, print_whole, said, styled, table_of
 from exporter.doctor.diagnosis import State
 from exporter.doctor.examination import Entry
 
@@ -30,12 +28,13 @@ def print_entries(entries: Sequence[Entry], *, as_json: bool) -> None:
         to_do = sum(one.to_do for one in entries)
         print_json({"version": __version__, "to_do": to_do, "summary": sentence(entries), "checks": checks})
         return
-    table = table_of("check", "state", "what was seen → what to do")
+    what = "what was seen → what to do"
+    table = table_of("check", "state", what, wraps=(what,))
     for one in sorted(entries, key=lambda one: list(State).index(one.state)):
-        remedy = f" → {escape(one.remedy)}" if one.remedy else ""
-        table.add_row(escape(one.name), f"[{_STYLES[one.state]}]{one.state}[/]", escape(one.detail) + remedy)
-    out.print(table)
-    out.print(escape(sentence(entries)))
+        remedy = f" → {one.remedy}" if one.remedy else ""
+        table.add_row(said(one.name), styled(one.state, _STYLES[one.state]), said(one.detail + remedy))
+    print_whole(table)
+    out.print(said(sentence(entries)))
 
 
 def sentence(entries: Sequence[Entry]) -> str:

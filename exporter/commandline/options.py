@@ -14,7 +14,21 @@ _SENTENCE = 120
 
 
 class Group(click.Group):
-    """A group of commands that says what was meant where a name is misspelt."""
+    """A group of commands that says what was meant where a name is misspelt.
+
+    `default` is the command that is meant where none is named, with what options there are.
+    """
+
+    def __init__(self, *arguments: Any, default: str = "", **given: Any) -> None:
+        super().__init__(*arguments, **given)
+        self.default = default
+
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        """Put the default command before what does not begin with a command; while somebody types, nothing is put."""
+        asks = args[:1] and (not args[0].startswith("-") or args[0] in self.get_help_option_names(context))
+        if self.default and not asks and not context.resilient_parsing:
+            args = [self.default, *args]
+        return super().parse_args(context, args)
 
     def resolve_command(
         self, context: click.Context, arguments: list[str]
@@ -34,6 +48,9 @@ class Group(click.Group):
         rows = [(name, command.get_short_help_str(_SENTENCE)) for name, command in commands if not command.hidden]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
+        if self.default:
+            formatter.write_paragraph()
+            formatter.write_text(f"Without a command it is `{self.default}`.")
 
 
 def config_option(command: Callable[..., Any]) -> Callable[..., Any]:

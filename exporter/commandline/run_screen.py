@@ -79,7 +79,7 @@ def run_screen(*, quiet: bool) -> Iterator[Watcher]:
     if quiet:
         yield Watcher()
         return
-    if not sys.stderr.isatty():
+    if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":  # which moves no cursor
         yield Watcher(progress=CalmLines(lambda line: print_line(line, err=True)))
         return
     from rich.console import Console
@@ -158,6 +158,7 @@ def _print_actions(result: Result, *, dry_run: bool) -> None:
 
 
 def print_line(line: str, *, err: bool = False) -> None:
-    """Print a line, in colours on a terminal only, and not where NO_COLOR is set."""
-    # click takes the colours off where there is no terminal (https://no-color.org is ours to keep).
-    click.echo(line, err=err, color=False if os.environ.get("NO_COLOR") else None)
+    """Print a line, in colours on a terminal that has them only, and not where NO_COLOR is set."""
+    # click takes the colours off where there is no terminal (https://no-color.org and TERM=dumb are ours to keep).
+    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") in ("dumb", "unknown")
+    click.echo(line, err=err, color=False if plain else None)

@@ -14,7 +14,7 @@ from exporter.commandline.options import Group, config_option, dry_run_option, j
 _agent_argument = click.argument("agent", shell_complete=completing(known_agents))
 
 
-@click.group(cls=Group, no_args_is_help=False)
+@click.group(cls=Group, default="list")
 def agents() -> None:
     """The agents: how they are, restart, release from quarantine.
 

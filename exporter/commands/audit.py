@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from exporter.commandline.options import Group, config_option, json_option
-from exporter.failure import EXIT_USAGE, Failure
+from exporter.failure import EXIT_UNAVAILABLE, EXIT_USAGE, Failure
 
 if TYPE_CHECKING:
     from exporter.bridge.remediation.audit import Link
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _EXIT_NOT_WHOLE = 1
 
 
-@click.group(cls=Group, no_args_is_help=False)
+@click.group(cls=Group, default="list")
 def audit() -> None:
     """The log of every decision about a remediation.
 
@@ -47,7 +47,13 @@ def verify(config_file: Path | None, anchor: str | None) -> None:
     from exporter.config import load
 
     link = _link(anchor) if anchor is not None else None
-    verdict = log.verify(app.open_store(load(config_file), read_only=True), link)
+    configuration = load(config_file)
+    file = app.store_file(configuration)
+    store = app.open_store(configuration, read_only=True)
+    if not (file.exists() and file.stat().st_size):  # which is no good news: it may have been taken away
+        missing = f"{file}: is not there or empty, so there is no log to verify"
+        raise Failure(f"{missing}; the first run makes it, or set SUTAZAI_BASE_DIR", EXIT_UNAVAILABLE)
+    verdict = log.verify(store, link)
     if verdict.fault:
         click.echo(f"The audit log is not whole: {verdict.fault}.")
         sys.exit(_EXIT_NOT_WHOLE)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from exporter.views.shapes import SettingEntry
 
 
-@click.group(cls=Group, no_args_is_help=False)
+@click.group(cls=Group, default="show")
 def config() -> None:
     """The configuration: what is in force, and every setting there is.
 

@@ -71,6 +71,9 @@ def _check(**given: Any) -> None:
         "--systemd and --cron: choose one": given["systemd"] and given["cron"],
         "--timers belongs to --systemd": given["timers"] and not given["systemd"],
         "--system belongs to --cron": given["system"] and given["systemd"],
+        "--textfile-directory belongs to --cron and --timers: the daemon's metrics are at /metrics": given["systemd"]
+        and not given["timers"]
+        and given["textfile"] not in ("", "none"),
         "--prefix belongs to --systemd": given["prefix"] and not given["systemd"],
         "--prefix: an absolute path is needed": given["prefix"] and not given["prefix"].is_absolute(),
         "--program: an absolute path is needed": given["program"] and not given["program"].is_absolute(),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _ID = click.IntRange(1, (1 << 63) - 1)
 
 
-@click.group(cls=Group, no_args_is_help=False)
+@click.group(cls=Group, default="list")
 def remediations() -> None:
     """What alerts have brought about, and the answers that they wait for.
 

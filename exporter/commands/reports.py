@@ -24,7 +24,7 @@ _report_argument = click.argument("report", metavar="[ID]", default=LATEST, shel
 _task_option = task_option("The latest of this task.")
 
 
-@click.group(cls=Group, no_args_is_help=False)
+@click.group(cls=Group, default="list")
 def reports() -> None:
     """The reports that runs wrote: list, read, open in a browser.
 
@@ -114,11 +114,14 @@ def _browse(file: Path) -> None:
     if program is None:
         raise Failure(f"{file}: there is no program {browser!r} to open it with; set BROWSER", EXIT_UNAVAILABLE)
     try:
-        done = subprocess.run([program, str(file)], stdin=subprocess.DEVNULL, check=False)
+        # What xdg-open says where there is no browser is a line for each that it has looked for.
+        complaints = None if os.environ.get("BROWSER") else subprocess.DEVNULL
+        done = subprocess.run([program, str(file)], stdin=subprocess.DEVNULL, stderr=complaints, check=False)
     except OSError as error:
         raise Failure(f"{program}: cannot be run: {error.strerror}", EXIT_UNAVAILABLE) from None
     if done.returncode:
-        raise Failure(f"{file}: {program} could not open it (exit code {done.returncode})", EXIT_UNAVAILABLE)
+        reason = f"{program} could not open it (exit code {done.returncode})"
+        raise Failure(f"{file}: {reason}; set BROWSER to a program, or open it elsewhere", EXIT_UNAVAILABLE)
 
 
 def _sources(config_file: Path | None, task: str | None) -> Sources:

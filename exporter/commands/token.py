@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from exporter.web.access.tokens import Tokens
 
 
-@click.group(cls=Group, no_args_is_help=False)
+@click.group(cls=Group, default="list")
 def token() -> None:
     """Tokens for the API.
 
@@ -79,8 +79,8 @@ def list_tokens(config_file: Path | None, as_json: bool) -> None:
 
     shown = console.table_of("name", "scopes", "created")
     for name, scopes, created in rows:
-        shown.add_row(escape(name), ", ".join(scopes), escape(created))
-    console.out.print(shown if rows else "There are none; make one with 'sutazai-exporter token create'.")
+        shown.add_row(escape(name), ", ".join(scopes), console.when(created))
+    console.print_whole(shown if rows else "There are none; make one with 'sutazai-exporter token create'.")
 
 
 @token.command()
@@ -116,7 +116,8 @@ def _tokens(config_file: Path | None) -> Iterator[Tokens]:
         code = EXIT_UNAVAILABLE if isinstance(error, TokenFileError) else EXIT_USAGE
         raise Failure(str(error), code) from None
     except OSError as error:
-        raise Failure(f"{tokens.file}: cannot be written: {error.strerror}", EXIT_UNAVAILABLE) from None
+        remedy = "run this as the owner of the base directory, or set SUTAZAI_BASE_DIR"
+        raise Failure(f"{tokens.file}: cannot be written: {error.strerror}; {remedy}", EXIT_UNAVAILABLE) from None
 
 
 def _print_json(content: object) -> None:

@@ -142,7 +142,8 @@ def _read_text(layers: Layers, file: Path, purpose: str) -> str | None:
     except UnicodeDecodeError:
         layers.problems.append(f"{file}: is not UTF-8 text; {purpose} is read from it")
     except OSError as error:
-        layers.problems.append(f"{file}: cannot be read for {purpose}: {error.strerror}")
+        remedy = "; run this as its owner or as root" if error.errno in (errno.EACCES, errno.EPERM) else ""
+        layers.problems.append(f"{file}: cannot be read for {purpose}: {error.strerror}{remedy}")
     return None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from shlex import quote
 
 from exporter.doctor.diagnosis import Diagnosis, Patient, broken, failed, good, missing, not_configured
 from jobs.certificates.inventory import Looker
@@ -85,7 +86,7 @@ def _file(reading: FileReading) -> Diagnosis:
     error = reading.error or reading.key_error or reading.trust_error
     if error:
         kind = missing if isinstance(error, Absent) else broken
-        return kind(str(error), f"mend it: ls -lL {reading.path}", reading.label)
+        return kind(str(error), f"mend it: ls -lL {quote(str(reading.path))}", reading.label)
     until = f", good until {reading.facts.not_after:%Y-%m-%d}" if reading.facts else ""
     return good(f"readable{' with its key' if reading.key else ''}{until}", reading.label)
 
@@ -103,7 +104,7 @@ def _authority(paths: Sequence[Path], base_dir: Path) -> Iterator[Diagnosis]:
             with (base_dir / path).open("rb"):
                 yield good("readable", str(path))
         except OSError as error:
-            yield broken(f"{base_dir / path}: {error.strerror}", f"ls -lL {base_dir / path}", str(path))
+            yield broken(f"{base_dir / path}: {error.strerror}", f"ls -lL {quote(str(base_dir / path))}", str(path))
 
 
 def _program(name: str) -> Diagnosis:

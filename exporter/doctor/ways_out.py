@@ -8,6 +8,7 @@ import socket
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
+from shlex import quote
 from urllib.parse import urlsplit
 
 from exporter.bridge.outgoing.channels.base import Delayed, Refused, trusting
@@ -133,11 +134,15 @@ def textfile(patient: Patient) -> Iterator[Diagnosis]:
     if directory is None:
         yield not_configured("node-exporter is handed nothing", "set textfile.directory")
         return
+    if directory.exists() and not directory.is_dir():
+        yield broken(f"{directory} is no directory", "set textfile.directory to one")
+        return
     if not directory.is_dir():
-        yield missing(f"{directory} is not there", f"sudo mkdir -p {directory}")
+        yield missing(f"{directory} is not there", f"sudo mkdir -p {quote(str(directory))}")
         return
     if not os.access(directory, os.W_OK | os.X_OK):
-        yield broken(f"{directory} cannot be written by user {os.geteuid()}", f"sudo chown {os.geteuid()} {directory}")
+        take = f"sudo chown {os.geteuid()} {quote(str(directory))}"
+        yield broken(f"{directory} cannot be written by user {os.geteuid()}", take)
         return
     start = f"start it with {TEXTFILE_FLAG}={directory}"
     readers = textfile_readers()

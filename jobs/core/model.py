@@ -17,8 +17,8 @@ MAX_DOCUMENT_TEXT = 1 << 16
 """Characters of one text within a document."""
 MAX_RENDERING = 16 << 20
 """Characters of a report in another form, which is one text."""
-CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-"""Control characters, which on a terminal are commands, but for tabs and line ends."""
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""What commands a terminal, but for tabs and line ends; and what turns the order of the letters around."""
 
 
 def clean_text(text: Any, limit: int = MAX_TEXT) -> Any:
@@ -34,7 +34,7 @@ def clean_text(text: Any, limit: int = MAX_TEXT) -> Any:
 
 
 def clean_message(text: Any) -> Any:
-    """Clean text for people: without control characters, which on a terminal are commands, but for line ends."""
+    """Clean text for people: without what commands a terminal or reorders letters, but for line ends."""
     # Nearly all text is: whoever reads thousands of findings from the store would wait for this most of all.
     if isinstance(text, str) and len(text) <= MAX_TEXT and text.isascii() and text.isprintable():
         return text

@@ -71,6 +71,14 @@ def test_without_a_terminal_a_short_run_says_nothing_on_the_way(
     assert done.stderr == ""
 
 
+def test_a_terminal_that_knows_no_commands_gets_none(terminal: Open, tmp_path: Path) -> None:
+    for step in (1, 2, 3):
+        (tmp_path / f"gate-{step}").touch()
+    run = terminal("run", TASK, config=in_steps(tmp_path), TERM="dumb")
+    assert run.wait() == 0
+    assert "trial-work: GOOD" in run.shown() and "\x1b" not in run.shown()
+
+
 def test_no_color_takes_the_colours_and_leaves_the_words(terminal: Open, tmp_path: Path) -> None:
     for step in (1, 2, 3):
         (tmp_path / f"gate-{step}").touch()

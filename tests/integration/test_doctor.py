@@ -457,6 +457,13 @@ def test_a_configuration_that_shows_its_secrets(base: Path) -> None:
     assert "everything else" in done.stdout
 
 
+def test_what_is_to_be_typed_about_the_textfile_directory_can_be_typed(base: Path, tmp_path: Path) -> None:
+    for path, remedy in (("a b/c", "sudo mkdir -p '{}'"), ("file", "set textfile.directory to one")):
+        (tmp_path / "file").touch()
+        _, checks, _ = doctor(base, {"textfile": {"directory": str(tmp_path / path)}}, "--only", "textfile")
+        assert checks["textfile"]["remedy"] == remedy.format(tmp_path / path)
+
+
 def test_the_textfile_directory_that_nobody_reads(base: Path, tmp_path: Path) -> None:
     for name in ("read", "other"):
         (tmp_path / name).mkdir()

@@ -265,7 +265,9 @@ def test_an_anchor_that_is_none_is_wrong_usage(run_here: Cli, tmp_path: Path) ->
 
 
 def test_without_a_store_there_is_nothing_to_tell(run_here: Cli, tmp_path: Path) -> None:
-    assert run_here("audit", "verify").stdout == "The audit log is whole: 0 entries.\n"
+    missing = run_here("audit", "verify")
+    assert (missing.returncode, missing.stdout) == (69, "")
+    assert "sutazai.db: is not there or empty, so there is no log to verify" in missing.stderr
     assert run_here("audit", "list").stdout == "Nothing was decided yet.\n"
     assert run_here("remediations", "list", "--all").stdout == "There are none.\n"
     assert run_here("remediations", "approve", "1").returncode == 64

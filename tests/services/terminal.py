@@ -29,7 +29,7 @@ class Terminal:
         if self.pid == 0:
             os.chdir(cwd)
             ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-            os.execvpe(argv[0], list(argv), {**environment, "TERM": "xterm-256color"})
+            os.execvpe(argv[0], list(argv), {"TERM": "xterm-256color", **environment})
 
     def press(self, keys: bytes) -> None:
         """Press keys; Ctrl-C becomes the signal, as the terminal makes it."""

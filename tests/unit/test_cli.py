@@ -16,6 +16,10 @@ from typing import Any
 
 import pytest
 
+from exporter.commandline import console
+from exporter.commandline.doctor_screen import print_entries
+from exporter.doctor.diagnosis import State
+from exporter.doctor.examination import Entry
 from tests.services.command_here import run_here
 from tests.services.exporter_daemon import command_line, environment_of, run_cli
 from tests.services.ports import free_port
@@ -76,7 +80,12 @@ READING = [
 
 BAD_USAGE = [
     ([], "Missing command. See 'sutazai-exporter --help'."),
-    (["token"], "Missing command. See 'sutazai-exporter token --help'."),
+    (["notify"], "Missing command, or --test. See 'sutazai-exporter notify --help'."),
+    (["agents", "--jsn"], "did you mean '--json'? See 'sutazai-exporter agents list --help'."),
+    (
+        ["install", "--systemd", "--textfile-directory", "/tmp"],
+        "--textfile-directory belongs to --cron and --timers: the daemon's metrics are at /metrics",
+    ),
     (["serv"], "No such command 'serv'; did you mean 'serve'? See 'sutazai-exporter --help'."),
     (["reprts", "list"], "did you mean 'reports'?"),
     (["agents", "restrt"], "No such command 'restrt'; did you mean 'restart'? See 'sutazai-exporter agents --help'."),
@@ -230,6 +239,26 @@ def test_a_name_that_cannot_be_listened_on_is_69(cli: Run) -> None:
     assert done.returncode == 69
     assert len(done.stderr.splitlines()) == 1
     assert "no-such-host.invalid:10042: cannot be listened on" in done.stderr
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo], ids=["directory", "pipe"])
+def test_what_cannot_be_a_store_is_not_waited_at(cli: Run, base: Path, make: Callable[[Path], None]) -> None:
+    (base / "data").mkdir(parents=True)
+    make(base / "data" / "sutazai.db")
+    for arguments in (["status"], ["run", TASK]):
+        done = cli(*arguments)
+        assert done.returncode == 69
+        assert done.stderr.endswith("/data/sutazai.db: is no file that could be a store; move it aside\n")
+
+
+def test_an_audit_log_that_is_not_there_is_not_called_whole(cli: Run, base: Path) -> None:
+    (base / "data").mkdir(parents=True)
+    for content in (None, b""):
+        if content is not None:
+            (base / "data" / "sutazai.db").write_bytes(content)
+        done = cli("audit", "verify")
+        assert (done.returncode, done.stdout) == (69, "")
+        assert "sutazai.db: is not there or empty, so there is no log to verify" in done.stderr
 
 
 def test_a_token_file_that_is_none_is_named(cli: Run, base: Path) -> None:
@@ -546,7 +575,9 @@ def test_closed_streams_are_no_error(package: TrialPackage, base: Path, closed: 
         assert (done.returncode, done.stderr) == (0, ""), arguments
 
 
-@pytest.mark.parametrize("arguments", [["metrics"], ["tasks"], ["status"], ["--help"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "arguments", [["config", "reference"], ["tasks"], ["status"], ["--help"], ["run", TASK]], ids=" ".join
+)
 def test_a_reader_that_leaves_is_no_error(package: TrialPackage, base: Path, arguments: list[str]) -> None:
     reading, writing = os.pipe()
     os.close(reading)
@@ -559,7 +590,48 @@ def test_a_reader_that_leaves_is_no_error(package: TrialPackage, base: Path, arg
         cwd=base.parent,
     )
     os.close(writing)
-    assert "Traceback" not in done.stderr
+    assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("group", "meant"),
+    [
+        (["agents"], "list"),
+        (["reports", "--limit", "1"], "list"),
+        (["token", "--json"], "list"),
+        (["remediations"], "list"),
+        (["audit"], "list"),
+        (["config"], "show"),
+    ],
+    ids=str,
+)
+def test_a_group_alone_tells_what_there_is(cli: Run, group: list[str], meant: str) -> None:
+    alone, named = cli(*group), cli(group[0], meant, *group[1:])
+    assert (alone.returncode, alone.stdout) == (0, named.stdout) and alone.stdout
+    assert f"Without a command it is `{meant}`." in cli(group[0], "--help").stdout
+
+
+def test_no_umask_lets_others_write_what_is_kept(cli: Run, base: Path) -> None:
+    before = os.umask(0)
+    try:
+        assert cli("run", TASK).returncode == 0
+    finally:
+        os.umask(before)
+    made = [base, *base.rglob("*")]
+    assert base / "data" in made
+    assert [path for path in made if not path.is_symlink() and path.stat().st_mode & stat.S_IWOTH] == []
+
+
+def test_what_the_doctor_says_is_whole_on_a_narrow_terminal_and_no_command_to_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(console.out, "_width", 40)
+    detail = "a container called \x1b[31mred\u202e says " + "that it is not well, " * 10
+    print_entries([Entry("agents:one-with-a-name", State.BROKEN, detail, "restart it")], as_json=False)
+    told = capsys.readouterr().out
+    assert "broken" in told and "restart it" in " ".join(told.split())
+    assert told.count("well,") == 10 and "\x1b" not in told and "\u202e" not in told
+    assert [line for line in told.splitlines() if line != line.rstrip()] == []
 
 
 def test_a_mode_that_is_about_one_thing_needs_its_name(base: Path) -> None:

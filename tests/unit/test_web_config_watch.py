@@ -61,3 +61,20 @@ def test_a_change_of_headers_ends_nothing(tmp_path: Path, monkeypatch: pytest.Mo
     now += ANSWER_SECONDS + 1
     watched._end_outdated({stream})
     assert stream.done == []
+
+
+def test_a_file_that_was_cut_off_opens_no_door(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file = write_web_config(tmp_path / "web.yml", users("alice"))
+    watched = WatchedWebConfig(file)
+    file.write_bytes(b"")
+    assert [watched.look(), watched.look(), watched.look()] == [False, False, False]
+    assert list(watched.current.users) == [b"alice"]
+    assert [record.problem for record in caplog.records] == [  # type: ignore[attr-defined]
+        f"{file}: is empty: TLS and users stay; write {{}} to be without them"
+    ]
+    file.write_bytes(b"{}\n")
+    assert [watched.look(), watched.look()] == [False, True]
+    assert watched.current.users == {}
+    file.write_bytes(b"")  # there is nothing left to lose, and whoever starts so is told
+    assert [watched.look(), watched.look()] == [False, True]
+    assert any("is empty: everything is served without TLS" in warning for warning in watched.current.warnings)

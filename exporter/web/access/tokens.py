@@ -77,7 +77,8 @@ class Tokens:
             raise TokenFileError(f"{self.file}: cannot be read: {error.strerror}") from None
         except ValidationError:
             self._loaded = (None, ())
-            raise TokenFileError(f"{self.file}: is not a token file; make a new one with `token create`") from None
+            remedy = "move it aside, and make tokens anew with `token create`"
+            raise TokenFileError(f"{self.file}: is not a token file; {remedy}") from None
         return tokens
 
     def create(self, name: str, scopes: tuple[Any, ...], now: datetime) -> str:

@@ -139,6 +139,8 @@ def _warnings(parsed: WebConfigFile, file: Path, tls: Tls | None, files: Files) 
     warnings = [*tls.warnings] if tls else []
     if tls is None and config != TlsServerConfig():
         warnings.append("tls_server_config names no certificate: everything is served without TLS")
+    if not files.statuses[file].st_size:
+        warnings.append("is empty: everything is served without TLS and passwords; write {} if that is meant")
     for path, status in files.statuses.items():
         if status.st_mode & 0o022 or status.st_uid not in (0, os.geteuid()):
             warnings.append(f"other users can change {path}; give it to root or to the exporter, with mode 0640")

@@ -70,7 +70,7 @@ class WatchedWebConfig:
         files, known = Files(), self._stamps
         self._changed = None
         try:
-            fresh = read_web_config(self._file, files)
+            fresh = self._fresh(files)
         except ConfigError as error:
             # Files that it did not come to are looked after still: they may be what is mended.
             self._stamps = {path: stamp_of(path) for path in known} | files.stamps
@@ -88,6 +88,14 @@ class WatchedWebConfig:
         logger.info("web configuration read anew", extra=self.about())
         self._show(True)
         return True
+
+    def _fresh(self, files: Files) -> WebConfig:
+        """What the files say now; raise ConfigError where that cannot be used, or cannot be meant."""
+        fresh = read_web_config(self._file, files)
+        if (self.current.tls or self.current.users) and not files.statuses[self._file].st_size:
+            # A full disk leaves such a file behind, and it would open the door to everybody.
+            raise ConfigError([f"{self._file}: is empty: TLS and users stay; write {{}} to be without them"])
+        return fresh
 
     def _show(self, good: bool) -> None:
         if self._metrics:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from jobs.security.network.exposure import Exposure, is_client, judge
 from jobs.security.network.reading import listening
 from jobs.security.scanner import Area, Look, Scanner
@@ -17,8 +19,7 @@ def scan(look: Look) -> None:
     nameless = sum(listener.owner is None for listener in listing.listeners)
     if nameless and not listing.all_seen:
         look.missed(
-            f"the processes of {nameless} sockets, which this user may not look at "
-            "(run the scan as root, or with CAP_SYS_PTRACE)",
+            f"the processes of {nameless} sockets, {_why_not(os.geteuid())}",
             "processes",  # the sockets are all seen: what is closed is known to be
         )
     for exposure in found:
@@ -27,6 +28,13 @@ def scan(look: Look) -> None:
             look.found(judgement.weakness)
         if judgement.missed:
             look.missed(judgement.missed)
+
+
+def _why_not(user: int) -> str:
+    """Why a process is not seen: root would be told to become root."""
+    if user == 0:
+        return "which even root may not look at here (it lacks CAP_SYS_PTRACE, or they run outside of this container)"
+    return "which this user may not look at (run the scan as root, or with CAP_SYS_PTRACE)"
 
 
 def _line(exposure: Exposure) -> dict[str, object]:
