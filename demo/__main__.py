@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import signal
 import sys
-import threading
+import time
+from collections.abc import Iterable
 from pathlib import Path
-from types import FrameType
 from typing import NoReturn
 
 import click
 
 from demo.breaks import Break, breaks_of
 from demo.layout import AGENTS, FIRST_PORT, DemoError, Layout, running
-from demo.playing import play
+from demo.playing import play, table
 from demo.scene import Scene
-from demo.stack import Stack
+from demo.stack import ENDING, Stack
 from demo.timeline import Timeline
+from exporter.locks import Busy, FileLock
 
 _DIRECTORY = click.option(
     "--directory",
@@ -38,29 +39,37 @@ def commands() -> None:
 @click.option("--docker/--no-docker", default=True, help="Whether agents may be containers.")
 def up(directory: Path, first_port: int, docker: bool) -> None:
     """Start everything, tell what happens, and end it all with Ctrl-C."""
-    stopped = threading.Event()
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        stopped.set()
-
+    _interrupt_by(ENDING)
     layout = Layout(directory.resolve(), first_port)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, stop)
     with Stack(layout, click.echo, docker=docker) as stack:
         _welcome(layout, stack.agents.docker_url)
-        timeline = Timeline(stack.exporter, click.echo)
-        while not stopped.wait(1):
-            stack.check()
-            timeline.look()
-        click.echo("\nending everything …")
+        try:
+            _tell(stack)
+        except KeyboardInterrupt:
+            click.echo("\nending everything …")
     click.echo(f"Nothing of it runs any more. Its files are still in {directory}: rm -r {directory}")
+
+
+def _interrupt_by(signals: Iterable[signal.Signals]) -> None:
+    """Let them all be what Ctrl-C is."""
+    for number in signals:
+        signal.signal(number, signal.default_int_handler)
+
+
+def _tell(stack: Stack) -> None:
+    timeline = Timeline(stack.exporter, click.echo)
+    while True:
+        stack.check()
+        timeline.look()
+        time.sleep(1)
 
 
 def _welcome(layout: Layout, docker_url: str) -> None:
     click.echo(f"\nstatus page   http://{layout.exporter}/\nPrometheus    http://{layout.prometheus}/alerts")
     click.echo(f"Alertmanager  http://{layout.alertmanager}\nfiles         {layout.directory}\n")
     kind = f"containers of the engine at {docker_url}" if docker_url else "processes"
-    click.echo(f"The agents {', '.join(AGENTS)} are {kind}. Remediation is on auto, minutes are seconds.")
+    click.echo(f"The agents {', '.join(AGENTS)} are {kind}.")
+    click.echo("Remediation is on auto, and the alerts of what is broken wait seconds where they say minutes.")
     if not docker_url:
         click.echo("Without Docker an agent that is down is told of and cannot be restarted: nobody but Docker could.")
     click.echo("In another terminal: make demo-break. Here: what happens, until Ctrl-C ends it all.\n")
@@ -72,6 +81,7 @@ def _welcome(layout: Layout, docker_url: str) -> None:
 @click.option("--list", "only_list", is_flag=True, help="Say what can be broken, and break nothing.")
 def break_(directory: Path, names: tuple[str, ...], only_list: bool) -> None:
     """Break things one by one (all, or those of these NAMES), and watch them being mended."""
+    _interrupt_by(ENDING)
     found = running(directory.resolve())
     if found is None:
         raise DemoError(f"{directory}: no demo is running here; start one in another terminal: make demo")
@@ -81,26 +91,33 @@ def break_(directory: Path, names: tuple[str, ...], only_list: bool) -> None:
         for one in wanted:
             click.echo(f"{one.name:20} {one.does}")
         return
-    failed = [one.name for one in wanted if not _played(one, scene)]
+    try:
+        lock = FileLock(scene.layout.directory / "break.lock", "a break")
+    except Busy:
+        raise DemoError(f"{directory}: is being broken already; wait for the other make demo-break") from None
+    try:
+        _play(wanted, scene)
+    finally:
+        lock.release()
+
+
+def _play(wanted: list[Break], scene: Scene) -> None:
+    courses = [play(one, scene) for one in wanted]
+    click.echo("\n" + "\n".join(table(courses)))
+    failed = [course.name for course in courses if course.failed]
     others = f"; not: {', '.join(failed)}" if failed else "."
-    click.echo(f"\n{len(wanted) - len(failed)} of {len(wanted)} went as expected{others}")
+    left_out = sum(course.left_out for course in courses)
+    went = len(courses) - len(failed) - left_out
+    click.echo(f"\n{went} of {len(courses) - left_out} went as expected{others}")
     if failed:
         sys.exit(1)
 
 
 def _chosen(known: tuple[Break, ...], names: tuple[str, ...]) -> list[Break]:
-    unknown = set(names) - {one.name for one in known}
-    if unknown:
-        raise DemoError(f"nothing here is called {', '.join(sorted(unknown))}; see --list", 64)
+    every = [one.name for one in known]
+    if unknown := sorted(set(names) - set(every)):
+        raise DemoError(f"nothing that can be broken here is called {', '.join(unknown)}: {', '.join(every)}", 64)
     return [one for one in known if not names or one.name in names]
-
-
-def _played(one: Break, scene: Scene) -> bool:
-    if one.needs_backups and not scene.running.backups:
-        reason = "there is a PostgreSQL or Redis here, of which the demo makes no backup"
-        scene.say(f"\n── {one.name}\n  left out: {reason}")
-        return True
-    return play(one, scene)
 
 
 def main() -> NoReturn:
@@ -114,6 +131,10 @@ def main() -> NoReturn:
     except click.ClickException as error:
         click.echo(f"demo: {error.format_message()}", err=True)
         sys.exit(64)
+    except OSError as error:  # a disk that is full, a file that is gone
+        where = f"{error.filename}: " if error.filename else ""
+        click.echo(f"demo: {where}{error.strerror or error}; mend that, and start again", err=True)
+        sys.exit(74)
     except (click.exceptions.Abort, KeyboardInterrupt):
         sys.exit(130)
 

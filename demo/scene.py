@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from demo.api import Exporter, Prometheus, Unreachable
 from demo.layout import DemoError, Running, running
+from jobs.clients.discovery import LOCAL, listens
 
 _T = TypeVar("_T")
 _POLL_SECONDS = 0.5
@@ -43,6 +44,10 @@ class Scene:
         # The demo itself starts an agent again that has ended: its process id is not always the first.
         now = running(self.layout.directory) or self.running
         os.kill(now.processes[agent], number)
+
+    def answers(self, agent: str) -> bool:
+        """Whether an agent takes connections."""
+        return listens(LOCAL, self.layout.agent_port(agent))
 
     def remediations_of(self, rule: str) -> list[dict[str, Any]]:
         """What a rule has brought about, newest first."""

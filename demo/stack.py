@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -14,12 +15,16 @@ import yaml
 from demo import configuration
 from demo.agents import ContainerAgents, NoDocker, ProcessAgents, docker_url
 from demo.api import Api, Exporter, Unreachable
+from demo.ground import Ground
 from demo.layout import DemoError, Layout, Running
 from demo.processes import Child, command, environment, exporter, program
 from jobs.core.files import atomic_write
 
 _READY_SECONDS = 60.0
 _POLL_SECONDS = 0.2
+
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""What asks for the end: Ctrl-C, `kill`, and a terminal that is closed."""
 
 Say = Callable[[str], None]
 
@@ -47,7 +52,9 @@ class Stack:
         self.close()
 
     def close(self) -> None:
-        """End everything, the last first."""
+        """End everything, the last first; who has asked for that need not ask again, and cannot stop it half-way."""
+        for number in ENDING:
+            signal.signal(number, signal.SIG_IGN)
         self._stack.close()
 
     def check(self) -> None:
@@ -61,8 +68,9 @@ class Stack:
     def _start(self) -> None:
         prometheus = program("prometheus", package="prometheus")
         alertmanager = program("prometheus-alertmanager", "alertmanager", package="prometheus-alertmanager")
-        self._layout.begin()
-        self.agents = self._start_agents()
+        ground = Ground(self._layout)
+        self._stack.callback(ground.release)
+        self.agents = self._start_agents(ground)
         self._configure()
         layout = self._layout
         self._run("the exporter", exporter("serve"))
@@ -72,7 +80,6 @@ class Stack:
         for name, url in (("the exporter", layout.exporter), ("Alertmanager", layout.alertmanager),
                           ("Prometheus", layout.prometheus)):  # fmt: skip
             self._wait(name, url)
-        self._stack.callback((layout.directory / "demo.json").unlink, missing_ok=True)
         self._tell()
 
     def _tell(self) -> None:
@@ -88,27 +95,33 @@ class Stack:
         )
         self._told.write()
 
-    def _start_agents(self) -> ContainerAgents | ProcessAgents:
-        if containers := self._containers():
-            return containers
+    def _start_agents(self, ground: Ground) -> ContainerAgents | ProcessAgents:
+        url = docker_url() if self._docker else None
+        containers = ContainerAgents(self._layout, url, self._say) if url else None
+        if not containers:
+            self._say("There is no Docker engine here." if self._docker else "Docker is left out, as asked.")
+        # The containers of a demo that was killed have ports of ours.
+        elif not self._works(containers, containers.connect):
+            containers = None
+        ground.clear()
+        self._stack.callback(self._layout.told.unlink, missing_ok=True)
+        if containers:
+            self._stack.callback(containers.stop)
+            if self._works(containers, containers.start):
+                return containers
+            containers.stop()
         processes = ProcessAgents(self._layout)
         self._stack.callback(processes.stop)
         processes.start()
         return processes
 
-    def _containers(self) -> ContainerAgents | None:
-        url = docker_url() if self._docker else None
-        if url is None:
-            self._say("There is no Docker engine here." if self._docker else "Docker is left out, as asked.")
-            return None
-        containers = ContainerAgents(self._layout, url, self._say)
-        self._stack.callback(containers.stop)
+    def _works(self, containers: ContainerAgents, step: Callable[[], None]) -> bool:
         try:
-            containers.start()
+            step()
         except NoDocker as error:
-            self._say(f"Docker at {url} cannot be used: {error}")
-            return None
-        return containers
+            self._say(f"Docker at {containers.docker_url} cannot be used: {error}")
+            return False
+        return True
 
     def _configure(self) -> None:
         """Write every part's configuration, the exporter's first: the others are made from it."""
@@ -129,8 +142,10 @@ class Stack:
         user = command(["id", "-un"], self._env).strip()
         output = str(layout.directory / "alertmanager")
         command(exporter("alertmanager-config", "--output", output, "--secrets-for", user), self._env)
-        # The world is well in the beginning; the schedule only looks at certificates.
+        # The world is well in the beginning; the schedule only looks.
         command(exporter("run", "certificate-renewal"), self._env)
+        if self._backups:
+            command(exporter("run", "database-maintenance", "--mode", "backup"), self._env)
 
     def _write(self, file: Path, document: dict[str, Any]) -> None:
         atomic_write(file, yaml.safe_dump(document, sort_keys=False).encode(), mode=0o600)
