@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -11,7 +10,6 @@ from typing import Any
 from demo.breaks import Break
 from demo.layout import DemoError, running
 from demo.scene import Scene
-from demo.stack import ENDING
 
 _CALM_SECONDS = 240.0
 _STEPS = ("broken", "alert", "repair", "verified", "over")
@@ -65,9 +63,6 @@ class _Play:
         except KeyboardInterrupt:
             if self._began is not None:
                 self._scene.say("\n  interrupted; what is broken is mended first …")
-                # It takes seconds, and who is impatient would have a frozen agent for it.
-                for number in ENDING:
-                    signal.signal(number, signal.SIG_IGN)
                 self._tidy()
             raise
         return self._course

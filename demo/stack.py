@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -16,15 +15,13 @@ from demo import configuration
 from demo.agents import ContainerAgents, NoDocker, ProcessAgents, docker_url
 from demo.api import Api, Exporter, Unreachable
 from demo.ground import Ground
+from demo.interrupts import no_more_interrupts
 from demo.layout import DemoError, Layout, Running
 from demo.processes import Child, command, environment, exporter, program
 from jobs.core.files import atomic_write
 
 _READY_SECONDS = 60.0
 _POLL_SECONDS = 0.2
-
-ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-"""What asks for the end: Ctrl-C, `kill`, and a terminal that is closed."""
 
 Say = Callable[[str], None]
 
@@ -52,9 +49,8 @@ class Stack:
         self.close()
 
     def close(self) -> None:
-        """End everything, the last first; who has asked for that need not ask again, and cannot stop it half-way."""
-        for number in ENDING:
-            signal.signal(number, signal.SIG_IGN)
+        """End everything, the last first."""
+        no_more_interrupts()
         self._stack.close()
 
     def check(self) -> None:
@@ -71,6 +67,7 @@ class Stack:
         ground = Ground(self._layout)
         self._stack.callback(ground.release)
         self.agents = self._start_agents(ground)
+        self._say("Starting the exporter, Alertmanager and Prometheus: a few seconds.")
         self._configure()
         layout = self._layout
         self._run("the exporter", exporter("serve"))
