@@ -129,5 +129,5 @@ def main() -> NoReturn:
         click.echo(f"demo: {where}{error.strerror or error}; mend that, and start again", err=True)
         sys.exit(74)
     except (click.exceptions.Abort, KeyboardInterrupt):
-        click.echo("\ndemo: interrupted; nothing of it is left behind", err=True)
+        click.echo("\ndemo: interrupted; nothing of it runs any more", err=True)
         sys.exit(130)
