@@ -40,13 +40,12 @@ def up(directory: Path, first_port: int, docker: bool) -> None:
     """Start everything, tell what happens, and end it all with Ctrl-C."""
     interrupt_once()
     layout = Layout(directory.resolve(), first_port)
-    with Stack(layout, click.echo, docker=docker) as stack:
-        _welcome(layout, stack.agents.docker_url)
-        try:
+    try:
+        with Stack(layout, click.echo, docker=docker) as stack:
+            _welcome(layout, stack.agents.docker_url)
             _tell(stack)
-        except KeyboardInterrupt:
-            click.echo("\nending everything …")
-    click.echo(f"Nothing of it runs any more. Its files are still in {directory}: rm -r {directory}")
+    except KeyboardInterrupt:
+        click.echo(f"Nothing of it runs any more. Its files are still in {directory}: rm -r {directory}")
 
 
 def _tell(stack: Stack) -> None:
@@ -129,5 +128,5 @@ def main() -> NoReturn:
         click.echo(f"demo: {where}{error.strerror or error}; mend that, and start again", err=True)
         sys.exit(74)
     except (click.exceptions.Abort, KeyboardInterrupt):
-        click.echo("\ndemo: interrupted; nothing of it runs any more", err=True)
+        click.echo("demo: interrupted", err=True)
         sys.exit(130)

@@ -62,7 +62,8 @@ class _Play:
             self._tidy()
         except KeyboardInterrupt:
             if self._began is not None:
-                self._scene.say("\n  interrupted; what is broken is mended first …")
+                who = "the exporter goes on with the repair" if self._one.remedy else "what is broken is mended first"
+                self._scene.say(f"\n  interrupted; {who}")
                 self._tidy()
             raise
         return self._course

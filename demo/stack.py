@@ -40,17 +40,18 @@ class Stack:
     def __enter__(self) -> Stack:
         try:
             self._start()
-        except BaseException:
-            self.close()
+        except BaseException as error:
+            self._close(type(error))
             raise
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(self, why: type[BaseException] | None, *_: object) -> None:
+        self._close(why)
 
-    def close(self) -> None:
-        """End everything, the last first."""
+    def _close(self, why: type[BaseException] | None) -> None:
         no_more_interrupts()
+        if why is KeyboardInterrupt:
+            self._say("\nEnding everything …")
         self._stack.close()
 
     def check(self) -> None:

@@ -21,7 +21,7 @@ ENDS = tuple(state for state in RemediationState if state not in OPEN_STATES)
 
 OPEN = f"state IN {tuple(map(str, OPEN_STATES))}"
 """Which rows are not over, as the index of them has it."""
-_NEWEST = 8
+_NEWEST, _FEW = 10, 3
 _SELECT = (
     "SELECT r.id, r.alert, r.rule, r.task, r.target, r.state, r.attempts, r.due, r.created, r.changed, r.who, r.detail,"
     " a.alert, a.ended FROM remediations r JOIN alerts a ON a.id = r.alert"
@@ -128,13 +128,13 @@ def listing(store: Store, limit: int, *, only_open: bool = False) -> list[Entry]
 
 
 def lately_ended(store: Store, since: datetime) -> list[Entry]:
-    """Of the newest remediations those of which something was attempted and which are over since then, the last first.
+    """Those of the newest that are over since then, a few, the last first; something was attempted in each.
 
     Raise StoreError.
     """
     found = [entry for entry in listing(store, _NEWEST) if entry.state in ENDS and entry.attempts]
     found = [entry for entry in found if entry.changed >= since.timestamp()]
-    return sorted(found, key=lambda entry: entry.changed, reverse=True)
+    return sorted(found, key=lambda entry: entry.changed, reverse=True)[:_FEW]
 
 
 def past(db: sqlite3.Connection, entry: Entry, now: datetime) -> Past:
