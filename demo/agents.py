@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from demo.layout import AGENTS, Layout
+from demo.layout import AGENTS, DemoError, Layout
 from demo.processes import Child, environment
 from jobs.clients.discovery import LOCAL, listens
 
@@ -24,7 +24,7 @@ _AWAY_SECONDS, _ANSWER_SECONDS, _POLL_SECONDS = 30.0, 20.0, 0.2
 _SERVE = "mkdir -p /www && echo ok >/www/health && exec httpd -f -p 127.0.0.1:{port} -h /www"
 
 
-class NoDocker(Exception):
+class NoDocker(DemoError):
     """There is no engine that can run the agents; the message says why."""
 
 
@@ -36,7 +36,7 @@ def docker() -> Any:
 
 
 @contextmanager
-def _refused() -> Iterator[None]:
+def refused() -> Iterator[None]:
     """Whatever Docker says against it is NoDocker, in one line."""
     import requests
 
@@ -57,13 +57,13 @@ class ContainerAgents:
 
     def connect(self) -> None:
         """Find the engine, and remove what a killed demo has left in it; NoDocker where there is none."""
-        with _refused():
+        with refused():
             self._client: Any = docker().DockerClient(base_url=self.docker_url, timeout=60)
             self._remove()
 
     def start(self) -> None:
         """Start them, and wait until they answer; NoDocker if that does not work."""
-        with _refused():
+        with refused():
             self._provide_image(self._say)
             self.containers = {name: self._run(name) for name in AGENTS}
             self._wait()
@@ -79,7 +79,7 @@ class ContainerAgents:
     def stop(self) -> None:
         """Remove every container of this demo, and no other."""
         try:
-            with _refused():
+            with refused():
                 self._remove()
         except NoDocker as error:
             names = " ".join(map(self._layout.container, AGENTS))

@@ -87,6 +87,8 @@ def break_(directory: Path, names: tuple[str, ...], only_list: bool) -> None:
         lock = FileLock(scene.layout.directory / "break.lock", "a break")
     except Busy:
         raise DemoError(f"{directory}: is being broken already; wait for the other make demo-break") from None
+    except OSError as error:
+        raise DemoError(f"{directory}: {error.strerror}; mend that, and try again") from None
     try:
         _play(wanted, scene)
     finally:
@@ -124,8 +126,9 @@ def main() -> NoReturn:
         click.echo(f"demo: {error.format_message()}", err=True)
         sys.exit(64)
     except OSError as error:  # a disk that is full, a file that is gone
-        where = f"{error.filename}: " if error.filename else ""
-        click.echo(f"demo: {where}{error.strerror or error}; mend that, and start again", err=True)
+        click.echo(
+            f"demo: {error.filename or 'the demo'}: {error.strerror or error}; mend that, and start again", err=True
+        )
         sys.exit(74)
     except (click.exceptions.Abort, KeyboardInterrupt):
         click.echo("demo: interrupted", err=True)

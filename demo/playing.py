@@ -56,7 +56,7 @@ class _Play:
         """Play it; whatever comes in between, what was broken is not left behind."""
         try:
             self._steps()
-        except DemoError as error:
+        except (DemoError, OSError) as error:  # an engine that has gone, a disk that is full
             self._scene.say(f"  NOT as expected: {error}")
             self._course.failed = True
             self._tidy()

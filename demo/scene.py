@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from demo.agents import docker, refused
 from demo.api import Exporter, Prometheus, Unreachable
 from demo.layout import DemoError, Running, running
 from jobs.clients.discovery import LOCAL, listens
@@ -30,11 +31,10 @@ class Scene:
         return bool(self.running.docker_url)
 
     def container(self, agent: str) -> Any:
-        """An agent's container, by the id that the demo gave it."""
-        import docker
-
-        client = docker.DockerClient(base_url=self.running.docker_url, timeout=60)
-        return client.containers.get(self.running.containers[agent])
+        """An agent's container, by the id that the demo gave it; DemoError where the engine does not answer."""
+        with refused():
+            client = docker().DockerClient(base_url=self.running.docker_url, timeout=60)
+            return client.containers.get(self.running.containers[agent])
 
     def signal(self, agent: str, number: signal.Signals) -> None:
         """Send an agent a signal: by the engine where it is a container, else to its process."""
