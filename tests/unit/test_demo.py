@@ -33,12 +33,16 @@ def taken(layout: Layout) -> Iterator[int]:
 
 
 def alerts_in(directory: Path) -> dict[str, dict[str, Any]]:
-    groups = [group for file in directory.glob("*.rules.yml") for group in yaml.safe_load(file.read_text())["groups"]]
+    documents = (yaml.load(file.read_text(), yaml.CSafeLoader) for file in directory.glob("*.rules.yml"))
+    groups = [group for document in documents for group in document["groups"]]
     return {rule["alert"]: rule for group in groups for rule in group["rules"] if "alert" in rule}
 
 
 def test_alerts_of_the_breaks_alone_are_quicker_and_the_one_that_says_otherwise_says_so(tmp_path: Path) -> None:
-    shutil.copytree(REPOSITORY / "alert_rules", tmp_path / "rules")
+    (tmp_path / "rules").mkdir()
+    for file in (REPOSITORY / "alert_rules").glob("*.rules.yml"):
+        if any(f"alert: {name}\n" in file.read_text() for name in ALERTS):
+            shutil.copy(file, tmp_path / "rules")
     bundled = alerts_in(tmp_path / "rules")
     shorten(tmp_path / "rules")
     shortened = alerts_in(tmp_path / "rules")
