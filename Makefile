@@ -25,12 +25,13 @@ run: export SUTAZAI_BASE_DIR ?= $(CURDIR)/var
 run: $(venv)/.installed
 	@exec $(venv)/bin/sutazai-exporter serve
 
-# DEMO_PORT: the first of five ports; BREAKS: only these (`make demo-break BREAKS="kill-agent fill-log"`).
+# DEMO_PORT: the first of five ports; DEMO_DIR: where its files are; BREAKS: only these (`make demo-break BREAKS="kill-agent fill-log"`).
+demo_dir = $(if $(DEMO_DIR),--directory "$(DEMO_DIR)")
 demo: $(venv)/.installed
-	@exec $(venv)/bin/python -m demo up $(if $(DEMO_PORT),--first-port $(DEMO_PORT))
+	@exec $(venv)/bin/python -m demo up $(demo_dir) $(if $(DEMO_PORT),--first-port $(DEMO_PORT))
 
 demo-break: $(venv)/.installed
-	@exec $(venv)/bin/python -m demo break $(BREAKS)
+	@exec $(venv)/bin/python -m demo break $(demo_dir) $(BREAKS)
 
 label = --label org.opencontainers.image
 image:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import textwrap
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from demo.layout import AGENTS, Layout
+from demo.layout import AGENTS, DemoError, Layout
 from demo.processes import Child, environment
 from jobs.clients.discovery import LOCAL, listens
 
@@ -21,8 +24,27 @@ _AWAY_SECONDS, _ANSWER_SECONDS, _POLL_SECONDS = 30.0, 20.0, 0.2
 _SERVE = "mkdir -p /www && echo ok >/www/health && exec httpd -f -p 127.0.0.1:{port} -h /www"
 
 
-class NoDocker(Exception):
+class NoDocker(DemoError):
     """There is no engine that can run the agents; the message says why."""
+
+
+def docker() -> Any:
+    """The client for Docker, which a demo without it need not have."""
+    import docker
+
+    return docker
+
+
+@contextmanager
+def refused() -> Iterator[None]:
+    """Whatever Docker says against it is NoDocker, in one line."""
+    import requests
+
+    try:
+        yield
+    except (docker().errors.DockerException, requests.RequestException) as error:
+        words = str(getattr(error, "explanation", None) or error)
+        raise NoDocker(textwrap.shorten(words, 200, placeholder=" …")) from None
 
 
 class ContainerAgents:
@@ -33,20 +55,18 @@ class ContainerAgents:
         self.containers: dict[str, str] = {}
         self.processes: dict[str, int] = {}
 
-    def start(self) -> None:
-        """Start them, once what a killed demo has left here is removed; NoDocker if that does not work."""
-        import docker
-        import requests
+    def connect(self) -> None:
+        """Find the engine, and remove what a killed demo has left in it; NoDocker where there is none."""
+        with refused():
+            self._client: Any = docker().DockerClient(base_url=self.docker_url, timeout=60)
+            self._remove()
 
-        try:
-            self._client: Any = docker.DockerClient(base_url=self.docker_url, timeout=60)
-            self.stop()
+    def start(self) -> None:
+        """Start them, and wait until they answer; NoDocker if that does not work."""
+        with refused():
             self._provide_image(self._say)
             self.containers = {name: self._run(name) for name in AGENTS}
             self._wait()
-        except (docker.errors.DockerException, requests.RequestException, NoDocker) as error:
-            self.stop()
-            raise NoDocker(" ".join(str(error).split())[:200]) from None
 
     def _wait(self) -> None:
         """Wait until they answer; they never do where the engine's host is a machine of its own, as with a desktop."""
@@ -58,18 +78,17 @@ class ContainerAgents:
 
     def stop(self) -> None:
         """Remove every container of this demo, and no other."""
-        if not hasattr(self, "_client"):
-            return
-        import docker
-        import requests
-
-        ours = {"label": f"{LABEL}={self._layout.directory}"}
         try:
-            for container in self._client.containers.list(all=True, filters=ours, ignore_removed=True):
-                container.remove(force=True, v=True)
-        except (docker.errors.DockerException, requests.RequestException) as error:
+            with refused():
+                self._remove()
+        except NoDocker as error:
             names = " ".join(map(self._layout.container, AGENTS))
             self._say(f"Docker at {self.docker_url} does not answer ({error}); what is left: docker rm -f {names}")
+
+    def _remove(self) -> None:
+        ours = {"label": f"{LABEL}={self._layout.directory}"}
+        for container in self._client.containers.list(all=True, filters=ours, ignore_removed=True):
+            container.remove(force=True, v=True)
 
     def check(self) -> None:
         """That one is down is what the demo is about."""
@@ -87,11 +106,9 @@ class ContainerAgents:
         return str(container.id)
 
     def _provide_image(self, say: Callable[[str], None]) -> None:
-        import docker
-
         try:
             self._client.images.get(IMAGE)
-        except docker.errors.ImageNotFound:
+        except docker().errors.ImageNotFound:
             say(f"fetching {IMAGE} (4 MB) for the demo's agents")
             self._client.images.pull(IMAGE)
 
@@ -131,7 +148,8 @@ class ProcessAgents:
 
     def _run(self, name: str) -> Child:
         argv = [sys.executable, "-m", "demo.sample_agent", str(self._layout.agent_port(name))]
-        return Child(name, argv, self._layout.directory / f"{name}.log", environment(self._layout.base))
+        log_file, env = self._layout.directory / f"{name}.log", environment(self._layout.base)
+        return Child(name, argv, log_file, env, orphaned=signal.SIGKILL)  # nothing else ends one that is frozen
 
 
 def docker_url() -> str | None:

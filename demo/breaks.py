@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from demo import file_breaks
 from demo.layout import AGENTS
@@ -20,21 +20,37 @@ def _nothing(scene: Scene) -> None:
 
 @dataclass(frozen=True)
 class Break:
-    """One thing that goes wrong. Without a `remedy` nobody mends it by himself, and `tidy` does what a person would."""
+    """One thing that goes wrong. Without a `remedy` nobody mends it by himself, and `tidy` does what a person would.
+
+    `tidy` also leaves nothing broken where something else went wrong; `check` says what can be seen of the repair;
+    `left_out` says why it cannot be shown here.
+    """
 
     name: str
     does: str
     expects: str
     alert: str
-    act: Act
+    act: Act = _nothing
     remedy: str = ""
     tidy: Act = _nothing
-    needs_backups: bool = False
+    check: Act = _nothing
+    left_out: str = ""
     limit_seconds: float = 120
 
 
 def _kill(scene: Scene) -> None:
     scene.signal(_FIRST, signal.SIGKILL)
+
+
+def _kill_process(scene: Scene) -> None:
+    _kill(scene)
+    _look(scene)
+
+
+def _started_again(scene: Scene) -> None:
+    """The demo does it."""
+    scene.wait(lambda: scene.answers(_FIRST), 60, f"{_FIRST} is started again")
+    _look(scene)
 
 
 def _freeze(scene: Scene) -> None:
@@ -53,7 +69,9 @@ def _pause(scene: Scene) -> None:
 
 
 def _unpause(scene: Scene) -> None:
-    scene.container(_FIRST).unpause()
+    container = scene.container(_FIRST)
+    if container.status == "paused":
+        container.unpause()
     _look(scene)
 
 
@@ -70,7 +88,7 @@ _FILES = (
         alert="LogGrowth",
         remedy="rotate-logs",
         act=file_breaks.fill_log,
-        tidy=file_breaks.count_lines,
+        check=file_breaks.count_lines,
         limit_seconds=240,
     ),
     Break(
@@ -89,23 +107,26 @@ _FILES = (
         remedy="new-backup",
         act=file_breaks.corrupt_backup,
         tidy=file_breaks.throw_away_backup,
-        needs_backups=True,
     ),
     Break(
         "stop-job",
         does="holds the lock of the health check, so that it cannot run",
-        expects="after some minutes it is told that the check is stale; once the lock is free it runs again by itself",
+        expects="75 s after its last success the check is stale, which is told; once the lock is free it runs again",
         alert="TaskStale",
         act=file_breaks.hold_lock,
         tidy=file_breaks.free_lock,
-        limit_seconds=360,
+        limit_seconds=240,
     ),
 )
 
 
 def breaks_of(scene: Scene) -> tuple[Break, ...]:
     """Every break. What happens to agents depends on whether there is an engine that can restart them."""
-    return (*(_with_docker() if scene.has_docker else _without_docker()), *_FILES)
+    every = (*(_with_docker() if scene.has_docker else _without_docker()), *_FILES)
+    if scene.running.backups:
+        return every
+    why = "there is a PostgreSQL or Redis here, of which the demo makes no backup"
+    return tuple(replace(one, left_out=why) if one.name == "corrupt-backup" else one for one in every)
 
 
 def _with_docker() -> tuple[Break, ...]:
@@ -145,7 +166,8 @@ def _without_docker() -> tuple[Break, ...]:
             does=f"kills {_FIRST} (SIGKILL)",
             expects=f"{told}; half a minute later the demo starts it again",
             alert="AgentDown",
-            act=_kill,
+            act=_kill_process,
+            tidy=_started_again,
         ),
         Break(
             "freeze-agent",
@@ -155,4 +177,15 @@ def _without_docker() -> tuple[Break, ...]:
             act=_freeze,
             tidy=_thaw,
         ),
+        Break(
+            "pause-agent",
+            does=f"pauses {_FIRST} (docker pause)",
+            expects="it is told of, and left alone",
+            alert="AgentPaused",
+            left_out="only a container can be paused, and there is no Docker engine here",
+        ),
     )
+
+
+ALERTS = frozenset(one.alert for one in (*_with_docker(), *_without_docker(), *_FILES))
+"""What all of them are told by."""

@@ -17,9 +17,10 @@ _held: list[FileLock] = []
 
 
 def fill_log(scene: Scene) -> None:
-    """Write what is too much. That it has grown is found by the next look, within two minutes."""
+    """Write what is too much, and have it looked at; where the last measure is too fresh, the next look finds it."""
     with scene.layout.log.open("ab") as log:
         log.writelines([_LINE] * _LINES)
+    scene.start("log-rotation", "watch")
 
 
 def count_lines(scene: Scene) -> None:
@@ -62,22 +63,30 @@ def corrupt_backup(scene: Scene) -> None:
     """Make a backup and damage it."""
     scene.run("database-maintenance", "backup")
     backup = _backups(scene)[-1]
+    _damaged_by(scene).write_text(str(backup))
     content = bytearray(backup.read_bytes())
     content[len(content) // 2] ^= 4
     # In place, as a disk does it: not by a new file.
     with backup.open("r+b") as file:
         file.write(content)
-    (scene.layout.directory / "damaged").write_text(str(backup))
     scene.say(f"            one bit of {backup.name} is another one now")
     scene.run("backup-verification", "standard")
 
 
 def throw_away_backup(scene: Scene) -> None:
-    """Remove the damaged backup with what belongs to it."""
-    damaged = Path((scene.layout.directory / "damaged").read_text())
+    """Remove the damaged backup with what belongs to it, if it has come to that."""
+    if not (note := _damaged_by(scene)).exists():
+        return
+    damaged = Path(note.read_text())
     for file in damaged.parent.glob(f"{damaged.name}*"):
         file.unlink()
+    note.unlink()
     scene.run("backup-verification", "standard")
+
+
+def _damaged_by(scene: Scene) -> Path:
+    """Where the demo notes which backup it has damaged."""
+    return scene.layout.directory / "damaged"
 
 
 def _backups(scene: Scene) -> list[Path]:
@@ -101,7 +110,7 @@ def hold_lock(scene: Scene) -> None:
 
 
 def free_lock(scene: Scene) -> None:
-    """Give it back."""
+    """Give it back, if it was taken."""
     while _held:
         _held.pop().release()
-    scene.run("health-check", "light")
+        scene.run("health-check", "light")

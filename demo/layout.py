@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import shutil
-import socket
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from exporter.locks import is_held
 from jobs.core.files import atomic_write
 
 FIRST_PORT = 10140
 AGENTS = ("demo-orchestrator", "demo-worker")
-_MARK = "sutazai-demo"
 
 
 class DemoError(Exception):
@@ -77,23 +75,20 @@ class Layout:
         """The port of an agent."""
         return self.first_port + 3 + AGENTS.index(name)
 
-    def begin(self) -> None:
-        """Make the directory anew; DemoError where it is not a demo's, or a port is taken."""
-        if self.directory.exists() and any(self.directory.iterdir()):
-            if not (self.directory / _MARK).is_file():
-                raise DemoError(f"{self.directory}: was not made by a demo; name another one with --directory", 64)
-            if running(self.directory) is not None:
-                raise DemoError(f"{self.directory}: a demo is running here already; end it with Ctrl-C")
-            shutil.rmtree(self.directory)
-        for port in range(self.first_port, self.first_port + 3 + len(AGENTS)):
-            if not _is_free(port):
-                raise DemoError(f"port {port} is taken; name others with --first-port (make demo DEMO_PORT=20140)")
-        try:
-            self.directory.mkdir(parents=True, exist_ok=True)
-            (self.directory / _MARK).touch()
-        except OSError as error:
-            reason = f"{error.filename}: cannot be made: {error.strerror}"
-            raise DemoError(f"{reason}; name another directory with --directory") from None
+    @property
+    def mark(self) -> Path:
+        """What only a directory of a demo has; locked as long as the demo runs, however that ends."""
+        return self.directory / "sutazai-demo"
+
+    @property
+    def told(self) -> Path:
+        """What a demo that is running says of itself; left behind by one that was killed."""
+        return self.directory / "demo.json"
+
+    @property
+    def ports(self) -> range:
+        """The ports of every part."""
+        return range(self.first_port, self.first_port + 3 + len(AGENTS))
 
 
 @dataclass(frozen=True)
@@ -115,31 +110,16 @@ class Running:
 
     def write(self) -> None:
         """Say so."""
-        atomic_write(Path(self.directory) / "demo.json", json.dumps(asdict(self)).encode(), mode=0o600)
+        atomic_write(self.layout.told, json.dumps(asdict(self)).encode(), mode=0o600)
 
 
 def running(directory: Path) -> Running | None:
-    """The demo that is running in a directory."""
+    """The demo that is running in a directory; DemoError where it is somebody else's."""
+    layout = Layout(directory)
     try:
-        found = Running(**json.loads((directory / "demo.json").read_text()))
-    except (FileNotFoundError, TypeError, ValueError):
+        found = Running(**json.loads(layout.told.read_text()))
+    except (FileNotFoundError, NotADirectoryError, TypeError, ValueError):
         return None
-    return found if _is_demo(found.pid) else None
-
-
-def _is_demo(pid: int) -> bool:
-    """Whether a process with this id is one of ours: ids are given out again."""
-    try:
-        return b"demo" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return False
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
+    except OSError as error:
+        raise DemoError(f"{error.filename}: {error.strerror}; be the user who has started the demo") from None
+    return found if is_held(layout.mark) else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -40,16 +41,19 @@ def exporter(*arguments: str) -> list[str]:
 
 def command(argv: Sequence[str], env: Mapping[str, str]) -> str:
     """What a command prints; DemoError where it fails."""
-    done = subprocess.run(argv, env=dict(env), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(argv, env=dict(env), stdin=subprocess.DEVNULL, capture_output=True, text=True)
     if done.returncode != 0:
-        raise DemoError(f"{' '.join(argv)} ended with {done.returncode}: {done.stderr.strip()}")
+        said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        raise DemoError(f"{shlex.join(argv)} ended with {done.returncode}: {said}")
     return done.stdout
 
 
 class Child:
-    """A program that runs until it is stopped, or until the demo is gone, however that ended."""
+    """A program that runs until it is stopped, or until the demo is gone, however that ended: then it is `orphaned`."""
 
-    def __init__(self, name: str, argv: Sequence[str], log_file: Path, env: Mapping[str, str]) -> None:
+    def __init__(
+        self, name: str, argv: Sequence[str], log_file: Path, env: Mapping[str, str], *, orphaned: int = signal.SIGTERM
+    ) -> None:
         self.name, self._log_file = name, log_file
         with log_file.open("ab") as log:
             self._popen = subprocess.Popen(
@@ -60,7 +64,7 @@ class Child:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=_end_with_parent,
+                preexec_fn=lambda: _end_with_parent(orphaned),
             )
 
     @property
@@ -92,5 +96,5 @@ class Child:
                 self._popen.wait()
 
 
-def _end_with_parent() -> None:
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+def _end_with_parent(number: int) -> None:
+    _libc.prctl(_PR_SET_PDEATHSIG, number)

@@ -8,8 +8,10 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from demo.agents import docker, refused
 from demo.api import Exporter, Prometheus, Unreachable
 from demo.layout import DemoError, Running, running
+from jobs.clients.discovery import LOCAL, listens
 
 _T = TypeVar("_T")
 _POLL_SECONDS = 0.5
@@ -29,11 +31,10 @@ class Scene:
         return bool(self.running.docker_url)
 
     def container(self, agent: str) -> Any:
-        """An agent's container, by the id that the demo gave it."""
-        import docker
-
-        client = docker.DockerClient(base_url=self.running.docker_url, timeout=60)
-        return client.containers.get(self.running.containers[agent])
+        """An agent's container, by the id that the demo gave it; DemoError where the engine does not answer."""
+        with refused():
+            client = docker().DockerClient(base_url=self.running.docker_url, timeout=60)
+            return client.containers.get(self.running.containers[agent])
 
     def signal(self, agent: str, number: signal.Signals) -> None:
         """Send an agent a signal: by the engine where it is a container, else to its process."""
@@ -43,6 +44,10 @@ class Scene:
         # The demo itself starts an agent again that has ended: its process id is not always the first.
         now = running(self.layout.directory) or self.running
         os.kill(now.processes[agent], number)
+
+    def answers(self, agent: str) -> bool:
+        """Whether an agent takes connections."""
+        return listens(LOCAL, self.layout.agent_port(agent))
 
     def remediations_of(self, rule: str) -> list[dict[str, Any]]:
         """What a rule has brought about, newest first."""

@@ -14,6 +14,8 @@ import yaml
 from demo import configuration
 from demo.agents import ContainerAgents, NoDocker, ProcessAgents, docker_url
 from demo.api import Api, Exporter, Unreachable
+from demo.ground import Ground
+from demo.interrupts import no_more_interrupts
 from demo.layout import DemoError, Layout, Running
 from demo.processes import Child, command, environment, exporter, program
 from jobs.core.files import atomic_write
@@ -38,16 +40,18 @@ class Stack:
     def __enter__(self) -> Stack:
         try:
             self._start()
-        except BaseException:
-            self.close()
+        except BaseException as error:
+            self._close(type(error))
             raise
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(self, why: type[BaseException] | None, *_: object) -> None:
+        self._close(why)
 
-    def close(self) -> None:
-        """End everything, the last first."""
+    def _close(self, why: type[BaseException] | None) -> None:
+        no_more_interrupts()
+        if why is KeyboardInterrupt:
+            self._say("\nEnding everything …")
         self._stack.close()
 
     def check(self) -> None:
@@ -61,8 +65,10 @@ class Stack:
     def _start(self) -> None:
         prometheus = program("prometheus", package="prometheus")
         alertmanager = program("prometheus-alertmanager", "alertmanager", package="prometheus-alertmanager")
-        self._layout.begin()
-        self.agents = self._start_agents()
+        ground = Ground(self._layout)
+        self._stack.callback(ground.release)
+        self.agents = self._start_agents(ground)
+        self._say("Starting the exporter, Alertmanager and Prometheus: a few seconds.")
         self._configure()
         layout = self._layout
         self._run("the exporter", exporter("serve"))
@@ -72,7 +78,6 @@ class Stack:
         for name, url in (("the exporter", layout.exporter), ("Alertmanager", layout.alertmanager),
                           ("Prometheus", layout.prometheus)):  # fmt: skip
             self._wait(name, url)
-        self._stack.callback((layout.directory / "demo.json").unlink, missing_ok=True)
         self._tell()
 
     def _tell(self) -> None:
@@ -88,27 +93,33 @@ class Stack:
         )
         self._told.write()
 
-    def _start_agents(self) -> ContainerAgents | ProcessAgents:
-        if containers := self._containers():
-            return containers
+    def _start_agents(self, ground: Ground) -> ContainerAgents | ProcessAgents:
+        url = docker_url() if self._docker else None
+        containers = ContainerAgents(self._layout, url, self._say) if url else None
+        if not containers:
+            self._say("There is no Docker engine here." if self._docker else "Docker is left out, as asked.")
+        # The containers of a demo that was killed have ports of ours.
+        elif not self._works(containers, containers.connect):
+            containers = None
+        ground.clear()
+        self._stack.callback(self._layout.told.unlink, missing_ok=True)
+        if containers:
+            self._stack.callback(containers.stop)
+            if self._works(containers, containers.start):
+                return containers
+            containers.stop()
         processes = ProcessAgents(self._layout)
         self._stack.callback(processes.stop)
         processes.start()
         return processes
 
-    def _containers(self) -> ContainerAgents | None:
-        url = docker_url() if self._docker else None
-        if url is None:
-            self._say("There is no Docker engine here." if self._docker else "Docker is left out, as asked.")
-            return None
-        containers = ContainerAgents(self._layout, url, self._say)
-        self._stack.callback(containers.stop)
+    def _works(self, containers: ContainerAgents, step: Callable[[], None]) -> bool:
         try:
-            containers.start()
+            step()
         except NoDocker as error:
-            self._say(f"Docker at {url} cannot be used: {error}")
-            return None
-        return containers
+            self._say(f"Docker at {containers.docker_url} cannot be used: {error}")
+            return False
+        return True
 
     def _configure(self) -> None:
         """Write every part's configuration, the exporter's first: the others are made from it."""
@@ -129,8 +140,10 @@ class Stack:
         user = command(["id", "-un"], self._env).strip()
         output = str(layout.directory / "alertmanager")
         command(exporter("alertmanager-config", "--output", output, "--secrets-for", user), self._env)
-        # The world is well in the beginning; the schedule only looks at certificates.
+        # The world is well in the beginning; the schedule only looks.
         command(exporter("run", "certificate-renewal"), self._env)
+        if self._backups:
+            command(exporter("run", "database-maintenance", "--mode", "backup"), self._env)
 
     def _write(self, file: Path, document: dict[str, Any]) -> None:
         atomic_write(file, yaml.safe_dump(document, sort_keys=False).encode(), mode=0o600)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from exporter.bridge.incoming.inbox import Entry as Received
 from exporter.bridge.incoming.inbox import Inbox, State
 from exporter.bridge.model import RemediationState
 from exporter.bridge.remediation.bundled import rules_of
-from exporter.bridge.remediation.remediations import Entry, standing
+from exporter.bridge.remediation.remediations import Entry, lately_ended, standing
 from exporter.bridge.remediation.remedies import plan_of
 from exporter.bridge.remediation.settings import Remediation
 from exporter.views.moments import told, told_seconds
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from exporter.views.shapes import AlertEntry, RemediationDocument, RemediationEntry
 
 _WEB = ("https://", "http://")
+_LATELY = timedelta(hours=1)
+"""So long it is said how a remediation has ended: who looks because of an alert sees what has become of it."""
 MOST = 1000
 """So many alerts are told of; an Alertmanager that sends more has one cause for them."""
 
@@ -52,10 +55,11 @@ def _alert(sources: Sources, entry: Received) -> AlertEntry:
 
 
 def remediations(sources: Sources) -> list[RemediationEntry]:
-    """Every remediation that is not over, those that wait for a person first."""
+    """Every remediation that is not over, those that wait for a person first; then how the last ones have ended."""
     rules = {rule.name: rule for rule in rules_of(sources.configuration.settings)}
-    entries = [_remediation(sources, entry, rules.get(entry.rule)) for entry in standing(sources.store)]
-    return sorted(entries, key=lambda entry: entry["state"] != RemediationState.WAITING)
+    open_ones = sorted(standing(sources.store), key=lambda entry: entry.state is not RemediationState.WAITING)
+    ended = lately_ended(sources.store, sources.now - _LATELY)
+    return [_remediation(sources, entry, rules.get(entry.rule)) for entry in (*open_ones, *ended)]
 
 
 def _remediation(sources: Sources, entry: Entry, rule: Remediation | None) -> RemediationEntry:
@@ -68,6 +72,7 @@ def _remediation(sources: Sources, entry: Entry, rule: Remediation | None) -> Re
         "state": entry.state.value,
         "attempts": entry.attempts,
         "created": told_seconds(sources, entry.created) or "",
+        "changed": told_seconds(sources, entry.changed) or "",
         "due": told_seconds(sources, entry.due),
         "plan": plan_of(rule, entry.target) if rule else entry.detail,
     }

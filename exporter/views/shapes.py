@@ -156,7 +156,10 @@ class AlertEntry(TypedDict):
 
 
 class RemediationEntry(TypedDict):
-    """A remediation that is not over; in the state `waiting` it waits for a person. `plan` says what it does."""
+    """A remediation that is not over, or was until an hour ago; in the state `waiting` it waits for a person.
+
+    `plan` says what it does. `changed` is when it came into its state.
+    """
 
     id: int
     alert: str
@@ -166,6 +169,7 @@ class RemediationEntry(TypedDict):
     state: str
     attempts: int
     created: str
+    changed: str
     due: str | None
     plan: str
 

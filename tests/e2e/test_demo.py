@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -49,9 +50,19 @@ class Demo:
     def breaks(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """`make demo-break`."""
         argv = [sys.executable, "-m", "demo", "break", "--directory", str(self.directory), *arguments]
-        return subprocess.run(
-            argv, env=self.environment, cwd=REPOSITORY, capture_output=True, text=True, timeout=600
-        )
+        return subprocess.run(argv, env=self.environment, cwd=REPOSITORY, capture_output=True, text=True, timeout=600)
+
+    def interrupt_break(self, name: str, broken: Callable[[], bool]) -> int:
+        """Ctrl-C as soon as something is broken, and the exit code; meanwhile nothing else can be broken."""
+        argv = [sys.executable, "-m", "demo", "break", "--directory", str(self.directory), name]
+        breaking = subprocess.Popen(argv, env=self.environment, cwd=REPOSITORY)
+        try:
+            wait_for(broken, 60, f"{name} has begun")
+            assert self.breaks(name).returncode == 69
+            breaking.send_signal(signal.SIGINT)
+            return breaking.wait(120)
+        finally:
+            breaking.kill()
 
     def interrupt(self) -> int:
         """Ctrl-C, and the exit code."""
@@ -91,6 +102,10 @@ def test_what_is_broken_is_told_of_mended_and_proven_and_the_demo_leaves_nothing
     assert fired >= {"AgentDown", "CertificateInvalid"}
     assert "restart-agent demo-orchestrator verified" in demo.process.log()
 
+    agent = f"sutazai-demo-orchestrator-{demo.first_port}"
+    assert demo.interrupt_break("pause-agent", lambda: bool(docker_clean.state(agent)["Paused"])) == 130
+    assert not docker_clean.state(agent)["Paused"]
+
     assert demo.interrupt() == 0, demo.process.log()
     wait_for(lambda: not any(child.is_running() for child in demo.family), 30, "its processes are gone")
     assert [container.name for container in docker_clean.client.containers.list(all=True)] == [OF_SOMEBODY_ELSE]
@@ -100,6 +115,18 @@ def test_what_is_broken_is_told_of_mended_and_proven_and_the_demo_leaves_nothing
         assert not any(c.laddr and c.laddr.port == port for c in psutil.net_connections("tcp") if c.status == "LISTEN")
 
 
+def test_ctrl_c_ends_it_while_it_starts(tmp_path: Path) -> None:
+    argv = [sys.executable, "-m", "demo", "up", "--no-docker", "--directory", "demo", "--first-port"]
+    environment = plain_environment(PYTHONPATH=str(REPOSITORY), HOME=str(tmp_path))
+    starting = Process([*argv, str(free_row(PORTS))], log_file=tmp_path / "log", env=environment, cwd=tmp_path)
+    starting.wait_ready((tmp_path / "demo" / "demo-worker.log").exists, "its agents have been started")
+    family = psutil.Process(starting.pid).children(recursive=True)
+    starting.send(signal.SIGINT)
+    starting.send(signal.SIGTERM)
+    assert starting.popen.wait(60) == 0 and "Nothing of it runs any more" in starting.log()
+    assert family and not any(child.is_running() for child in family)
+
+
 def test_without_docker_it_says_what_cannot_be_mended_and_tells_of_it_all_the_same(tmp_path: Path) -> None:
     demo = Demo(tmp_path, "--no-docker")
     try:
@@ -107,6 +134,8 @@ def test_without_docker_it_says_what_cannot_be_mended_and_tells_of_it_all_the_sa
         done = demo.breaks("freeze-agent")
         assert done.returncode == 0, f"{done.stdout}{done.stderr}\n{demo.process.log()}"
         assert "nobody mends this by himself" in done.stdout
+        agents = json.loads((demo.directory / "demo.json").read_text())["processes"]
+        os.kill(agents["demo-worker"], signal.SIGSTOP)
         os.kill(demo.process.pid, signal.SIGKILL)
         demo.process.popen.wait(30)
         wait_for(lambda: not any(child.is_running() for child in demo.family), 60, "its processes went with it")

@@ -100,7 +100,7 @@ def ill(now: datetime) -> Status:
         ],
         "remediations": [
             {"id": 17, "alert": "DiskUsageHigh", "rule": "clean-logs", "task": "log-rotation", "target": "",
-             "state": "waiting", "attempts": 0, "created": ago(minutes=6), "due": None,
+             "state": "waiting", "attempts": 0, "created": ago(minutes=6), "changed": ago(minutes=6), "due": None,
              "plan": "Run log-rotation (force), then health-check (light): /var/lib/docker must be below 85 % then."},
         ],
         "reports": [

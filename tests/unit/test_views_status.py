@@ -329,6 +329,26 @@ def test_a_question_that_waits_is_told_with_its_answer_and_its_alert_is_not_told
     assert [one["state"] for one in told["remediations"]] == ["waiting"]
 
 
+def test_what_has_become_of_a_repair_is_told_for_an_hour(scene: Scene) -> None:
+    scene.all_well()
+    a_question(scene)
+    (entry,) = remediations.standing(scene.store)
+    with scene.store.transaction() as db:
+        remediations.move(db, entry, RemediationState.VERIFIED, scene.now, attempts=1)
+    (told,) = scene.wait(minutes=59).status()["remediations"]
+    assert (told["state"], told["changed"]) == ("verified", NOON.isoformat())
+    assert scene.wait(minutes=2).status()["remediations"] == []
+
+
+def test_a_repair_that_nobody_made_is_told_no_longer(scene: Scene) -> None:
+    scene.all_well()
+    a_question(scene)
+    (entry,) = remediations.standing(scene.store)
+    with scene.store.transaction() as db:
+        remediations.move(db, entry, RemediationState.REJECTED, scene.now)
+    assert scene.status()["remediations"] == []
+
+
 def test_what_waits_is_told_beside_what_is_wrong(scene: Scene) -> None:
     scene.all_well()
     a_question(scene)

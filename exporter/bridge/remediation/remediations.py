@@ -21,6 +21,7 @@ ENDS = tuple(state for state in RemediationState if state not in OPEN_STATES)
 
 OPEN = f"state IN {tuple(map(str, OPEN_STATES))}"
 """Which rows are not over, as the index of them has it."""
+_NEWEST, _FEW = 10, 3
 _SELECT = (
     "SELECT r.id, r.alert, r.rule, r.task, r.target, r.state, r.attempts, r.due, r.created, r.changed, r.who, r.detail,"
     " a.alert, a.ended FROM remediations r JOIN alerts a ON a.id = r.alert"
@@ -124,6 +125,16 @@ def listing(store: Store, limit: int, *, only_open: bool = False) -> list[Entry]
     """The newest remediations, newest first. Raise StoreError."""
     where = f"WHERE {OPEN}" if only_open else ""
     return [_entry(row) for row in store.rows(f"{_SELECT} {where} ORDER BY r.id DESC LIMIT ?", limit)]
+
+
+def lately_ended(store: Store, since: datetime) -> list[Entry]:
+    """Those of the newest that are over since then, a few, the last first; something was attempted in each.
+
+    Raise StoreError.
+    """
+    found = [entry for entry in listing(store, _NEWEST) if entry.state in ENDS and entry.attempts]
+    found = [entry for entry in found if entry.changed >= since.timestamp()]
+    return sorted(found, key=lambda entry: entry.changed, reverse=True)[:_FEW]
 
 
 def past(db: sqlite3.Connection, entry: Entry, now: datetime) -> Past:

@@ -7,6 +7,7 @@ import {moment} from "./times.js";
 import {counted, remediation, severity, tone} from "./words.js";
 
 const alerts = byId("alerts"), approvals = byId("approvals");
+const OVER = ["verified", "failed", "rejected", "expired", "refused", "resolved"];
 
 /** Show the alerts and the repairs. */
 export function show(status) {
@@ -14,7 +15,8 @@ export function show(status) {
   alerts.querySelector(".empty").hidden = status.alerts.length > 0;
   keep(alerts.querySelector("ul"), status.alerts, keyOf, "alert", updateAlert);
   const waiting = status.remediations.filter(entry => entry.state === "waiting").length;
-  put(approvals.querySelector(".count"), waiting ? `${waiting} waiting for you` : "under way");
+  const some = status.remediations.some(entry => !OVER.includes(entry.state));
+  put(approvals.querySelector(".count"), waiting ? `${waiting} waiting for you` : some ? "under way" : "of the last hour");
   approvals.hidden = status.remediations.length === 0;
   keep(approvals.querySelector("ul"), status.remediations, entry => entry.id, "approval", updateApproval);
 }
@@ -33,10 +35,10 @@ function updateAlert(card, alert) {
 function updateApproval(card, entry) {
   const look = remediation(entry.state), waits = entry.state === "waiting";
   tone(card, look);
-  const attempts = entry.attempts ? `${counted(entry.attempts, "attempt")} so far, ` : "";
+  const attempts = entry.attempts ? `${counted(entry.attempts, "attempt")}, ` : "";
   const target = entry.target ? ` on ${entry.target}` : "";
   fill(card, {rule: entry.rule, state: look[2], plan: entry.plan, alert: entry.alert, target, attempts});
-  moment(card.querySelector("time"), entry.created);
+  moment(card.querySelector("time"), OVER.includes(entry.state) ? entry.changed : entry.created);
   part(card, "due").hidden = !entry.due || waits;
   moment(part(card, "due").querySelector("time"), entry.due);
   card.querySelector(".buttons").hidden = !waits;

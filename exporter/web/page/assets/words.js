@@ -29,6 +29,8 @@ const OUTCOME = {
 const REMEDIATION = {
   waiting: ["warning", "?", "Waits for you"], due: ["unknown", "…", "Will be done when it is due"],
   running: ["running", "▶", "Is being done"], verifying: ["running", "▶", "Is being proved"],
+  verified: ["good", "✓", "Done and proved"], failed: ["critical", "✕", "Did not help: given up"],
+  rejected: ["unknown", "–", "Rejected"], expired: ["unknown", "–", "Nobody answered"], resolved: ["unknown", "–", "Not needed any more"],
 };
 
 const UNKNOWN = ["unknown", "?"];
