@@ -12,8 +12,8 @@ import uvicorn
 from prometheus_client.parser import text_string_to_metric_families
 
 from exporter.exposition import Exposition
+from exporter.web.connections.protocol import Limits, guarded_protocol
 from exporter.web.metrics_app import MetricsApp, Receive, Scope, Send
-from exporter.web.protocol import Limits, guarded_protocol
 from jobs.core.model import Family
 
 Samples = dict[str, list[tuple[dict[str, str], float]]]

@@ -16,7 +16,7 @@ from exporter.locks import holder_of, is_held
 from exporter.runs.runner import Runner
 from exporter.store import Store, StoreError
 from exporter.users import other_owner
-from exporter.web.tokens import Tokens
+from exporter.web.access.tokens import Tokens
 
 if TYPE_CHECKING:
     from exporter.views.sources import Sources

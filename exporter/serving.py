@@ -26,11 +26,11 @@ from exporter.logs import set_up
 from exporter.memory import share_heaps
 from exporter.redaction import Redactor
 from exporter.store import Store
-from exporter.web.listening import Unavailable, listening_socket
+from exporter.web.connections.listening import Unavailable, listening_socket
 from exporter.web.server import run_loop
 
 if TYPE_CHECKING:
-    from exporter.web.web_config_watch import WatchedWebConfig
+    from exporter.web.web_config.watch import WatchedWebConfig
 
 logger = logging.getLogger(__name__)
 _SECOND_LOOK_SECONDS = 0.1
@@ -76,7 +76,7 @@ def _web_config(configuration: Configuration) -> WatchedWebConfig | None:
     file = configuration.settings.web.config_file
     if file is None:
         return None
-    from exporter.web.web_config_watch import WatchedWebConfig
+    from exporter.web.web_config.watch import WatchedWebConfig
 
     return WatchedWebConfig(file)
 

@@ -23,7 +23,7 @@ def check_config(config_file: Path | None) -> None:
 
     configuration = load(config_file)
     if web_file := configuration.settings.web.config_file:
-        from exporter.web.web_config import Files, read_web_config
+        from exporter.web.web_config.loading import Files, read_web_config
 
         for warning in read_web_config(web_file, Files()).warnings:
             click.echo(f"sutazai-exporter: warning: {warning}", err=True)

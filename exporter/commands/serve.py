@@ -40,7 +40,7 @@ def serve(config_file: Path | None, **given: str | None) -> None:
       sutazai-exporter serve --web.config.file /etc/sutazai/web.yml
     """
     from exporter.serving import serve as serve_until_told
-    from exporter.web.listening import Unavailable
+    from exporter.web.connections.listening import Unavailable
 
     given["web_config_file"] = given["web_config_file"] or None  # exporters take an empty one for none
     flags = {_SETTINGS[name]: value for name, value in given.items()}

@@ -15,7 +15,7 @@ from exporter.config import load
 from exporter.failure import EXIT_UNAVAILABLE, EXIT_USAGE, Failure
 
 if TYPE_CHECKING:
-    from exporter.web.tokens import Tokens
+    from exporter.web.access.tokens import Tokens
 
 
 @click.group(cls=Group, no_args_is_help=False)
@@ -107,7 +107,7 @@ def revoke(name: str, config_file: Path | None, as_json: bool) -> None:
 def _tokens(config_file: Path | None) -> Iterator[Tokens]:
     """The tokens; what goes wrong with them is told in one line."""
     from exporter import app
-    from exporter.web.tokens import TokenError, TokenFileError
+    from exporter.web.access.tokens import TokenError, TokenFileError
 
     tokens = app.open_tokens(load(config_file))
     try:

@@ -10,9 +10,9 @@ from shlex import quote
 from exporter import app
 from exporter.config import ConfigError
 from exporter.doctor.diagnosis import Diagnosis, Patient, broken, good, missing, not_configured
-from exporter.web.tokens import TokenError
-from exporter.web.web_config import Files, read_web_config
-from exporter.web.web_config_tls import Tls
+from exporter.web.access.tokens import TokenError
+from exporter.web.web_config.loading import Files, read_web_config
+from exporter.web.web_config.tls import Tls
 from jobs.core.addresses import is_loopback
 
 

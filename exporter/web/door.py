@@ -17,14 +17,14 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 from exporter.settings import WebSettings
+from exporter.web.access.lockout import Lockout
+from exporter.web.access.passwords import Passwords, TooMany
+from exporter.web.access.token_look import TokenLook
+from exporter.web.access.tokens import TokenError, Tokens
 from exporter.web.answers import HEADERS
-from exporter.web.lockout import Lockout
 from exporter.web.metrics_app import Application, Message, Receive, Scope, Send
-from exporter.web.passwords import Passwords, TooMany
-from exporter.web.token_look import TokenLook
-from exporter.web.tokens import TokenError, Tokens
-from exporter.web.web_config import WebConfig
-from exporter.web.web_config_model import RateLimit
+from exporter.web.web_config.loading import WebConfig
+from exporter.web.web_config.model import RateLimit
 
 HEALTH_PATHS = frozenset({"/-/healthy", "/-/ready"})
 INTAKE_PATH = "/api/v1/alerts"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from exporter.web.access import Access
+from exporter.web.access.permission import Access
+from exporter.web.access.token_look import TokenLook
+from exporter.web.access.tokens import TokenError
 from exporter.web.answers import Problem, problem, unavailable
-from exporter.web.token_look import TokenLook
-from exporter.web.tokens import TokenError
 
 
 class MetricsGate:

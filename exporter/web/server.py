@@ -10,7 +10,7 @@ import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from exporter.web.listening import BACKLOG
+from exporter.web.connections.listening import BACKLOG
 
 if TYPE_CHECKING:
     from uvicorn.config import Config
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from exporter.daemon import Daemon
     from exporter.daemon.service_manager import ServiceManager
     from exporter.store import Store
-    from exporter.web.tokens import Tokens
-    from exporter.web.web_config_watch import WatchedWebConfig
+    from exporter.web.access.tokens import Tokens
+    from exporter.web.web_config.watch import WatchedWebConfig
 
 logger = logging.getLogger(__name__)
 
@@ -35,15 +35,15 @@ def run_loop(
 ) -> None:
     """Serve until SIGTERM or SIGINT, behind the door of a web configuration file where there is one."""
     # First of all: what follows loads parts of uvicorn as well.
-    from exporter.web.uvicorn_parts import Config  # isort: split
+    from exporter.web.connections.uvicorn_parts import Config  # isort: split
 
-    from exporter.web.access import Access
-    from exporter.web.api import Api
-    from exporter.web.lockout import Lockout
+    from exporter.web.access.lockout import Lockout
+    from exporter.web.access.permission import Access
+    from exporter.web.access.token_look import TokenLook
+    from exporter.web.api.application import Api
+    from exporter.web.connections.protocol import GuardedProtocol, Limits, guarded_protocol
     from exporter.web.metrics_app import Application, MetricsApp
     from exporter.web.metrics_gate import MetricsGate
-    from exporter.web.protocol import GuardedProtocol, Limits, guarded_protocol
-    from exporter.web.token_look import TokenLook
 
     web = daemon.configuration.settings.web
     limits = Limits.within_descriptors(
@@ -56,8 +56,8 @@ def run_loop(
         application = MetricsGate(application, web.telemetry_path, access, look)
     protocol = GuardedProtocol
     if web_config:
+        from exporter.web.connections.front import FrontProtocol
         from exporter.web.door import Door
-        from exporter.web.front import FrontProtocol
 
         protocol = FrontProtocol
         application = Door(application, lambda: web_config.current, tokens, look, web)
@@ -83,11 +83,11 @@ def run_loop(
 
 
 def _server(config: Config, handshake_seconds: float, web_config: WatchedWebConfig | None) -> Server:
-    from exporter.web.uvicorn_parts import Server
+    from exporter.web.connections.uvicorn_parts import Server
 
     if web_config is None:
         return Server(config)
-    from exporter.web.front import FrontServer
+    from exporter.web.connections.front import FrontServer
 
     return FrontServer(config, lambda: web_config.current.tls, handshake_seconds)
 
@@ -100,7 +100,7 @@ async def _serve(
     web_config: WatchedWebConfig | None,
 ) -> None:
     """Serve; on SIGTERM end the runs first, so that /metrics answers until they are entered."""
-    from exporter.web.protocol import sweep
+    from exporter.web.connections.protocol import sweep
 
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()

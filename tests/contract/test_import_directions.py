@@ -43,6 +43,21 @@ EXPORTER_ARROWS: dict[str, str] = {
     "commands": "alertmanager bridge commandline config doctor init install rules runs views web",
 }
 """Which packages within `exporter` each of them may know. What they share stands in single files above them."""
+ARROWS_WITHIN: dict[str, dict[str, str]] = {
+    "exporter.bridge": {
+        "incoming": "families model",
+        "outgoing": "families figures hours model",
+        "remediation": "families figures hours incoming model outgoing",
+    },
+    "exporter.web": {
+        "access": "answers",
+        "api": "access answers page",
+        "connections": "web_config",
+        "page": "answers metrics_app",
+        "web_config": "",
+    },
+}
+"""The same within the packages that have packages of their own; what they share is named as well."""
 SETTINGS = frozenset({"exporter.alertmanager.settings"})
 """Values that whoever does what they say may know as well."""
 ROOTS = frozenset({"exporter.app", "exporter.cli", "exporter.serving"})
@@ -140,6 +155,24 @@ def test_a_package_of_the_exporter_knows_only_those_it_may(package: str) -> None
         for name in {*imported(module)} - SETTINGS
     }
     assert known - {"", package} <= set(EXPORTER_ARROWS[package].split())
+
+
+def part_of(package: str, module: str) -> str:
+    """The package or the single file right within `package` that a module is of, or is; empty where it is neither."""
+    return module.removeprefix(f"{package}.").partition(".")[0] if module.startswith(f"{package}.") else ""
+
+
+@pytest.mark.parametrize("package", ARROWS_WITHIN)
+def test_the_packages_within_a_package_know_only_those_they_may(package: str) -> None:
+    folder = ROOT.joinpath(*package.split("."))
+    known: dict[str, set[str]] = {path.parent.name: set() for path in folder.glob("*/__init__.py")}
+    for module in MODULES:
+        part = part_of(package, module)
+        if part in known:
+            known[part] |= {part_of(package, name) for name in imported(module)} - {"", part}
+    allowed = {part: set(names.split()) for part, names in ARROWS_WITHIN[package].items()}
+    assert known.keys() == allowed.keys()
+    assert {part: names - allowed[part] for part, names in known.items() if names - allowed[part]} == {}
 
 
 @pytest.mark.parametrize("module", sorted(name for name in MODULES if name.startswith("exporter.")))

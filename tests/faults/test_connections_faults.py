@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from exporter.web.tokens import Tokens
+from exporter.web.access.tokens import Tokens
 from tests.services.exporter_daemon import ExporterDaemon
 from tests.services.trial_jobs import TASK, TrialPackage, work
 from tests.services.wait import wait_for

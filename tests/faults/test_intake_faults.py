@@ -13,7 +13,7 @@ from typing import Any
 
 import requests
 
-from exporter.web.alerts import MAX_WAITING
+from exporter.web.api.handlers.alerts import MAX_WAITING
 from jobs.core.registry import all_jobs
 from tests.services.alertmanager import Alertmanager, to_webhook
 from tests.services.disks import ext4, frozen, tmpfs

@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
-from exporter.web.alerts import MAX_WAITING
+from exporter.web.api.handlers.alerts import MAX_WAITING
 from tests.services.exporter_daemon import ExporterDaemon
 from tests.services.http_agent import HttpAgent
 from tests.services.sent_alerts import PATH, kept, post, refused, sent, webhook

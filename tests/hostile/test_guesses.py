@@ -10,7 +10,7 @@ from contextlib import closing
 
 import pytest
 
-from exporter.web.lockout import FREE, FREE_OVERALL
+from exporter.web.access.lockout import FREE, FREE_OVERALL
 from tests.services.exporter_daemon import ExporterDaemon
 from tests.services.sent_alerts import PATH, kept, post, sent, webhook
 from tests.services.trial_jobs import operator

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from exporter.web.events import MAX_LISTENERS
-from exporter.web.tokens import Tokens
+from exporter.web.access.tokens import Tokens
+from exporter.web.api.handlers.events import MAX_LISTENERS
 from tests.services.event_stream import EventStream
 from tests.services.exporter_daemon import ExporterDaemon
 from tests.services.trial_jobs import TASK, TrialPackage, operator, start, wait_runs, work

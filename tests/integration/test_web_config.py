@@ -261,9 +261,10 @@ def test_health_paths_may_be_open_to_all_and_a_flag_names_the_file(package: Tria
 
 
 def test_nothing_of_it_is_loaded_where_there_is_no_such_file() -> None:
-    modules = "exporter.app, exporter.daemon, exporter.web.server, exporter.web.api, exporter.web.protocol"
-    mine = "('bcrypt', 'exporter.web.door', 'exporter.web.front', 'exporter.web.web_config')"
-    script = f"import sys, {modules}; print([name for name in {mine} if name in sys.modules])"
+    modules = "exporter.app, exporter.daemon, exporter.web.server, exporter.web.api.application"
+    mine = "('bcrypt', 'exporter.web.door', 'exporter.web.connections.front', 'exporter.web.web_config')"
+    script = f"import sys, {modules}; import exporter.web.connections.protocol\n"
+    script += f"print([name for name in {mine} if name in sys.modules])"
     environment: dict[str, Any] = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     command = [sys.executable, "-c", script]
     run = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60)

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from exporter.config import ConfigError
-from exporter.web.web_config import Files, WebConfig, read_web_config
+from exporter.web.web_config.loading import Files, WebConfig, read_web_config
 from tests.services.binaries import need
 from tests.services.web_pki import WebPki, hashed, tls, users, write_web_config
 

@@ -23,7 +23,7 @@ import jobs
 import jobs.core.registry
 from exporter.clock import SystemClock
 from exporter.config import Configuration, load
-from exporter.web.tokens import Tokens
+from exporter.web.access.tokens import Tokens
 from tests.services.exporter_daemon import ExporterDaemon
 
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from exporter.web.lockout import (
+from exporter.web.access.lockout import (
     FORGET_SECONDS,
     FREE,
     FREE_OVERALL,

@@ -14,8 +14,8 @@ _DAEMON = (
     "import exporter.bridge.remediation.engine, exporter.bridge.outgoing.postman\n"
     "from exporter.config import load\n"
     "load(environment={'SUTAZAI_BASE_DIR': '/nonexistent'})\n"
-    "from exporter.web.uvicorn_parts import Config, Server\n"
-    "import exporter.web.api, exporter.web.metrics_app, exporter.web.protocol\n"
+    "from exporter.web.connections.uvicorn_parts import Config, Server\n"
+    "import exporter.web.api.application, exporter.web.metrics_app, exporter.web.connections.protocol\n"
 )
 _UNWANTED = {
     "prometheus_client", "importlib.metadata", "zipfile", "difflib", "logging.config", "configparser",

@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 
 from exporter.settings import WebSettings
-from exporter.web import token_look
-from exporter.web.access import Access
+from exporter.web.access import token_look
+from exporter.web.access.lockout import Lockout
+from exporter.web.access.permission import Access
+from exporter.web.access.token_look import TokenLook
+from exporter.web.access.tokens import Tokens
 from exporter.web.door import Door
-from exporter.web.lockout import Lockout
 from exporter.web.metrics_gate import MetricsGate
-from exporter.web.token_look import TokenLook
-from exporter.web.tokens import Tokens
-from exporter.web.web_config import WebConfig
+from exporter.web.web_config.loading import WebConfig
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 

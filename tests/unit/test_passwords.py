@@ -9,9 +9,9 @@ from collections.abc import Awaitable, Callable, Mapping
 import bcrypt
 import pytest
 
-from exporter.web import passwords
-from exporter.web.lockout import FREE, Lockout
-from exporter.web.passwords import MAX_WAITING, MAX_WAITING_OF_ONE_CLIENT, MAX_WRONG, Passwords, TooMany
+from exporter.web.access import passwords
+from exporter.web.access.lockout import FREE, Lockout
+from exporter.web.access.passwords import MAX_WAITING, MAX_WAITING_OF_ONE_CLIENT, MAX_WRONG, Passwords, TooMany
 
 ADDRESS = "192.0.2.1"
 USERS = {b"alice": bcrypt.hashpw(b"right", bcrypt.gensalt(5)), b"bob": bcrypt.hashpw(b"other", bcrypt.gensalt(4))}

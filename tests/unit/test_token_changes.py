@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.web.tokens import TokenError, Tokens
+from exporter.web.access.tokens import TokenError, Tokens
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 

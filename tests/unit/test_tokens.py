@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.web.tokens import TokenError, Tokens
+from exporter.web.access.tokens import TokenError, Tokens
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 
@@ -151,7 +151,7 @@ def test_a_token_is_compared_with_every_one_whichever_it_is(
         compared.append((one, other))
         return one == other
 
-    monkeypatch.setattr("exporter.web.tokens.hmac.compare_digest", compare)
+    monkeypatch.setattr("exporter.web.access.tokens.hmac.compare_digest", compare)
     opened = tokens.scopes(f"Bearer {presented}".encode())
     assert bool(opened) is (presented in secrets)
     assert len(compared) == len(secrets)

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from exporter.web import web_config_watch
-from exporter.web.web_config_watch import ANSWER_SECONDS, WatchedWebConfig
+from exporter.web.web_config import watch
+from exporter.web.web_config.watch import ANSWER_SECONDS, WatchedWebConfig
 from tests.services.web_pki import users, write_web_config
 
 
@@ -31,7 +31,7 @@ class Connection:
 
 def test_answers_without_end_are_ended_after_a_change_of_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
-    monkeypatch.setattr(web_config_watch.time, "monotonic", lambda: now)
+    monkeypatch.setattr(watch.time, "monotonic", lambda: now)
     file = write_web_config(tmp_path / "web.yml", users("alice", "bob"))
     watched = WatchedWebConfig(file, wall=time.time)
     stream, quick, idle = Connection("answer", 900), Connection("answer", 1000.5), Connection("idle", 900)
@@ -51,7 +51,7 @@ def test_answers_without_end_are_ended_after_a_change_of_users(tmp_path: Path, m
 
 def test_a_change_of_headers_ends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
-    monkeypatch.setattr(web_config_watch.time, "monotonic", lambda: now)
+    monkeypatch.setattr(watch.time, "monotonic", lambda: now)
     known = users("alice")
     file = write_web_config(tmp_path / "web.yml", known)
     watched = WatchedWebConfig(file)

@@ -7,8 +7,8 @@ import threading
 
 import pytest
 
-from exporter.web import readers
-from exporter.web.readers import MAX_AT_ONCE, Readers, Shared
+from exporter.web.api import readers
+from exporter.web.api.readers import MAX_AT_ONCE, Readers, Shared
 
 HANG_SECONDS = 30
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from exporter.web.tokens import Tokens
+from exporter.web.access.tokens import Tokens
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from exporter.runs.asking import UnknownRequest, check
 from exporter.runs.tickets import OnBegin, OnEnd
 from exporter.store.idempotency import Keys, OtherRequest, TooManyKeys, UnderWay
 from exporter.web.answers import HEADERS, Problem, answer
-from exporter.web.operations import Call
+from exporter.web.api.operations import Call
 from jobs.core.model import Request, Trigger
 from jobs.core.ports import Clock
 from jobs.core.registry import all_jobs

@@ -12,7 +12,7 @@ from exporter.settings import Settings
 from exporter.store import Store
 from exporter.views.alerts import remediation_document
 from exporter.web.answers import Problem, answer
-from exporter.web.operations import Call
+from exporter.web.api.operations import Call
 from jobs.core.ports import Clock
 
 

@@ -15,9 +15,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from exporter.web.protocol import GuardedProtocol, make_room
-from exporter.web.uvicorn_parts import Config, Server
-from exporter.web.web_config_tls import Tls, client_name
+from exporter.web.connections.protocol import GuardedProtocol, make_room
+from exporter.web.connections.uvicorn_parts import Config, Server
+from exporter.web.web_config.tls import Tls, client_name
 
 logger = logging.getLogger(__name__)
 ACCEPTED_AT_ONCE = 64

@@ -15,7 +15,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
-from exporter.web.lockout import Lockout, client_name
+from exporter.web.access.lockout import Lockout, client_name
 
 logger = logging.getLogger(__name__)
 MAX_WRONG = 100

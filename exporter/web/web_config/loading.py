@@ -15,8 +15,8 @@ from pydantic import ValidationError
 from exporter.config import ConfigError
 from exporter.config.documents import DocumentError, read_yaml
 from exporter.config.errors import describe
-from exporter.web.web_config_model import ALLOWED_HEADERS, RateLimit, TlsServerConfig, WebConfigFile
-from exporter.web.web_config_tls import Materials, Tls, TlsProblem, make_tls
+from exporter.web.web_config.model import ALLOWED_HEADERS, RateLimit, TlsServerConfig, WebConfigFile
+from exporter.web.web_config.tls import Materials, Tls, TlsProblem, make_tls
 
 MAX_FILE_BYTES = 1 << 20
 MAX_BCRYPT_COST = 18

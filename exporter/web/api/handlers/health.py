@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from starlette.responses import PlainTextResponse, Response
 
 from exporter.web.answers import HEADERS
-from exporter.web.operations import Call
+from exporter.web.api.operations import Call
 
 if TYPE_CHECKING:
     from exporter.daemon import Daemon

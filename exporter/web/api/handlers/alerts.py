@@ -17,10 +17,10 @@ from exporter.bridge.incoming.inbox import Taken
 from exporter.bridge.incoming.intake import BadAlerts, parse
 from exporter.bridge.incoming.reception import Reception
 from exporter.store import StoreError
-from exporter.web.access import Access
+from exporter.web.access.permission import Access
+from exporter.web.access.tokens import TokenError
 from exporter.web.answers import Problem, answer, media_type
-from exporter.web.operations import Call
-from exporter.web.tokens import TokenError
+from exporter.web.api.operations import Call
 
 logger = logging.getLogger(__name__)
 

@@ -13,12 +13,12 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import PlainTextResponse, Response
 
-from exporter.web import routing
-from exporter.web.access import Access
-from exporter.web.lockout import Lockout
-from exporter.web.operations import Answer, Call, Operation
-from exporter.web.routing import routes_of
-from exporter.web.tokens import Tokens
+from exporter.web.access.lockout import Lockout
+from exporter.web.access.permission import Access
+from exporter.web.access.tokens import Tokens
+from exporter.web.api import routing
+from exporter.web.api.operations import Answer, Call, Operation
+from exporter.web.api.routing import routes_of
 
 
 def ask(operation: Operation, directory: Path) -> tuple[int, dict[bytes, bytes], bytes]:

@@ -7,15 +7,15 @@ from typing import Any
 
 from exporter.record import Record
 from exporter.views.shapes import RemediationDocument, Status, TaskEntry
-from exporter.web import answer_shapes as shapes
-from exporter.web.alerts import MAX_LISTED, AlertIntake
-from exporter.web.control import Control
-from exporter.web.events import Events
-from exporter.web.health import Health
-from exporter.web.operations import NAME_PATTERN, Answer, Field, Operation, Parameter, limit
-from exporter.web.reading import MEDIA_TYPES, Reading
-from exporter.web.remediations import Remediations
-from exporter.web.webhook_schema import WEBHOOK
+from exporter.web.api import shapes
+from exporter.web.api.handlers.alerts import MAX_LISTED, AlertIntake
+from exporter.web.api.handlers.control import Control
+from exporter.web.api.handlers.events import Events
+from exporter.web.api.handlers.health import Health
+from exporter.web.api.handlers.reading import MEDIA_TYPES, Reading
+from exporter.web.api.handlers.remediations import Remediations
+from exporter.web.api.operations import NAME_PATTERN, Answer, Field, Operation, Parameter, limit
+from exporter.web.api.webhook_schema import WEBHOOK
 
 _NAME = {"type": "string", "pattern": NAME_PATTERN}
 _CHOICE = "^([A-Za-z0-9][A-Za-z0-9_.-]{0,127})?$"

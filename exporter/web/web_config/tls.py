@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from exporter.web.web_config_model import TlsServerConfig
+from exporter.web.web_config.model import TlsServerConfig
 
 _VERSIONS = {
     "TLS10": ssl.TLSVersion.TLSv1,

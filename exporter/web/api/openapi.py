@@ -14,8 +14,8 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from exporter import __version__
-from exporter.web.answer_shapes import ProblemDetails
-from exporter.web.operations import JSON, Answer, Field, Operation, Parameter
+from exporter.web.api.operations import JSON, Answer, Field, Operation, Parameter
+from exporter.web.api.shapes import ProblemDetails
 
 _REF = "#/components/schemas/{model}"
 _PROBLEM = {"application/problem+json": {"schema": {"$ref": _REF.format(model="ProblemDetails")}}}

@@ -10,9 +10,9 @@ from starlette.responses import Response
 from exporter.guide_names import task_of
 from exporter.store import Store
 from exporter.web.answers import HEADERS, Problem, answer
-from exporter.web.control import unknown
-from exporter.web.operations import Call
-from exporter.web.readers import Shared
+from exporter.web.api.handlers.control import unknown
+from exporter.web.api.operations import Call
+from exporter.web.api.readers import Shared
 from jobs.core.registry import all_jobs
 
 if TYPE_CHECKING:

@@ -10,19 +10,19 @@ from exporter.clock import SystemClock
 from exporter.daemon import Daemon
 from exporter.store import Store, StoreError
 from exporter.store.idempotency import Keys
-from exporter.web.access import Access
-from exporter.web.alerts import AlertIntake
+from exporter.web.access.permission import Access
+from exporter.web.access.tokens import TokenError
 from exporter.web.answers import HEADERS, problem, unavailable
-from exporter.web.catalogue import operations
-from exporter.web.control import Control
-from exporter.web.events import MAX_LISTENERS, Events
-from exporter.web.health import Health
-from exporter.web.operations import Answer, Call, Operation
+from exporter.web.api.catalogue import operations
+from exporter.web.api.handlers.alerts import AlertIntake
+from exporter.web.api.handlers.control import Control
+from exporter.web.api.handlers.events import MAX_LISTENERS, Events
+from exporter.web.api.handlers.health import Health
+from exporter.web.api.handlers.reading import Reading
+from exporter.web.api.handlers.remediations import Remediations
+from exporter.web.api.operations import Answer, Call, Operation
+from exporter.web.api.routing import routes_of
 from exporter.web.page import StatusPage
-from exporter.web.reading import Reading
-from exporter.web.remediations import Remediations
-from exporter.web.routing import routes_of
-from exporter.web.tokens import TokenError
 
 
 class Api:
@@ -66,6 +66,6 @@ class Api:
 
     def document(self, call: Call) -> Response:
         """The OpenAPI document; what makes it is loaded when somebody asks."""
-        from exporter.web.openapi import document_of
+        from exporter.web.api.openapi import document_of
 
         return Response(document_of(self.operations), media_type="application/json", headers=HEADERS)

@@ -18,7 +18,7 @@ from typing import Any
 
 from exporter.config import ConfigError
 from exporter.metrics import WEB_CONFIG_OK, WEB_CONFIG_TIME, Metrics
-from exporter.web.web_config import Files, Stamp, WebConfig, read_web_config, stamp_of
+from exporter.web.web_config.loading import Files, Stamp, WebConfig, read_web_config, stamp_of
 
 logger = logging.getLogger(__name__)
 LOOK_SECONDS = 1.0

@@ -18,11 +18,11 @@ from starlette.types import Receive, Scope, Send
 
 from exporter.daemon.hub import Hub, Listener
 from exporter.store import StoreError
-from exporter.web.access import Access
+from exporter.web.access.permission import Access
+from exporter.web.access.tokens import TokenError
 from exporter.web.answers import HEADERS, Problem
-from exporter.web.operations import Call
-from exporter.web.readers import Shared
-from exporter.web.tokens import TokenError
+from exporter.web.api.operations import Call
+from exporter.web.api.readers import Shared
 
 logger = logging.getLogger(__name__)
 

@@ -14,12 +14,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from exporter.store import StoreError
-from exporter.web.access import OPEN, Access
+from exporter.web.access.permission import OPEN, Access
+from exporter.web.access.tokens import TokenError
 from exporter.web.answers import Problem, problem
-from exporter.web.bodies import texts
-from exporter.web.operations import Call, Operation, Parameter
-from exporter.web.readers import Readers
-from exporter.web.tokens import TokenError
+from exporter.web.api.bodies import texts
+from exporter.web.api.operations import Call, Operation, Parameter
+from exporter.web.api.readers import Readers
 
 logger = logging.getLogger(__name__)
 

@@ -8,9 +8,9 @@ import re
 
 from starlette.requests import HTTPConnection
 
+from exporter.web.access.lockout import Lockout
+from exporter.web.access.tokens import Tokens
 from exporter.web.answers import Problem
-from exporter.web.lockout import Lockout
-from exporter.web.tokens import Tokens
 
 OPEN = ""
 """The scope of what is open to everybody."""

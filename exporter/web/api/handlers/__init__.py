@@ -1,0 +1,1 @@
+"""What the operations of the API do: a module for each thing that can be read or done."""
