@@ -178,12 +178,9 @@ def _reports(status: Status, links: Mapping[str, Sequence[tuple[str, str]]]) -> 
             report["task"],
             report["mode"],
             moment(report["at"]),
-            together(
-                together([element("a", form.upper(), href=href, aria_label=f"{report['task']}, {form.upper()}"), " "])
-                for form, href in links.get(report["id"], ())
-            ),
+            element("ul", *(element("li", element("a", file, href=href)) for file, href in links.get(report["id"], ()))),
         )
         for report in status["reports"]
     ]
-    note = "The links lead out of this page's directory: they work where it was opened as a file, and not over HTTP."
-    return together([table("The newest of each task", ("task", "mode", "of", "as"), rows), element("p", note)])
+    note = "The links work where this page was opened as a file. Over HTTP they lead nowhere: the files are where it says."
+    return together([table("The newest of each task", ("task", "mode", "of", "files"), rows), _empty(note)])
