@@ -178,9 +178,13 @@ def _reports(status: Status, links: Mapping[str, Sequence[tuple[str, str]]]) -> 
             report["task"],
             report["mode"],
             moment(report["at"]),
-            element("ul", *(element("li", element("a", file, href=href)) for file, href in links.get(report["id"], ()))),
+            element("ul", *(_file(*file) for file in links.get(report["id"], ()))),
         )
         for report in status["reports"]
     ]
-    note = "The links work where this page was opened as a file. Over HTTP they lead nowhere: the files are where it says."
+    note = "The links work where this page was opened as a file. Over HTTP they do not: the files are where they say."
     return together([table("The newest of each task", ("task", "mode", "of", "files"), rows), _empty(note)])
+
+
+def _file(path: str, href: str) -> Markup:
+    return element("li", element("a", path, href=href))

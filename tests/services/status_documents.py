@@ -32,10 +32,10 @@ def ill(now: datetime) -> Status:
         return (now + timedelta(**by)).isoformat(timespec="seconds")
 
     agents = [
-        _agent("orchestrator", "healthy", 1.0, 0, 0),
-        _agent("research", "quarantined", 0.914, 7, 3),
         _agent("code-review", "healthy", 0.9993, 0, 1),
         _agent("embeddings", "healthy", 1.0, 0, 0),
+        _agent("orchestrator", "healthy", 1.0, 0, 0),
+        _agent("research", "quarantined", 0.914, 7, 3),
         _agent("web-search", "unhealthy", 0.987, 2, 1),
     ]
     failed = "backup of database 'sutazai' failed: pg_dump: server closed the connection unexpectedly; see its log"
