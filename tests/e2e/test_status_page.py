@@ -328,6 +328,11 @@ def test_a_report_is_opened_by_a_link_and_shown_where_reading_takes_a_token(worl
             page.get_by_role("link", name="Save").click()
         assert json.loads(Path(download.value.path()).read_text())["status"] == "GOOD"
         assert download.value.suggested_filename.startswith("trial_report_")
+        # A newer one takes its place meanwhile: whoever closes the old one is where he was.
+        behind = page.locator(f"#reports [data-key={TASK}] a")
+        before = behind.get_attribute("href") or ""
+        world.run(mode="light")
+        expect(behind).not_to_have_attribute("href", before, timeout=WAIT_MS)
         press(page, "Close")
         expect(page.get_by_role("link", name=name)).to_be_focused()
         assert page.locator("iframe").count() == 0

@@ -15,7 +15,7 @@ const section = byId("reports"), dialog = byId("report-dialog");
 export function show({reports}) {
   section.querySelector(".empty").hidden = reports.length > 0;
   section.querySelector("table").hidden = reports.length === 0;
-  keep(section.querySelector("tbody"), reports, report => report.id, "report", update);
+  keep(section.querySelector("tbody"), reports, report => report.task, "report", update);
 }
 
 function update(row, report) {
