@@ -66,6 +66,6 @@ def _links(sources: Sources) -> Links:
     for job in all_jobs().values():
         if kept := report_index.newest_of(job, base_dir):
             found[kept.id] = [
-                (form, quote(os.path.relpath(file, (base_dir / PAGE).parent))) for form, file in kept.forms.items()
+                (str(file), quote(os.path.relpath(file, (base_dir / PAGE).parent))) for file in kept.forms.values()
             ]
     return found

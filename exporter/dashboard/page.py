@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from exporter.views.shapes import Status
 
 Links = Mapping[str, Sequence[tuple[str, str]]]
-"""By the id of a report: its forms, and where each is from this page (a relative URL)."""
+"""By the id of a report: its files, and where each is from this page (a relative URL)."""
 
 _STYLE_FILE = Path(__file__).with_name("page.css")
 _LATE = timedelta(minutes=5)
@@ -72,8 +72,10 @@ def _header(status: Status, word: str) -> Markup:
         element("p", f"SutazAI on {status['host']}", class_="product"),
         element("h1", element("span", word, class_="verdict"), " ", status["answer"]),
         _freshness(status),
+        # By hand: a page that loads itself anew is taken away from under whoever reads it.
+        element("p", element("a", "Load this page anew", href=""), class_="anew"),
         # Seen only after a while: a file cannot know how late it is.
-        element("p", "This page has been open for more than ten minutes: load it anew.", class_="aged"),
+        element("p", "This page has been open for more than ten minutes.", class_="aged"),
     )
 
 

@@ -178,12 +178,13 @@ def _reports(status: Status, links: Mapping[str, Sequence[tuple[str, str]]]) -> 
             report["task"],
             report["mode"],
             moment(report["at"]),
-            together(
-                together([element("a", form.upper(), href=href, aria_label=f"{report['task']}, {form.upper()}"), " "])
-                for form, href in links.get(report["id"], ())
-            ),
+            element("ul", *(_file(*file) for file in links.get(report["id"], ()))),
         )
         for report in status["reports"]
     ]
-    note = "The links lead out of this page's directory: they work where it was opened as a file, and not over HTTP."
-    return together([table("The newest of each task", ("task", "mode", "of", "as"), rows), element("p", note)])
+    note = "The links work where this page was opened as a file. Over HTTP they do not: the files are where they say."
+    return together([table("The newest of each task", ("task", "mode", "of", "files"), rows), _empty(note)])
+
+
+def _file(path: str, href: str) -> Markup:
+    return element("li", element("a", path, href=href))

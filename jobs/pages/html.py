@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
-from hashlib import sha256
 from importlib.metadata import version
 from itertools import groupby
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from jobs.pages import behind, charts, moments
+from jobs.pages import behind, charts, moments, sheet
 from jobs.pages.page import BarChart, Block, LineChart, Page, Tone
 from jobs.pages.texts import visible
 
@@ -20,14 +18,12 @@ _SIGNS = {Tone.PLAIN: "", Tone.GOOD: "âœ“", Tone.WARNING: "!", Tone.CRITICAL: "â
 
 def render(page: Page) -> str:
     """The whole file. Whatever the texts hold is shown and nothing else; ValueError names a unit that is none."""
-    loader = PackageLoader("jobs.pages")
-    environment = _environment(loader)
-    style = loader.get_source(environment, "report.css")[0]
+    environment = _environment(PackageLoader("jobs.pages"))
     return environment.get_template("report.html.j2").render(
         page=page,
         # Ours, from the package: not one character of it comes from a page.
-        style=Markup(style),  # noqa: S704
-        style_hash=b64encode(sha256(style.encode()).digest()).decode(),
+        style=Markup(sheet.style()),  # noqa: S704
+        style_hash=sheet.style_hash(),
         generator=f"{GENERATOR} {version(GENERATOR)}",
     )
 

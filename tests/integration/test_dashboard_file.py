@@ -57,11 +57,15 @@ def test_its_style_is_applied_under_its_policy(chromium: Chromium, page: Path) -
         # Ten minutes of the page's life, passed at once.
         opened.ask("document.getAnimations().forEach(one => one.finish())")
         assert opened.page.is_visible(".aged")
+        opened.page.click("text=Load this page anew")
+        opened.page.wait_for_function("document.getAnimations().length > 0")
+        assert not opened.page.is_visible(".aged")
+        assert opened.events == []
 
 
 def test_a_link_opens_the_report(chromium: Chromium, page: Path) -> None:
     with chromium.opened(page) as opened:
-        opened.page.click("text=JSON")
+        opened.page.click("text=daily_health_report_")
         assert "daily_health_report_" in opened.page.url
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime, timedelta
 from typing import Any
 
 from exporter import __version__
-from exporter.views.shapes import AgentEntry, FindingEntry, RunEntry, Status, TaskEntry
+from exporter.views.shapes import AgentEntry, FindingEntry, RunEntry, SeverityName, Status, TaskEntry
+from exporter.views.status import WORST_FINDINGS
 
 _SUMMARIES = {
     "agent-monitor": "Looks after the agents and restarts those that failed",
@@ -30,10 +32,10 @@ def ill(now: datetime) -> Status:
         return (now + timedelta(**by)).isoformat(timespec="seconds")
 
     agents = [
-        _agent("orchestrator", "healthy", 1.0, 0, 0),
-        _agent("research", "quarantined", 0.914, 7, 3),
         _agent("code-review", "healthy", 0.9993, 0, 1),
         _agent("embeddings", "healthy", 1.0, 0, 0),
+        _agent("orchestrator", "healthy", 1.0, 0, 0),
+        _agent("research", "quarantined", 0.914, 7, 3),
         _agent("web-search", "unhealthy", 0.987, 2, 1),
     ]
     failed = "backup of database 'sutazai' failed: pg_dump: server closed the connection unexpectedly; see its log"
@@ -130,6 +132,21 @@ def well(now: datetime) -> Status:
     return well
 
 
+def crowded(now: datetime, *, agents: int, findings: int) -> tuple[Status, list[FindingEntry]]:
+    """The first host with so many agents, each tenth of which is unreachable; and all of so many findings."""
+    status = ill(now)
+    states = ["unreachable", *["healthy"] * 9]
+    status["agents"] = [_agent(f"agent-{number:04}", states[number % 10], 0.99, 0, 0) for number in range(agents)]
+    severities: tuple[SeverityName, ...] = ("critical", "high", "medium", "low")
+    found = [
+        status["findings"][1] | {"subject": f"image/thing-{number}", "severity": severities[number * 4 // findings]}
+        for number in range(findings)
+    ]
+    status["findings"] = found[:WORST_FINDINGS]
+    status["finding_counts"] = dict(Counter(finding["severity"] for finding in found))
+    return status, found
+
+
 def _agent(name: str, state: str, uptime: float, failures: int, restarts: int) -> AgentEntry:
     return {
         "agent": name,
@@ -194,7 +211,7 @@ def _task(
 def _findings(now: datetime) -> list[FindingEntry]:
     rows: tuple[tuple[str, str, str, Any, str, str, float], ...] = (
         ("agent-monitor", "quarantined", "agent/research", "critical", "Restarted 3 times in an hour and failed again.",
-         "Read its log: docker logs research. Then: sutazai-exporter agents release research", 0.04),
+         "Read its log: docker logs research. Then: sutazai-exporter agents release research", 0.63),
         ("security-scan", "vulnerability", "image/research:1.8", "critical", "CVE-2026-1204 in libwebp 1.3.1: code is "
          "run by an image that is decoded.", "Build the image anew: 1.3.2 mends it.", 26),
         ("health-check", "disk_filling", "/var/lib/docker", "high", "88 % are used, 1.1 % more each day.",

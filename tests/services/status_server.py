@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from exporter.views.shapes import Status
+from exporter.views.shapes import FindingEntry, Status
 from exporter.web.answers import Problem, answer, problem
 from exporter.web.page import StatusPage
 from tests.services.ports import free_port
@@ -26,19 +26,26 @@ from tests.services.wait import wait_for
 class StatusServer:
     """Serves the page and tells every reader of its events each `status` that it is given.
 
-    While `looks` is false it cannot say how things are: its connections live and their heart beats, as those of a
-    daemon whose disk is frozen.
+    `findings` are all of them, where there are more than the status names. With a `token` reading takes it; `report` is
+    what each report holds. While `looks` is false it cannot say how things are: its connections live and their heart
+    beats, as those of a daemon whose disk is frozen.
     """
 
-    def __init__(self, status: Status) -> None:
+    def __init__(
+        self, status: Status, *, findings: list[FindingEntry] | None = None, token: str = "", report: str = ""
+    ) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}/"
         self.status = status
+        self.findings, self.token, self.report = findings, token, report
+        self.asked_for_findings = 0
         self.looks = True
         routes = [
             *StatusPage(lambda: "/metrics").routes(),
             Route("/api/v1/events", self._events),
             Route("/api/v1/status", self._status),
+            Route("/api/v1/findings", self._all_findings),
+            Route("/api/v1/reports/{id}", self._one_report),
         ]
         app = Starlette(routes=routes, exception_handlers={HTTPException: problem})
         config = uvicorn.Config(
@@ -60,13 +67,29 @@ class StatusServer:
         self._server.should_exit = True
         self._thread.join()
 
+    def _admit(self, request: Request) -> None:
+        if self.token and request.headers.get("authorization") != f"Bearer {self.token}":
+            raise Problem(401, "reading takes a token here")
+
     async def _events(self, request: Request) -> StreamingResponse:
+        self._admit(request)
         return StreamingResponse(self._told(), media_type="text/event-stream")
 
     async def _status(self, request: Request) -> Response:
         if not self.looks:
             raise Problem(503, "the store does not answer: its disk is frozen or gone")
         return answer(self.status)
+
+    async def _all_findings(self, request: Request) -> Response:
+        self._admit(request)
+        self.asked_for_findings += 1
+        if self.findings is None:
+            raise Problem(503, "the findings cannot be read")
+        return answer({"findings": self.findings})
+
+    async def _one_report(self, request: Request) -> Response:
+        self._admit(request)
+        return Response(self.report, media_type="text/html")
 
     async def _told(self) -> AsyncIterator[str]:
         told = None

@@ -18,6 +18,7 @@ from starlette.routing import Route
 from exporter import __version__
 from exporter.web.accept import wants_gzip
 from exporter.web.answers import HEADERS, Problem
+from jobs.pages.sheet import style_hash
 
 ASSETS = Path(__file__).parent / "assets"
 _TYPES = {
@@ -28,12 +29,13 @@ _TYPES = {
 }
 _NAME = re.compile(r"[a-z-]{1,32}\.(css|js|svg)")
 _POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; "
-    "form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+    "default-src 'none'; script-src 'self'; style-src 'self' '{report}'; img-src 'self'; connect-src 'self'; "
+    "frame-src blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'; trusted-types 'none'"
 )
-"""Only what this server gives, and no text that becomes markup or script (Trusted Types)."""
+"""Only what this server gives, and no text that becomes markup or script (Trusted Types). A report that the page shows
+in a frame is bound by this as well, and has its own style sheet, which is known by its hash (`report`)."""
 _HEADERS = HEADERS | {
-    "content-security-policy": _POLICY,
     "cross-origin-resource-policy": "same-origin",
     "cache-control": "no-cache",
     "vary": "accept-encoding",
@@ -82,8 +84,13 @@ def _asset(name: str, telemetry_path: str = "") -> _Asset:
     return _Asset(gzip.compress(content, mtime=0), f'W/"{hashlib.sha256(content).hexdigest()[:32]}"')
 
 
+@lru_cache(maxsize=1)
+def _policy() -> str:
+    return _POLICY.format(report=style_hash())
+
+
 def _sent(request: HttpRequest, name: str, asset: _Asset) -> Response:
-    headers = _HEADERS | {"etag": asset.etag}
+    headers = _HEADERS | {"etag": asset.etag, "content-security-policy": _policy()}
     if asset.etag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
     body = asset.packed

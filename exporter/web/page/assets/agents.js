@@ -1,21 +1,33 @@
-// The agents: how each was when it was last looked at, the ill ones first.
+// The agents: how each was when it was last looked at, the ill ones first; narrowed by a text where there are many.
 
 import {send} from "./actions.js";
 import {confirm} from "./dialogs.js";
-import {about, byId, fill, keep, put, when} from "./dom.js";
+import {about, byId, fill, longList, number, put, when} from "./dom.js";
 import {agent as look, counted, share, tone} from "./words.js";
 
 const section = byId("agents");
 const list = section.querySelector("ul");
+const text = byId("agents-text");
+const FEW = 20, SHOWN = 60;
+const cards = longList(list, SHOWN, agent => agent.agent, "agent", update);
+let agents = [];
 
 /** Show the agents. */
-export function show({agents, agent_uptime_percent: uptime}) {
-  const well = agents.filter(agent => agent.healthy).length;
+export function show({agents: told, agent_uptime_percent: uptime}) {
+  const ill = told.filter(agent => !agent.healthy), well = told.length - ill.length;
+  agents = [...ill, ...told.filter(agent => agent.healthy)];
   const mean = uptime === null ? "" : `, up ${share(uptime / 100)} of the last 24 h`;
-  put(section.querySelector(".count"), agents.length ? `${well} of ${agents.length} healthy${mean}` : "");
+  put(section.querySelector(".count"), agents.length ? `${number(well)} of ${number(agents.length)} healthy${mean}` : "");
   section.querySelector(".empty").hidden = agents.length > 0;
-  const order = [...agents].sort((one, other) => one.healthy - other.healthy || one.agent.localeCompare(other.agent));
-  keep(list, order, agent => agent.agent, "agent", update);
+  section.querySelector(".filter").hidden = agents.length <= FEW;
+  narrow();
+}
+
+function narrow() {
+  const wanted = text.value.trim().toLowerCase();
+  const found = agents.filter(({agent, state}) => !wanted || agent.toLowerCase().includes(wanted) || state === wanted);
+  put(byId("agents-shown"), wanted ? `${number(found.length)} of ${number(agents.length)} match` : "");
+  cards.show(found);
 }
 
 function update(card, agent) {
@@ -47,4 +59,9 @@ when(list, "release", async ({agent}) => {
   if (await confirm(`Release ${agent} from quarantine?`, text, "Release")) {
     await send(`api/v1/agents/${encodeURIComponent(agent)}/release`, {}, `release ${agent}`, `The release of ${agent} was asked for.`);
   }
+});
+
+text.addEventListener("input", () => {
+  cards.restart();
+  narrow();
 });

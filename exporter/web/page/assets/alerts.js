@@ -2,26 +2,29 @@
 
 import {send} from "./actions.js";
 import {confirm} from "./dialogs.js";
-import {about, byId, facts, fill, keep, part, put, when} from "./dom.js";
+import {about, byId, facts, fill, longList, number, part, put, when} from "./dom.js";
 import {moment} from "./times.js";
 import {counted, remediation, severity, tone} from "./words.js";
 
 const alerts = byId("alerts"), approvals = byId("approvals");
+const SHOWN = 24;
 const OVER = ["verified", "failed", "rejected", "expired", "refused", "resolved"];
+const keyOf = alert => `${alert.name} ${JSON.stringify(Object.entries(alert.labels).sort())}`;
+const firing = longList(alerts.querySelector("ul"), SHOWN, keyOf, "alert", updateAlert);
+const repairs = longList(approvals.querySelector("ul"), SHOWN, entry => entry.id, "approval", updateApproval);
 
 /** Show the alerts and the repairs. */
 export function show(status) {
-  put(alerts.querySelector(".count"), status.alerts.length || "");
+  put(alerts.querySelector(".count"), status.alerts.length ? number(status.alerts.length) : "");
   alerts.querySelector(".empty").hidden = status.alerts.length > 0;
-  keep(alerts.querySelector("ul"), status.alerts, keyOf, "alert", updateAlert);
+  firing.show(status.alerts);
   const waiting = status.remediations.filter(entry => entry.state === "waiting").length;
   const some = status.remediations.some(entry => !OVER.includes(entry.state));
-  put(approvals.querySelector(".count"), waiting ? `${waiting} waiting for you` : some ? "under way" : "of the last hour");
+  const open = waiting ? `${number(waiting)} waiting for you` : some ? "under way" : "of the last hour";
+  put(approvals.querySelector(".count"), open);
   approvals.hidden = status.remediations.length === 0;
-  keep(approvals.querySelector("ul"), status.remediations, entry => entry.id, "approval", updateApproval);
+  repairs.show(status.remediations);
 }
-
-const keyOf = alert => `${alert.name} ${JSON.stringify(Object.entries(alert.labels).sort())}`;
 
 function updateAlert(card, alert) {
   tone(card, severity(alert.severity));

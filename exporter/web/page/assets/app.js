@@ -69,7 +69,7 @@ function lose(why) {
   if (root.dataset.live !== "lost") announce("The connection to the exporter is lost.");
   connection("lost", "Connection lost");
   const was = status ? `The last answer was “${VERDICTS[status.verdict]?.[2] ?? status.verdict}”. ` : "";
-  verdict.answer("unknown", "Not known: connection lost", `${was}How things are now cannot be said from here.`);
+  verdict.answer("unknown", "Not known: connection lost", `${was}How things are now cannot be said from here.`, "Not known");
   byId("lost").dataset.why = why;
   byId("lost").hidden = false;
   age();

@@ -74,9 +74,40 @@ function childrenFor(parent, names, template) {
 
 /** Whoever is led by the focus stays where he was, or near it where that is gone. */
 function refocus(parent, focused) {
-  const target = focused.isConnected ? focused : parent.closest("section")?.querySelector("h2");
+  const target = focused.isConnected && !focused.closest("[hidden]") ? focused : parent.closest("section")?.querySelector("h2");
   target?.focus({preventScroll: true});
 }
+
+/** A list of which the first are shown, and more when asked: no browser bears ten thousand at once, and no reader.
+ *  `again` shows it when more are wanted. */
+export function longList(parent, step, key, template, update, again = () => show(items, total)) {
+  const rest = fromTemplate("rest"), button = rest.querySelector("button");
+  let most = step, items = [], total = 0;
+  (parent.closest("table") ?? parent).after(rest);
+
+  /** Show the items, which may be the first of a `total`. */
+  function show(all, count = all.length) {
+    [items, total] = [all, count];
+    const shown = items.slice(0, most);
+    keep(parent, shown, key, template, update);
+    if (shown.length === total && rest.contains(document.activeElement)) refocus(parent, button);
+    rest.hidden = shown.length === total;
+    fill(rest, {left: `The first ${number(shown.length)} of ${number(total)} are shown.`});
+    put(button, `Show ${number(Math.min(step, total - shown.length))} more`);
+    mark(button, "aria-label", `${button.textContent} of ${parent.closest("section").querySelector("h2").firstChild.data.trim()}`);
+  }
+
+  button.addEventListener("click", () => {
+    most += step;
+    again();
+  });
+  return {show, restart: () => (most = step), hasGrown: () => most > step};
+}
+
+const NUMBER = new Intl.NumberFormat("en-GB");
+
+/** A number for people: 12,345. */
+export const number = value => NUMBER.format(value);
 
 /** Call `action` with the item of the button's row when a button with this `data-do` below `parent` is pressed. */
 export function when(parent, name, action) {

@@ -76,7 +76,8 @@ async function once(on) {
   abort = new AbortController();
   heardAt = stamp();  // the new attempt has its own time to be heard
   try {
-    const response = await fetch("api/v1/events", {headers: access.readCredentials(), cache: "no-store", signal: abort.signal});
+    const response = await fetch("api/v1/events", {headers: access.readCredentials(), cache: "no-store", signal: abort.signal})
+      .catch(named("the exporter cannot be reached"));
     if (response.status === 401 || response.status === 403) return {locked: await problemOf(response)};
     if (!response.ok) return {why: await problemOf(response), seconds: Number(response.headers.get("retry-after")) || 0};
     await read(response.body, on);
@@ -91,30 +92,42 @@ async function once(on) {
 
 async function read(body, on) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
-  let rest = "";
+  let line = [], block = [];
   for (;;) {
-    const {done, value} = await reader.read();
+    const {done, value} = await reader.read().catch(named("the connection broke"));
     if (done) return;
     heardAt = stamp();
-    const blocks = (rest + value).split(/\r?\n\r?\n/);
-    rest = blocks.pop();
-    for (const block of blocks) tell(block, on);
+    // A line may come in a hundred pieces: they are put together once, when its end is there.
+    const [first, ...others] = value.split("\n");
+    line.push(first);
+    for (const next of others) {
+      const text = line.join("");
+      line = [next];
+      if (text && text !== "\r") block.push(text.endsWith("\r") ? text.slice(0, -1) : text);
+      else block = tell(block, on);
+    }
   }
 }
 
+/** Say in our words what browsers say each in theirs: to them it is a TypeError. */
+const named = words => error => {
+  throw error instanceof TypeError ? new Error(words) : error;
+};
+
 /** One event as https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream has it. */
-function tell(block, on) {
+function tell(lines, on) {
   let name = "message";
   const data = [];
-  for (const line of block.split(/\r?\n/)) {
+  for (const line of lines) {
     const [, field, value] = /^([^:]*):? ?(.*)$/.exec(line);
     if (field === "event") name = value;
     if (field === "data") data.push(value);
   }
-  if (!data.length) return;
+  if (!data.length) return [];
   on.event(name, JSON.parse(data.join("\n")));
   if (name === "status") toldAt = stamp();
   failures = 0;  // only now: what cannot be shown is no better than what does not come
+  return [];
 }
 
 /** Wait before the next attempt, each time longer; not all pages at the same moment. */

@@ -21,7 +21,11 @@ export function setClock(iso) {
 export function moment(element, iso) {
   element.hidden = !iso;
   if (!iso) return;
-  mark(element, "datetime", iso);
+  if (element.dateTime !== iso) {
+    mark(element, "datetime", iso);
+    const at = new Date(iso);
+    mark(element, "title", Number.isNaN(at.getTime()) ? null : WHOLE.format(at));
+  }
   show(element);
 }
 
@@ -34,7 +38,6 @@ function show(element) {
   const at = new Date(element.dateTime);
   if (Number.isNaN(at.getTime())) return put(element, element.dateTime);
   put(element, `${relative((at - Date.now() - aheadMs) / 1000)}, ${absolute(at)}`);
-  mark(element, "title", WHOLE.format(at));
 }
 
 /** How far off a moment is, in seconds from now. */

@@ -1,14 +1,16 @@
 // The plain answer at the top, and what to do about it.
 
 import {say} from "./actions.js";
-import {about, byId, fill, keep, mark, part, put, putWithCode, when} from "./dom.js";
+import {about, byId, fill, keep, longList, mark, number, part, put, putWithCode, when} from "./dom.js";
 import {moment} from "./times.js";
 import {TODO_KINDS, VERDICTS, severity, tone} from "./words.js";
 
-const SHOWN = 7;
+const SHOWN = 7, STEP = 50;
 
 const [first, rest] = document.querySelectorAll("#todo ol");
 const more = byId("todo").querySelector("details");
+const key = item => `${item.kind} ${item.subject} ${item.what}`;
+const others = longList(rest, STEP, key, "todo-item", update);
 
 /** Show whether anything is wrong. */
 export function show(status) {
@@ -17,15 +19,15 @@ export function show(status) {
   todo(status.to_do);
 }
 
-/** Show an answer: a verdict of the exporter's, or that there is none. */
-export function answer(verdict, word, sentence) {
+/** Show an answer: a verdict of the exporter's, or that there is none; `short` is the word in the bar at the top. */
+export function answer(verdict, word, sentence, short = word) {
   const [name, sign] = VERDICTS[verdict] ?? VERDICTS.unknown;
   mark(document.documentElement, "data-verdict", verdict);
   mark(byId("verdict"), "data-tone", name);
   mark(byId("pill"), "data-tone", name);
   put(byId("verdict").querySelector(".shape"), sign);
   put(byId("pill").querySelector(".sign"), sign);
-  put(byId("pill").querySelector(".word"), word);
+  put(byId("pill").querySelector(".word"), short);
   put(byId("answer-word"), word);
   put(byId("answer"), sentence);
   const host = byId("host").textContent;
@@ -36,12 +38,11 @@ export function answer(verdict, word, sentence) {
 
 function todo(items) {
   byId("todo").hidden = items.length === 0;
-  put(byId("todo").querySelector(".count"), items.length);
-  const key = item => `${item.kind} ${item.subject} ${item.what}`;
+  put(byId("todo").querySelector(".count"), number(items.length));
   keep(first, items.slice(0, SHOWN), key, "todo-item", update);
-  keep(rest, items.slice(SHOWN), key, "todo-item", update);
+  others.show(items.slice(SHOWN));
   more.hidden = items.length <= SHOWN;
-  put(more.querySelector("summary"), `${items.length - SHOWN} more`);
+  put(more.querySelector("summary"), `${number(items.length - SHOWN)} more`);
 }
 
 function update(row, item) {
