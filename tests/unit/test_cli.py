@@ -18,6 +18,7 @@ import pytest
 
 from tests.services.command_here import run_here
 from tests.services.exporter_daemon import command_line, environment_of, run_cli
+from tests.services.ports import free_port
 from tests.services.trees import tree_digest
 from tests.services.trial_jobs import TASK, TrialPackage, work
 
@@ -41,6 +42,8 @@ def cli(trial: TrialPackage, base: Path) -> Run:
     def run(*arguments: str, env: dict[str, str] | None = None, **options: Any) -> subprocess.CompletedProcess[str]:
         environment = {**trial.environment, **(env or {})}
         if arguments[:1] == ("serve",):
+            # Whoever runs the tests may have an exporter of their own at the usual address.
+            environment = {"SUTAZAI_WEB__LISTEN_ADDRESS": f"127.0.0.1:{free_port()}", **environment}
             return run_cli(*arguments, base_dir=base, env=environment, **options)
         return run_here(*arguments, base_dir=base, env=environment, **options)
 
