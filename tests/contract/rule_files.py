@@ -38,10 +38,15 @@ class Alert:
     """Its `for`, empty where it fires at once."""
 
 
+def read_yaml(text: str) -> Any:
+    """A document, read ten times as fast as by the loader that is all Python, where there is the other one."""
+    return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+
+
 @cache
 def rules() -> list[dict[str, Any]]:
     """Every rule of every file."""
-    groups = [group for path in RULE_FILES for group in yaml.safe_load(path.read_text())["groups"]]
+    groups = [group for path in RULE_FILES for group in read_yaml(path.read_text())["groups"]]
     return [rule for group in groups for rule in group["rules"]]
 
 
@@ -68,14 +73,14 @@ def known() -> Known:
 @cache
 def expected_records() -> frozenset[str]:
     """The recorded series that the unit tests of the rules look at."""
-    cases = [case for path in RULE_TESTS for case in yaml.safe_load(path.read_text())["tests"]]
+    cases = [case for path in RULE_TESTS for case in read_yaml(path.read_text())["tests"]]
     return frozenset(one["expr"] for case in cases for one in case.get("promql_expr_test", []) if one["exp_samples"])
 
 
 @cache
 def expectations() -> list[tuple[str, bool]]:
     """What the unit tests of the rules expect: (alert, whether it fires)."""
-    cases = [case for path in RULE_TESTS for case in yaml.safe_load(path.read_text())["tests"]]
+    cases = [case for path in RULE_TESTS for case in read_yaml(path.read_text())["tests"]]
     expected = [one for case in cases for one in case.get("alert_rule_test", [])]
     return [(one["alertname"], bool(one.get("exp_alerts"))) for one in expected]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-
-import yaml
+from functools import cache
 
 from exporter.rules.rendering import TEMPLATES
+from tests.contract.rule_files import read_yaml
 
 _SPOKEN = "two|twice|three|four|five|six|seven|eight|nine|ten|fifteen|twenty|thirty|half|quarter|hundred|thousand"
 _ASKED = re.compile(r"\[\[(.+?)\]\]")
@@ -31,9 +31,10 @@ class Template:
         return frozenset(name for asked in self.asked for name in named.findall(_QUOTED.sub("", asked)))
 
 
-def templates() -> list[Template]:
+@cache
+def templates() -> tuple[Template, ...]:
     """Every rule of every template."""
-    return [found for path in sorted(TEMPLATES.iterdir()) for found in _of(path.read_text())]
+    return tuple(found for path in sorted(TEMPLATES.iterdir()) for found in _of(path.read_text()))
 
 
 def _of(text: str) -> Iterator[Template]:
@@ -43,7 +44,7 @@ def _of(text: str) -> Iterator[Template]:
         asked.append(match[1])
         return f"ASKED_{len(asked) - 1}_"
 
-    document = yaml.safe_load(_ASKED.sub(numbered, re.sub(r"\[%.*?%\]\n?", "", text)))
+    document = read_yaml(_ASKED.sub(numbered, re.sub(r"\[%.*?%\]\n?", "", text)))
     for rule in (rule for group in document["groups"] for rule in group["rules"]):
         mine = [asked[int(number)] for number in re.findall(r"ASKED_(\d+)_", str(rule))]
         texts = " ".join(rule.get("annotations", {}).values())

@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -93,9 +94,10 @@ def _imported_from(node: ast.ImportFrom) -> Iterator[str]:
         yield full if full in MODULES else node.module
 
 
-def imported(module: str) -> list[str]:
+@cache
+def imported(module: str) -> tuple[str, ...]:
     """What a module of this project imports."""
-    return list(imports(ast.parse(MODULES[module].read_text())))
+    return tuple(imports(ast.parse(MODULES[module].read_text())))
 
 
 every_module = pytest.mark.parametrize("module", MODULES)
