@@ -2,6 +2,8 @@
 
 PYTHON ?= python3
 export PYTHON
+# Where Python may not keep what it has compiled, every process compiles all of it anew; the tests start thousands.
+export PYTHONDONTWRITEBYTECODE =
 
 venv := .venv
 no_python = $(PYTHON) is missing or older than 3.11: apt install python3, or name another: make PYTHON=python3.12
