@@ -47,23 +47,23 @@ def exporter_document(layout: Layout, docker_url: str, bridge_token: str, *, bac
 def _jobs(layout: Layout, *, backups: bool) -> dict[str, Any]:
     return {
         "agent_monitor": {
-            **{"schedule": ["every 1 minutes"], "auto_restart": False, "consecutive_failures": 1},
+            **{"schedule": ["every 1 minute"], "auto_restart": False, "consecutive_failures": 1},
             **{"max_restarts_per_hour": 60, "backoff_seconds": 0, "stop_timeout_seconds": 1},
             "recovery_timeout_seconds": 5,
         },
         "health_check": {
-            **{"schedule": ["every 1 minutes: light"], "max_run_seconds": 15, "deadline_seconds": 12},
+            **{"schedule": ["every 1 minute: light"], "max_run_seconds": 15, "deadline_seconds": 12},
             "max_log_size_mb": 1,
         },
         # Growth is measured over a minute at least.
         "log_rotation": {
-            **{"schedule": ["every 1 minutes: watch"], "max_log_size_mb": 1, "max_growth_mb_per_hour": 1},
+            **{"schedule": ["every 1 minute: watch"], "max_log_size_mb": 1, "max_growth_mb_per_hour": 1},
             **{"docker_logs": False, "directories": [{"directory": str(layout.log.parent)}]},
         },
-        "certificate_renewal": {"schedule": ["every 1 minutes: watch"], "adopt_self_signed": True, "key_type": "ecdsa"},
+        "certificate_renewal": {"schedule": ["every 1 minute: watch"], "adopt_self_signed": True, "key_type": "ecdsa"},
         # A database that is here is not the demo's.
         "database_maintenance": {"enabled": backups, "schedule": ["daily at 03:00: backup"]},
-        "backup_verification": {"schedule": ["every 1 minutes: standard"], "drill": "off"},
+        "backup_verification": {"schedule": ["every 1 minute: standard"], "drill": "off"},
         # It would look at this machine, of which the demo is not about.
         "security_scan": {"enabled": False},
     }

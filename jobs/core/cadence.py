@@ -76,7 +76,7 @@ class Cadence:
     def key(self) -> str:
         """What identifies the cadence in the store: its text without the mode."""
         if self.minutes is not None:
-            return f"every {self.minutes} minutes"
+            return f"every {self.minutes} minute{'s' if self.minutes > 1 else ''}"
         clock = f"{self._clock:%H:%M}"
         if self.weekday is not None:
             return f"{WEEKDAYS[self.weekday]} at {clock}"

@@ -85,7 +85,7 @@ def of_growth(growth: Mapping[str, float], settings: Settings) -> list[Finding]:
             "log_growth",
             f"logs/{label}",
             Severity.MEDIUM,
-            f"{label}: logs grow by {rate * 3600 / _MB:.0f} MB an hour, above {settings.max_growth_mb_per_hour}",
+            f"{label}: logs grow by {rate * 3600 / _MB:.0f} MB an hour, above {settings.max_growth_mb_per_hour} MB",
             "see which one grows, and what its program complains of",
         )
         for label, rate in growth.items()

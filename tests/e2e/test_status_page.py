@@ -571,6 +571,17 @@ def test_a_deduction_of_many_digits_stays_on_its_line(chromium: Chromium) -> Non
         assert len(set(opened.ask(heights))) == 1
 
 
+def test_an_address_in_a_remedy_can_be_followed_and_nothing_else_becomes_one(chromium: Chromium) -> None:
+    told = ill(datetime.now().astimezone())
+    told["to_do"][0]["remedy"] = "see (https://runbooks.example/AgentDown?a=1), or `docker ps`, or javascript:alert(1)."
+    with StatusServer(told) as server, chromium.opened(server.url) as opened:
+        first = live(opened).locator("#todo [data-part=remedy]").first
+        says(first, told["to_do"][0]["remedy"].replace("`", ""))
+        links = "[...document.querySelectorAll('#todo a')].map(it => [it.href, it.rel])"
+        assert opened.ask(links) == [["https://runbooks.example/AgentDown?a=1", "noopener noreferrer"]]
+        assert first.locator("code").all_text_contents() == ["docker ps"]
+
+
 def test_everybody_can_see_that_the_connection_is_lost(chromium: Chromium) -> None:
     with (
         StatusServer(ill(datetime.now().astimezone())) as server,

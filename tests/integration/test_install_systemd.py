@@ -87,7 +87,7 @@ def test_a_misspelt_directive_would_have_been_seen(install: Run, units: Path) ->
 
 
 CADENCES = (
-    *("every 1 minutes", "every 5 minutes", "every 60 minutes"),
+    *("every 1 minute", "every 5 minutes", "every 60 minutes"),
     *("daily at 06:00", "sunday at 05:30", "monthly on 28 at 08:30"),
 )
 

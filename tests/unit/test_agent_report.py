@@ -122,8 +122,8 @@ def test_the_report_has_the_shape_of_the_original() -> None:
 @pytest.mark.parametrize(
     ("state", "stop", "severity", "remedy"),
     [
-        (State.UNHEALTHY, None, Severity.HIGH, "docker logs a"),
-        (State.UNREACHABLE, None, Severity.HIGH, "docker logs a"),
+        (State.UNHEALTHY, None, Severity.HIGH, "see its log, and start it again: no container of it is known"),
+        (State.UNREACHABLE, None, Severity.HIGH, "see its log, and start it again: no container of it is known"),
         (State.STOPPED, Stop.OPERATOR, Severity.MEDIUM, "docker start a"),
         (State.STOPPED, Stop.UNKNOWN, Severity.HIGH, "sutazai-exporter agents release a (or docker start a)"),
         (State.STOPPED, Stop.CRASH, Severity.CRITICAL, "docker start a"),

@@ -93,7 +93,8 @@ def _container_name(visit: Visit) -> str:
 
 
 def _failing(visit: Visit) -> _Words:
-    remedy = f"docker logs {_container_name(visit)}"
+    container = visit.watched.container
+    remedy = f"docker logs {container.name}" if container else "see its log, and start it again: no container of it is known"
     return visit.state.value, Severity.HIGH, f"{visit.name} is {visit.state.value}: {visit.facts.detail}", remedy
 
 

@@ -3,6 +3,7 @@
 
 const UNSEEN = /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u00ad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g;
 const LONGEST = 4000;
+const ADDRESS = /(https?:\/\/[^\s"'<>()`]*[\w/])/;
 
 export const byId = id => document.getElementById(id);
 
@@ -19,17 +20,21 @@ export function put(element, text) {
   if (element.textContent !== shown) element.textContent = shown;
 }
 
-/** Put a text in which commands stand between backticks. */
+/** Put a text in which commands stand between backticks and addresses of pages may be followed. */
 export function putWithCode(element, text) {
   if (element.source === text) return;
   element.source = text;
-  element.replaceChildren(...visible(text).split("`").map((piece, index, pieces) => {
-    if (index % 2 === 0 || index === pieces.length - 1) return index % 2 ? "`" + piece : piece;
-    const code = document.createElement("code");
-    code.textContent = piece;
-    return code;
+  element.replaceChildren(...visible(text).split("`").flatMap((piece, index, pieces) => {
+    if (index % 2 === 0) return piece.split(ADDRESS).map(withLink);
+    return [index === pieces.length - 1 ? "`" + piece : made("code", piece)];
   }));
 }
+
+/** What `split` gives by turns: text, an address, text … */
+const withLink = (piece, index) =>
+  index % 2 ? Object.assign(made("a", piece), {href: piece, target: "_blank", rel: "noopener noreferrer"}) : piece;
+
+const made = (name, text) => Object.assign(document.createElement(name), {textContent: text});
 
 /** Put texts into the parts of an element, by their `data-part`. */
 export function fill(element, texts) {
