@@ -94,7 +94,8 @@ def _container_name(visit: Visit) -> str:
 
 def _failing(visit: Visit) -> _Words:
     container = visit.watched.container
-    remedy = f"docker logs {container.name}" if container else "see its log, and start it again: no container of it is known"
+    by_itself = "see its log, and start it again: no container of it is known"
+    remedy = f"docker logs {container.name}" if container else by_itself
     return visit.state.value, Severity.HIGH, f"{visit.name} is {visit.state.value}: {visit.facts.detail}", remedy
 
 
