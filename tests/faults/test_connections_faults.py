@@ -201,15 +201,15 @@ def test_a_trailer_without_end_is_ended(client: Callable[..., Client], daemon: E
         b"GET\r\n\r\n",
         b"GET /metrics HTTP/9.9\r\n\r\n",
         b"GET /metrics HTTP/1.1\r\nHost localhost\r\n\r\n",
-        b"GET /metrics HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n",
-        b"GET /metrics HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx",
+        b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n",
+        b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx",
         b"POST /metrics HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         b"POST /metrics HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n0\r\n\r\n",
         b"POST /metrics HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
         b"POST /api/v1/tasks/x/start HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
         b"POST /api/v1/tasks/x/start HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n",
-        b"GET /metrics HTTP/1.1\r\nHost: a\r\nX: a\x00b\r\n\r\n",
-        b"GET /metrics HTTP/1.1\r\nHost: a\r\n X: folded\r\n\r\n",
+        b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nX: a\x00b\r\n\r\n",
+        b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n X: folded\r\n\r\n",
     ],
     ids=lambda request: repr(request)[:50],
 )
@@ -222,7 +222,7 @@ def test_what_is_no_request_is_refused_and_ended(client: Callable[..., Client], 
 def test_pipelined_requests_are_answered_in_their_order(client: Callable[..., Client]) -> None:
     paths = [b"/-/healthy", b"/metrics", b"/nothing", b"/-/healthy"]
     last = b"GET /-/ready HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
-    many = client(b"".join(b"GET %s HTTP/1.1\r\nHost: a\r\n\r\n" % path for path in paths) + last)
+    many = client(b"".join(b"GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n" % path for path in paths) + last)
     answer = many.answer()
     assert re.findall(rb"HTTP/1\.1 (\d+) ", answer) == [b"200", b"200", b"404", b"200", b"200"]
     assert answer.endswith(b"SutazAI Exporter is ready.\n")

@@ -106,7 +106,7 @@ def test_a_stop_does_not_wait_for_clients(
 
     daemon = exporter_daemon(work(), environment=package.environment)
     idle = [socket.create_connection(("127.0.0.1", daemon.port)) for _ in range(3)]
-    idle[1].sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
+    idle[1].sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
     idle[2].sendall(b"GET /metrics HTTP/1.1\r\nHo")
     began = time.monotonic()
     assert daemon.stop() == 0
