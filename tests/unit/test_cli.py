@@ -456,6 +456,13 @@ def test_commands_that_only_tell_write_nothing(
     assert tree_digest(tmp_path) == before
 
 
+@pytest.mark.parametrize("command", [["notify", "retry"], ["remediations", "reject", "4"]], ids=" ".join)
+def test_what_a_command_has_written_is_in_the_store_and_not_beside_it(base: Path, command: list[str]) -> None:
+    done = run_cli(*command, base_dir=base)  # a process that ends without taking anything apart
+    assert done.returncode in (0, 64), done
+    assert [file.name for file in (base / "data").glob("sutazai.db*")] == ["sutazai.db"]
+
+
 def test_the_list_of_agents_is_empty_before_anybody_has_looked(base: Path, tmp_path: Path) -> None:
     done = run_cli("agents", "list", base_dir=base)
     assert done.returncode == 0, done
