@@ -9,6 +9,8 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
+
 from exporter import self_report
 from exporter.bridge.outgoing import announcing
 from exporter.clock import SystemClock
@@ -40,7 +42,7 @@ def open_store(configuration: Configuration, *, read_only: bool = False) -> Stor
     if _is_something_else(file):
         raise StoreError(f"{file}: is no file that could be a store; move it aside")
     try:
-        return Store(file, read_only=read_only)
+        store = Store(file, read_only=read_only)
     except StoreError:
         if owner := other_owner(file):
             who = owner if owner == "root" else f"{owner} or root"
@@ -48,6 +50,10 @@ def open_store(configuration: Configuration, *, read_only: bool = False) -> Stor
         if _is_full(base_dir):
             raise StoreError(f"{file}: the store cannot be used: its disk is full; make room") from None
         raise
+    if not read_only and (command := click.get_current_context(silent=True)):
+        # The process takes nothing apart when it ends, and what was written last would stay in a file beside the store.
+        command.call_on_close(store.close)
+    return store
 
 
 def _is_something_else(file: Path) -> bool:

@@ -17,7 +17,7 @@ from exporter.runs.tickets import Submit
 from exporter.slots import claim_due, look_due
 from exporter.store import Store, StoreError
 from jobs.core.cadence import Cadence
-from jobs.core.model import Request, Trigger
+from jobs.core.model import Outcome, Request, Trigger
 from jobs.core.ports import Clock
 
 logger = logging.getLogger(__name__)
@@ -117,7 +117,7 @@ class Scheduler:
             self._forget(key, waiting)
 
         def ended(record: Record | None) -> None:
-            if record is None:
+            if record is None or record.outcome is Outcome.STOPPED:  # its slot is claimed, and the next one is free
                 self._forget(key, waiting)
             else:
                 waiting.until = self._clock.monotonic() + RETRY_SECONDS

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from exporter import metrics
 from exporter.bridge import families
+from jobs.core.addresses import address_of
 
 if TYPE_CHECKING:
     from exporter.exposition import Exposition
@@ -26,7 +27,8 @@ FIGURES = {
 }
 """Figures that are 0 when something is wrong, by the word for it."""
 _WRONG = "; wrong: "
-_LINE = re.compile(r"pid (\d{1,10})(?:; at (https?://[^ ;]+))?(?:; wrong: .*)?")
+_ADDRESS = r"(?P<host>[0-9.]+|\[[0-9a-fA-F:.]+(?:%[\w-]+)?\]):(?P<port>[0-9]{1,5})"
+_LINE = re.compile(rf"pid (?P<pid>[0-9]{{1,10}})(?:; at (?P<url>https?://{_ADDRESS}))?(?:; wrong: .*)?")
 
 
 @dataclass(frozen=True)
@@ -48,9 +50,14 @@ def line(pid: int, words: Sequence[str] = (), url: str = "") -> str:
 
 
 def where(said: str) -> Where | None:
-    """Where the daemon is that said a line; None for any other line, as an empty one."""
+    """Where the daemon is that said a line; None for any other line, as an empty one.
+
+    Whoever may write in the base directory may have written it: nothing is asked but an address, by its number.
+    """
     read = _LINE.fullmatch(said)
-    return Where(int(read[1]), read[2] or "") if read else None
+    if read is None or (read["url"] and not (address_of(read["host"].strip("[]")) and 0 < int(read["port"]) < 1 << 16)):
+        return None
+    return Where(int(read["pid"]), read["url"] or "")
 
 
 def show(said: str, exposition: Exposition) -> None:

@@ -55,8 +55,7 @@ VERDICT_STYLES: Mapping[str, str] = {
     "critical": "bold red",
     "unknown": "bold magenta",
 }
-_FILLING = re.compile(r"(?:\x1b\[[0-9;]*m| )+$")
-"""Blanks at the end of a line, styled or not."""
+_STYLE = re.compile(r"\x1b\[[0-9;]*m")
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
@@ -95,7 +94,11 @@ def _print_trimmed(what: RenderableType, *, soft_wrap: bool) -> None:
 
 
 def _trimmed(line: str) -> str:
-    return _FILLING.sub(lambda found: "\x1b[0m" if "\x1b" in found[0] else "", line)
+    """A line without the blanks at its end, styled or not. (A pattern for all would begin at every blank within.)"""
+    kept, end = line.rstrip(" "), ""
+    while kept.endswith("m") and _STYLE.fullmatch(kept, start := max(0, kept.rfind("\x1b"))):
+        kept, end = kept[:start].rstrip(" "), "\x1b[0m"
+    return kept + end
 
 
 def print_json(content: Any) -> None:

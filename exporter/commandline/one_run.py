@@ -78,7 +78,6 @@ def carry_out(order: Order) -> NoReturn:
             say(letter.send(record, dry_run=order.dry_run))
         if not order.dry_run:
             _leave_behind(configuration, store, runner)
-    store.close()
     sys.exit(EXIT_INTERRUPTED if signals.interrupted else record.exit_code)
 
 

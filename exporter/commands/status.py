@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import time
 from pathlib import Path
@@ -59,7 +60,11 @@ def _look(configuration: Configuration) -> Status:
     from exporter.commandline.beside import sources_beside
     from exporter.views.status import status as view
 
-    return view(sources_beside(configuration), serving=app.is_served(configuration))
+    sources = sources_beside(configuration)
+    try:
+        return view(sources, serving=app.is_served(configuration))
+    finally:
+        sources.store.close()
 
 
 def _watch(configuration: Configuration, interval_seconds: float) -> None:
@@ -68,6 +73,8 @@ def _watch(configuration: Configuration, interval_seconds: float) -> None:
     from exporter.commandline import console
     from exporter.commandline.status_screen import status_screen
 
+    gc.freeze()
+    gc.enable()  # this lasts; other commands do without (exporter.cli.program)
     with Live(console=console.out, screen=True, auto_refresh=False) as live:
         while True:
             live.update(status_screen(_look(configuration)), refresh=True)

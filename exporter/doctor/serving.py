@@ -64,6 +64,9 @@ def _answering(patient: Patient, address: str) -> Iterator[Diagnosis]:
         forms: tuple[dict[str, str], ...] = ({}, {"accept": OPENMETRICS})
         asks = [Ask(page, patient.limit_seconds, headers=form, max_body_bytes=_LARGE_ANSWER) for form in forms]
         text, openmetrics = http.fetch_all(asks)
+        if text.status == 401:  # it listens at an address by which this machine is one like all others
+            yield good(f"a daemon is ready at {url}, and tells its metrics and version to nobody without a token")
+            return
         yield _version(text.body, url)
         yield _readable(page, text, openmetrics)
 

@@ -143,8 +143,9 @@ class Runner:
         with self._store.transaction():
             if claim:
                 claim()
+            # In one with its end: without a lock it would be taken for one that was cut off.
             run_id = self._store.begin_run(request, started, os.getpid())
-        return self.close(run_id, request, outcome, reason, started)
+            return self.close(run_id, request, outcome, reason, started)
 
     def close(self, run_id: int, request: Request, outcome: Outcome, reason: str, started: datetime) -> Record:
         """Complete a run in the ledger that came to nothing."""

@@ -36,9 +36,9 @@ class Sources:
 
     def later(self, fresh: Sources) -> Sources:
         """The sources of another look, at a ledger that has not changed since: what was read of it is kept."""
-        kept = {name: value for name, value in vars(self).items() if name in ("_newest", "_records", "_problems")}
-        again = replace(fresh)
-        vars(again).update(kept)
+        again, there = replace(fresh), vars(self)
+        # By name: another thread may be reading something for the first time.
+        vars(again).update({name: there[name] for name in ("_newest", "_records", "_problems") if name in there})
         return again
 
     def problems(self) -> list[Standing]:

@@ -320,7 +320,7 @@ def test_a_report_is_opened_by_a_link_and_shown_where_reading_takes_a_token(worl
     with chromium.opened(f"http://{ELSEWHERE}:{world.daemon.port}/") as opened:
         press(opened.page, "Use it", world.token)
         page = live(opened)
-        page.get_by_role("link", name=name).click()
+        page.get_by_role("link", name=name).dblclick()
         shown = page.frame_locator("dialog[open] iframe").locator("body")
         says(shown, '"GOOD"')
         assert json.loads(shown.inner_text())["status"] == "GOOD"

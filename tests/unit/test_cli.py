@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shlex
@@ -10,6 +11,7 @@ import socket
 import sqlite3
 import stat
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,13 +20,16 @@ import pytest
 
 from exporter.commandline import console
 from exporter.commandline.doctor_screen import print_entries
+from exporter.commands import status
+from exporter.config import Configuration
 from exporter.doctor.diagnosis import State
 from exporter.doctor.examination import Entry
+from exporter.views.shapes import Status
 from tests.services.command_here import run_here
 from tests.services.exporter_daemon import command_line, environment_of, run_cli
 from tests.services.ports import free_port
 from tests.services.trees import tree_digest
-from tests.services.trial_jobs import TASK, TrialPackage, work
+from tests.services.trial_jobs import TASK, TrialPackage, configuration_of, work
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -451,6 +456,13 @@ def test_commands_that_only_tell_write_nothing(
     assert tree_digest(tmp_path) == before
 
 
+@pytest.mark.parametrize("command", [["notify", "retry"], ["remediations", "reject", "4"]], ids=" ".join)
+def test_what_a_command_has_written_is_in_the_store_and_not_beside_it(base: Path, command: list[str]) -> None:
+    done = run_cli(*command, base_dir=base)  # a process that ends without taking anything apart
+    assert done.returncode in (0, 64), done
+    assert [file.name for file in (base / "data").glob("sutazai.db*")] == ["sutazai.db"]
+
+
 def test_the_list_of_agents_is_empty_before_anybody_has_looked(base: Path, tmp_path: Path) -> None:
     done = run_cli("agents", "list", base_dir=base)
     assert done.returncode == 0, done
@@ -632,6 +644,51 @@ def test_what_the_doctor_says_is_whole_on_a_narrow_terminal_and_no_command_to_it
     assert "broken" in told and "restart it" in " ".join(told.split())
     assert told.count("well,") == 10 and "\x1b" not in told and "\u202e" not in told
     assert [line for line in told.splitlines() if line != line.rstrip()] == []
+
+
+@pytest.mark.parametrize(
+    ("line", "left"),
+    [
+        ("a  b  ", "a  b"),
+        ("a\x1b[0m \x1b[1;31m  \x1b[0m ", "a\x1b[0m"),
+        ("\x1b[1m a\x1b[0m", "\x1b[1m a\x1b[0m"),
+        ("form", "form"),
+    ],
+)
+def test_blanks_at_the_end_of_a_line_are_left_out_and_its_style_ended(line: str, left: str) -> None:
+    assert console._trimmed(line) == left
+
+
+def test_blanks_within_a_line_cost_no_more_than_other_letters() -> None:
+    began = time.process_time()
+    assert len(console._trimmed("a" + " " * 40_000 + "b")) == 40_002
+    assert time.process_time() - began < 5, "each of them was looked at from each of them"
+
+
+def test_a_status_that_renews_itself_keeps_nothing_of_what_it_has_looked_at(
+    has_run: Path, trial: TrialPackage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = configuration_of(has_run, work())
+    open_files: list[int] = []
+    look = status._look
+
+    def watched(configuration: Configuration) -> Status:
+        if len(open_files) == 5:
+            raise KeyboardInterrupt
+        told = look(configuration)
+        assert gc.isenabled()
+        open_files.append(len(list(Path("/proc/self/fd").iterdir())))
+        return told
+
+    monkeypatch.setattr(status, "_look", watched)
+    gc.disable()  # as for every command
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            status._watch(known, 0)
+    finally:
+        gc.enable()
+        gc.unfreeze()
+    assert open_files == [open_files[0]] * 5
 
 
 def test_a_mode_that_is_about_one_thing_needs_its_name(base: Path) -> None:

@@ -12,16 +12,19 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
+from exporter import app
 from exporter.cli import commands as command_line
 from exporter.commandline.doctor_screen import print_entries, sentence
 from exporter.doctor import itself, places, serving
 from exporter.doctor.checks import CHECKS
 from exporter.doctor.diagnosis import Check, Diagnosis, Patient, State, broken, good, missing, not_configured, unknown
 from exporter.doctor.examination import MAX_TEXT, Entry, examine, patient_of
+from exporter.locks import FileLock
 from exporter.settings import leaf_fields
 from jobs.clients.clock_marks import ClockMarks
 from tests.services.wait import wait_for
@@ -250,6 +253,32 @@ def test_what_starts_the_tasks_is_found_and_twice_is_told(base: Path, monkeypatc
     [entry] = serving.schedule(found)
     assert entry.state is State.BROKEN
     assert "crontabs/robot; systemd has sutazai-health-check.timer" in entry.detail
+
+
+class _ForTokensAlone(BaseHTTPRequestHandler):
+    """Stands for a daemon at an address that is not loopback: there its own machine is one like all others."""
+
+    def do_GET(self) -> None:
+        self.send_response(200 if self.path == "/-/ready" else 401)
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    def log_message(self, *arguments: object) -> None:
+        """Say nothing."""
+
+
+def test_a_daemon_that_tells_its_metrics_for_a_token_alone_is_well(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _ForTokensAlone) as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,)).start()
+        monkeypatch.setenv("SUTAZAI_WEB__LISTEN_ADDRESS", f"127.0.0.1:{server.server_port}")
+        lock = FileLock(base / app.DAEMON_LOCK, "pid 1")
+        try:
+            [entry] = serving.daemon(patient(base))
+        finally:
+            lock.release()
+            server.shutdown()
+    assert entry.state is State.GOOD
+    assert "to nobody without a token" in entry.detail
 
 
 def test_a_clock_that_was_set_and_a_zone_that_is_none(base: Path) -> None:

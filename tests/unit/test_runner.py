@@ -374,6 +374,19 @@ def test_a_run_whose_record_cannot_be_entered_still_has_its_record(base: Path, m
     assert failed.value.record.outcome is Outcome.OK
 
 
+def test_a_run_that_came_to_nothing_is_entered_whole_or_not_at_all(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runner = runner_of(base)
+    store = runner._store
+
+    def fails(*arguments: object, **given: object) -> None:
+        raise StoreError("disk I/O error")
+
+    monkeypatch.setattr(store, "finish_run", fails)
+    with pytest.raises(StoreError):
+        runner.enter(Request(task=TASK), Outcome.SKIPPED, "is running already", SystemClock().now())
+    assert store.unfinished_runs() == [], "it would be told of as cut off"
+
+
 # Limits: see also tests/faults/test_runs_faults.py
 
 

@@ -425,6 +425,18 @@ def test_a_run_that_could_not_begin_is_tried_again_after_a_while_and_not_each_mi
     assert [request.reason for request in ticking.begin()] == ["daily at 06:00, slot 2026-03-03"]
 
 
+def test_after_somebody_has_stopped_a_run_that_waits_the_next_slot_runs_in_its_time(store: Store) -> None:
+    every_minute = Cadence.parse("every 1 minute")
+    ticking = Ticking(store, every_minute)
+    ticking.full = True
+    ticking.tick()
+    assert claim_due(store, "t", every_minute, ticking.clock.now())  # as the entry of a stopped run does
+    ticking.give_up(Outcome.STOPPED)
+    ticking.full = False
+    assert ticking.tick() == []
+    assert len(ticking.tick(60)) == 1
+
+
 @given(st.lists(st.sampled_from(["tick", "begin", "kill", "cron"]), min_size=1, max_size=60), st.integers(0, 5))
 @settings(max_examples=60, deadline=None)
 def test_whoever_waits_and_is_killed_a_day_runs_at_most_once_and_the_last_one_in_the_end(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from exporter import self_report
 from exporter.locks import FileLock, holder_of
 from exporter.metrics import STORE_UP, Metrics
@@ -26,3 +28,29 @@ def test_any_other_line_says_that_nothing_is_wrong() -> None:
         metrics.set(STORE_UP, 1)
         self_report.show(said, metrics.exposition)
         assert self_report.wrong(metrics.exposition) == []
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "192.0.2.7", "[::1]", "[fe80::1%eth0]"])
+def test_where_the_daemon_is_gets_through_the_lock(host: str) -> None:
+    url = f"https://{host}:10042"
+    assert self_report.where(self_report.line(4711, ["reload", "audit"], url)) == self_report.Where(4711, url)
+    assert self_report.where(self_report.line(4711, ["reload"])) == self_report.Where(4711, "")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *(
+            "http://127.0.0.1:0",
+            "http://127.0.0.1:65536",
+            "http://127.0.0.1",
+            "http://x:y",
+            "http://[::1",
+            "http://[:::]:1",
+        ),
+        *("http://999.0.0.1:1", "http://a@127.0.0.1:1", "http://elsewhere.example:80", "http://127.0.0.1:1/x?"),
+        *("http://[fe80::1%a/b]:1", "ftp://127.0.0.1:1"),
+    ],
+)
+def test_what_somebody_else_wrote_leads_a_command_nowhere(url: str) -> None:
+    assert self_report.where(self_report.line(4711, [], url)) is None

@@ -58,10 +58,11 @@ class Reading:
     def _look(self) -> Sources:
         """What is to be looked at; of a ledger that is as it was, what the status has read before is not read again."""
         sources, ledger = self._sources(), self._ledger()
-        before, self._looked = self._looked, (ledger, sources)
-        if ledger == before[0] and before[1] is not None:
-            self._looked = (ledger, before[1].later(sources))
-        return self._looked[1]
+        read_of, before = self._looked
+        if before is not None and ledger == read_of:
+            sources = before.later(sources)
+        self._looked = (ledger, sources)
+        return sources  # and not what another thread has put there meanwhile
 
     def _ledger(self) -> object:
         """What is different after every change of the ledger."""

@@ -10,6 +10,7 @@ import {bytes} from "./words.js";
 
 const LONGEST_WAIT_MS = 60000;
 const section = byId("reports"), dialog = byId("report-dialog");
+let isReading = false;  // from the click until the dialog is closed: of a double click the second is none
 
 /** Show the reports. */
 export function show({reports}) {
@@ -52,5 +53,7 @@ section.addEventListener("click", event => {
   const link = event.target.closest("a[data-file]");
   if (!link || !access.readingTakesToken()) return;
   event.preventDefault();
-  read(link).catch(error => refuse(`The report cannot be shown: ${error.message}`));
+  if (isReading) return;
+  isReading = true;
+  read(link).catch(error => refuse(`The report cannot be shown: ${error.message}`)).finally(() => (isReading = false));
 });
