@@ -45,7 +45,7 @@ def alerts_in(directory: Path) -> dict[str, dict[str, Any]]:
     return {rule["alert"]: rule for group in groups for rule in group["rules"] if "alert" in rule}
 
 
-def test_alerts_of_the_breaks_alone_are_quicker_and_the_one_that_says_otherwise_says_so(tmp_path: Path) -> None:
+def test_alerts_of_the_breaks_alone_are_quicker_and_those_that_say_otherwise_say_so(tmp_path: Path) -> None:
     (tmp_path / "rules").mkdir()
     for file in (REPOSITORY / "alert_rules").glob("*.rules.yml"):
         if any(f"alert: {name}\n" in file.read_text() for name in ALERTS):
@@ -57,6 +57,8 @@ def test_alerts_of_the_breaks_alone_are_quicker_and_the_one_that_says_otherwise_
     assert "TaskStale" in changed and changed <= ALERTS <= set(bundled)
     assert all(shortened[name].get("for", "2s") == "2s" for name in ALERTS)
     assert bundled["TaskStale"]["expr"].count("2 * ") == 2 and "2 * " not in shortened["TaskStale"]["expr"]
+    assert "an hour" in bundled["AgentPaused"]["annotations"]["summary"]
+    assert "is paused" in shortened["AgentPaused"]["annotations"]["summary"]
     assert "more than one interval and its longest run" in " ".join(
         shortened["TaskStale"]["annotations"]["description"].split()
     )
