@@ -19,7 +19,7 @@ _MANY = {
     "problem": "{count} problems stand",
     "task": "{count} tasks do not work",
     "alert": "{count} alerts fire",
-    MENDED: "{count} alerts still fire, and what they tell of was mended",
+    MENDED: "{count} alerts still fire after their proven repairs",
     "score": "{count} scores are low",
     "daemon": "{count} things are wrong with the exporter itself",
     "channel": "messages do not get through {count} channels",

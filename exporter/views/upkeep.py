@@ -195,7 +195,7 @@ def of_alerts(
         group, said = "alert", f"the alert {one['name']} fires"
         under_way = repairs.under_way(one, remediations)
         if not under_way and (done := repairs.proved(one, remediations, now)):
-            group, said = MENDED, f"the alert {one['name']} still fires, and what it tells of was mended"
+            group, said = MENDED, f"the alert {one['name']} still fires after its proven repair"
             severity, remedy = Severity.MEDIUM, repairs.patience(done, remedy)
         wanted = todo(severity, "alert", one["name"], what, remedy, since=one["since"])
         causes, covered = _about(one)

@@ -390,7 +390,7 @@ def test_an_alert_that_fires_on_after_its_repair_was_proved_is_waited_for_but_no
     move_repair(scene, VERIFIED)
     told = scene.status()
     assert told["verdict"] == "attention"
-    assert told["answer"] == "The alert AgentDown still fires, and what it tells of was mended."
+    assert told["answer"] == "The alert AgentDown still fires after its proven repair."
     (todo,) = told["to_do"]
     assert todo["remedy"].startswith("wait until it ends: restart-agent was done, and proved at 2 Mar 12:01; if")
     assert scene.wait(minutes=16).status()["verdict"] == "critical"
