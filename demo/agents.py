@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from demo.interrupts import interrupted_later
 from demo.layout import AGENTS, DemoError, Layout
 from demo.processes import Child, environment
 from jobs.clients.discovery import LOCAL, listens
@@ -65,7 +66,9 @@ class ContainerAgents:
         """Start them, and wait until they answer; NoDocker if that does not work."""
         with refused():
             self._provide_image(self._say)
-            self.containers = {name: self._run(name) for name in AGENTS}
+            for name in AGENTS:
+                with interrupted_later():  # until the engine has answered it may not know the container that it makes
+                    self.containers[name] = self._run(name)
             self._wait()
 
     def _wait(self) -> None:
@@ -126,7 +129,8 @@ class ProcessAgents:
     def start(self) -> None:
         """Start them."""
         self.containers: dict[str, str] = {}
-        self._children = {name: self._run(name) for name in AGENTS}
+        for name in AGENTS:
+            self._run(name)
 
     @property
     def processes(self) -> dict[str, int]:
@@ -144,12 +148,13 @@ class ProcessAgents:
             if child.runs:
                 self._gone.pop(name, None)
             elif time.monotonic() - self._gone.setdefault(name, time.monotonic()) > _AWAY_SECONDS:
-                self._children[name] = self._run(name)
+                self._run(name)
 
-    def _run(self, name: str) -> Child:
+    def _run(self, name: str) -> None:
         argv = [sys.executable, "-m", "demo.sample_agent", str(self._layout.agent_port(name))]
         log_file, env = self._layout.directory / f"{name}.log", environment(self._layout.base)
-        return Child(name, argv, log_file, env, orphaned=signal.SIGKILL)  # nothing else ends one that is frozen
+        with interrupted_later():  # nothing but SIGKILL ends one that is frozen
+            self._children[name] = Child(name, argv, log_file, env, orphaned=signal.SIGKILL)
 
 
 def docker_url() -> str | None:

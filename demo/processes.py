@@ -10,8 +10,11 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
+from demo.interrupts import interrupted_later
 from demo.layout import DemoError
 
 _STOP_SECONDS = 25.0
@@ -40,12 +43,29 @@ def exporter(*arguments: str) -> list[str]:
 
 
 def command(argv: Sequence[str], env: Mapping[str, str]) -> str:
-    """What a command prints; DemoError where it fails."""
-    done = subprocess.run(argv, env=dict(env), stdin=subprocess.DEVNULL, capture_output=True, text=True)
-    if done.returncode != 0:
-        said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-        raise DemoError(f"{shlex.join(argv)} ended with {done.returncode}: {said}")
-    return done.stdout
+    """What a command prints; DemoError where it fails. However this is left, the command has ended then."""
+    with ExitStack() as ending:
+        with interrupted_later():
+            begun = ending.enter_context(_piped(argv, env))
+            ending.callback(_end, begun)  # subprocess.run would kill it when interrupted, and not wait until it is gone
+        printed, complaint = begun.communicate()
+    if begun.returncode != 0:
+        said = (complaint.strip().splitlines() or ["it said nothing"])[-1]
+        raise DemoError(f"{shlex.join(argv)} ended with {begun.returncode}: {said}")
+    return printed
+
+
+def _piped(argv: Sequence[str], env: Mapping[str, str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        argv,
+        env=dict(env),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: _end_with_parent(signal.SIGTERM),
+    )
 
 
 class Child:
@@ -86,14 +106,19 @@ class Child:
 
     def stop(self) -> None:
         """End it, by force if it does not by itself."""
-        if self.runs:
-            self._popen.send_signal(signal.SIGCONT)
-            self._popen.terminate()
-            try:
-                self._popen.wait(_STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                self._popen.kill()
-                self._popen.wait()
+        _end(self._popen)
+
+
+def _end(begun: subprocess.Popen[Any]) -> None:
+    """Have a program end, and wait until it has; one that has ended already is left alone."""
+    if begun.poll() is None:
+        begun.send_signal(signal.SIGCONT)
+        begun.terminate()
+        try:
+            begun.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            begun.kill()
+            begun.wait()
 
 
 def _end_with_parent(number: int) -> None:

@@ -15,7 +15,7 @@ from demo import configuration
 from demo.agents import ContainerAgents, NoDocker, ProcessAgents, docker_url
 from demo.api import Api, Exporter, Unreachable
 from demo.ground import Ground
-from demo.interrupts import no_more_interrupts
+from demo.interrupts import interrupted_later, no_more_interrupts
 from demo.layout import DemoError, Layout, Running
 from demo.processes import Child, command, environment, exporter, program
 from jobs.core.files import atomic_write
@@ -155,9 +155,10 @@ class Stack:
 
     def _run(self, name: str, argv: list[str]) -> None:
         log_file = self._layout.directory / f"{name.removeprefix('the ').lower()}.log"
-        child = Child(name, argv, log_file, self._env)
+        with interrupted_later():
+            child = Child(name, argv, log_file, self._env)
+            self._stack.callback(child.stop)
         self._children.append(child)
-        self._stack.callback(child.stop)
 
     def _wait(self, name: str, address: str) -> None:
         deadline = time.monotonic() + _READY_SECONDS

@@ -66,6 +66,7 @@ def _remediation(sources: Sources, entry: Entry, rule: Remediation | None) -> Re
     return {
         "id": entry.id,
         "alert": entry.alert.name,
+        "labels": dict(entry.alert.labels),
         "rule": entry.rule,
         "task": entry.task,
         "target": entry.target,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from exporter.bridge.outgoing.problems import RANK
 from exporter.views.matters import Matter, number
-from exporter.views.upkeep import NEVER, STALE, UNKNOWN, UNREAD
+from exporter.views.upkeep import MENDED, NEVER, STALE, UNKNOWN, UNREAD
 from jobs.core.model import Severity
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ _MANY = {
     "problem": "{count} problems stand",
     "task": "{count} tasks do not work",
     "alert": "{count} alerts fire",
+    MENDED: "{count} alerts still fire after their proven repairs",
     "score": "{count} scores are low",
     "daemon": "{count} things are wrong with the exporter itself",
     "channel": "messages do not get through {count} channels",
@@ -26,6 +28,8 @@ _MANY = {
     UNREAD: "what is known cannot be read",
 }
 _MOST_GROUPS = 4
+_IS_PATH = re.compile(r"\S*[/.]\S")
+"""A sentence that begins with a name of this sort begins with it as it is."""
 GOOD = "Nothing is wrong, and nothing waits for you."
 
 
@@ -50,10 +54,17 @@ def answer_of(matters: Sequence[Matter]) -> str:
     shown, more = clauses[:_MOST_GROUPS], len(clauses) - _MOST_GROUPS
     if more > 0:
         shown.append(f"there is more ({number(more)})")
-    text = _listed(shown)
+    text = f"{_listed(shown)}.{_repairs(matters)}"
     if all(matter.group in UNKNOWN for matter in matters):
-        return f"Too little is known: {text}."
-    return f"{text[:1].upper()}{text[1:]}."
+        return f"Too little is known: {text}"
+    return text if _IS_PATH.match(text) else f"{text[:1].upper()}{text[1:]}"
+
+
+def _repairs(matters: Sequence[Matter]) -> str:
+    """How many things are being mended without a person."""
+    count = len({matter.repair["id"] for matter in matters if matter.repair})
+    many = f" {number(count)[:1].upper()}{number(count)[1:]} repairs are under way."
+    return "" if not count else " A repair is under way." if count == 1 else many
 
 
 def _clauses(group: str, matters: Sequence[Matter]) -> list[str]:

@@ -10,7 +10,7 @@ from exporter.bridge.outgoing.problems import RANK
 from jobs.core.model import Severity
 
 if TYPE_CHECKING:
-    from exporter.views.shapes import ToDo
+    from exporter.views.shapes import RemediationEntry, ToDo
 
 Kind = Literal["problem", "approval", "task", "alert", "daemon"]
 Causes = frozenset[str]
@@ -23,7 +23,7 @@ class Matter:
 
     `group` is the sort that it is counted in (`agent`), `said` a clause that tells of it alone. Two matters with a
     common cause are one. `tags` say what it is about; one that is `covered_by` a cause or a tag of another (or by any
-    that begins so, where it ends in a slash) only tells of that again.
+    that begins so, where it ends in a slash) only tells of that again. `repair` is one of it that is under way.
     """
 
     todo: ToDo
@@ -32,6 +32,7 @@ class Matter:
     causes: Causes = frozenset()
     tags: Causes = frozenset()
     covered_by: tuple[str, ...] = ()
+    repair: RemediationEntry | None = None
 
     @property
     def severity(self) -> Severity:
@@ -42,7 +43,8 @@ class Matter:
         """This matter, as bad as the other and as old, which is another view of it."""
         worst = max(self.severity, other.severity, key=RANK.__getitem__)
         since = min(filter(None, (self.todo["since"], other.todo["since"])), default=None)
-        return replace(self, todo={**self.todo, "severity": worst.value, "since": since})
+        told: ToDo = {**self.todo, "severity": worst.value, "since": since}
+        return replace(self, todo=told, repair=self.repair or other.repair)
 
 
 def number(count: int) -> str:

@@ -158,11 +158,13 @@ class AlertEntry(TypedDict):
 class RemediationEntry(TypedDict):
     """A remediation that is not over, or was until an hour ago; in the state `waiting` it waits for a person.
 
-    `plan` says what it does. `changed` is when it came into its state.
+    `plan` says what it does. `changed` is when it came into its state. `alert` is the name of the alert that it is for,
+    and `labels` are all of that one's labels.
     """
 
     id: int
     alert: str
+    labels: dict[str, str]
     rule: str
     task: str
     target: str

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from exporter import __version__
 from exporter.bridge.outgoing.wording import host_name
 from exporter.store import StoreError
-from exporter.views import agents, alerts, findings, reports, scores, tasks, trouble, upkeep
+from exporter.views import agents, alerts, findings, repairs, reports, scores, tasks, trouble, upkeep
 from exporter.views.answer import answer_of, verdict_of
 from exporter.views.matters import Matter, joined, todo
 from exporter.views.moments import told
@@ -96,19 +96,20 @@ def _matters(look: _Look, *, serving: bool) -> list[Matter]:
     """What wants a person. Where several views see one thing, the first one here says what to do."""
     sources, settings = look.sources, look.sources.configuration.settings
     if look.unread:
-        return joined([_unread(look.unread[0]), *trouble.of_agents(look.agents, settings)])
-    return joined(
+        return joined([_unread(look.unread[0]), *trouble.of_agents(look.agents, [], settings)])
+    found = joined(
         [
             *trouble.of_approvals(look.remediations),
             *trouble.of_findings(look.findings, settings),
-            *trouble.of_agents(look.agents, settings),
+            *trouble.of_agents(look.agents, look.findings, settings),
             *trouble.of_scores(look.scores, settings),
             *upkeep.of_schedule(sources, look.overdue, look.tasks, serving=serving),
             *upkeep.of_daemon(sources),
             *upkeep.of_tasks(look.tasks),
-            *upkeep.of_alerts(look.alerts),
+            *upkeep.of_alerts(look.alerts, look.remediations, sources.now),
         ]
     )
+    return [repairs.attended(matter) for matter in found]
 
 
 def _unread(reason: str) -> Matter:

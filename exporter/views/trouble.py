@@ -95,16 +95,21 @@ def _of_finding(one: FindingEntry) -> Matter:
     return Matter(wanted, "problem", _clause(one["message"]), frozenset(causes), tags, covered)
 
 
-def of_agents(entries: Iterable[AgentEntry], settings: Settings) -> Iterator[Matter]:
-    """Agents that are not well."""
+def of_agents(
+    entries: Iterable[AgentEntry], findings: Iterable[FindingEntry], settings: Settings
+) -> Iterator[Matter]:
+    """Agents that are not well; what is known of such a state says what to do, severe or not."""
     if not is_watched(settings, agents.TASK):
         return
+    remedies = {(one["subject"], one["kind"]): one["remedy"] for one in findings if one["task"] == agents.TASK}
     for one in entries:
         if not one["healthy"]:
             name, state = one["agent"], one["state"]
             said = f"agent {name} is {_worded(state)}"
             severity = _AGENT_SEVERITIES.get(state, Severity.HIGH)
-            wanted = todo(severity, "problem", f"agent/{name}", said, "see the log of its container", _command(one))
+            remedy = remedies.get((f"agent/{name}", state)) or "see the log of its container"
+            command = commands.command_in(remedy) or _command(one)
+            wanted = todo(severity, "problem", f"agent/{name}", said, remedy, command)
             yield Matter(wanted, "agent", said, frozenset([agent_cause(name)]))
 
 

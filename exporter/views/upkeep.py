@@ -11,7 +11,7 @@ from exporter.bridge import families
 from exporter.bridge.outgoing.problems import RUN_REMEDY
 from exporter.plan import cadences_of
 from exporter.runs.under_way import under_way
-from exporter.views import commands
+from exporter.views import commands, repairs
 from exporter.views.matters import Matter, number, todo
 from exporter.views.moments import read, told
 from exporter.views.sources import Sources
@@ -20,9 +20,9 @@ from jobs.core.model import Severity
 from jobs.core.registry import all_jobs
 
 if TYPE_CHECKING:
-    from exporter.views.shapes import AlertEntry, TaskEntry
+    from exporter.views.shapes import AlertEntry, RemediationEntry, TaskEntry
 
-STALE, NEVER, UNREAD = "stale", "never", "unread"
+MENDED, STALE, NEVER, UNREAD = "mended", "stale", "never", "unread"
 UNKNOWN = frozenset([STALE, NEVER, UNREAD])
 """The groups of what should have been looked at and was not."""
 GRACE_SECONDS = 120
@@ -179,8 +179,10 @@ def _of_channels(sources: Sources) -> Iterator[Matter]:
             yield Matter(wanted, "channel", said, frozenset([f"{_CHANNEL}{channel}"]))
 
 
-def of_alerts(alerts: Iterable[AlertEntry]) -> Iterator[Matter]:
-    """Alerts that fire, or that nobody repeated or resolved."""
+def of_alerts(
+    alerts: Iterable[AlertEntry], remediations: Sequence[RemediationEntry], now: datetime
+) -> Iterator[Matter]:
+    """Alerts that fire, or that nobody repeated or resolved; with the repairs that they have brought about."""
     for one in alerts:
         severity = _ALERT_SEVERITIES.get(one["severity"].lower(), Severity.MEDIUM)
         if severity is Severity.INFO:
@@ -190,9 +192,14 @@ def of_alerts(alerts: Iterable[AlertEntry]) -> Iterator[Matter]:
         if one["state"] == "stale":
             severity, what = Severity.MEDIUM, f"{what} (nobody has repeated or resolved it for a day)"
             remedy = "see in Alertmanager whether it still fires"
+        group, said = "alert", f"the alert {one['name']} fires"
+        under_way = repairs.under_way(one, remediations)
+        if not under_way and (done := repairs.proved(one, remediations, now)):
+            group, said = MENDED, f"the alert {one['name']} still fires after its proven repair"
+            severity, remedy = Severity.MEDIUM, repairs.patience(done, remedy)
         wanted = todo(severity, "alert", one["name"], what, remedy, since=one["since"])
         causes, covered = _about(one)
-        yield Matter(wanted, "alert", f"the alert {one['name']} fires", causes, covered_by=covered)
+        yield Matter(wanted, group, said, causes, covered_by=covered, repair=under_way)
 
 
 def _about(one: AlertEntry) -> tuple[frozenset[str], tuple[str, ...]]:
@@ -209,4 +216,6 @@ def _about(one: AlertEntry) -> tuple[frozenset[str], tuple[str, ...]]:
         covered.append(f"of/health-check/check/{labels['check']}")
     if labels.get("certificate"):
         covered.append(f"of/certificate-renewal/certificate/{labels['certificate']}")
+    if labels.get("file"):
+        covered.append(f"of/backup-verification/backup/{labels['file']}")
     return frozenset(causes), tuple(covered)

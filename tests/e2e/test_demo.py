@@ -14,9 +14,11 @@ from typing import Any
 import psutil
 import pytest
 
+from demo.layout import AGENTS
 from tests.services.docker_engine import DockerEngine
 from tests.services.docker_images import AGENT_IMAGE
 from tests.services.exporter_daemon import REPOSITORY
+from tests.services.heir import heir
 from tests.services.local_http import get_json
 from tests.services.ports import free_row
 from tests.services.process import Process, plain_environment
@@ -118,13 +120,17 @@ def test_what_is_broken_is_told_of_mended_and_proven_and_the_demo_leaves_nothing
 def test_ctrl_c_ends_it_while_it_starts(tmp_path: Path) -> None:
     argv = [sys.executable, "-m", "demo", "up", "--no-docker", "--directory", "demo", "--first-port"]
     environment = plain_environment(PYTHONPATH=str(REPOSITORY), HOME=str(tmp_path))
-    starting = Process([*argv, str(free_row(PORTS))], log_file=tmp_path / "log", env=environment, cwd=tmp_path)
-    starting.wait_ready((tmp_path / "demo" / "demo-worker.log").exists, "its agents have been started")
-    family = psutil.Process(starting.pid).children(recursive=True)
-    starting.send(signal.SIGINT)
-    starting.send(signal.SIGTERM)
-    assert starting.popen.wait(60) == 0 and "Nothing of it runs any more" in starting.log()
-    assert family and not any(child.is_running() for child in family)
+    with heir() as inherited:
+        starting = Process([*argv, str(free_row(PORTS))], log_file=tmp_path / "log", env=environment, cwd=tmp_path)
+        family = psutil.Process(starting.pid).children
+        # Beside both agents one of the commands that write the configuration: to be ended as well.
+        starting.wait_ready(lambda: len(family()) > len(AGENTS), "its agents and a command have been started")
+        started = family(recursive=True)
+        starting.send(signal.SIGINT)
+        starting.send(signal.SIGTERM)
+        assert starting.popen.wait(60) == 0 and "Nothing of it runs any more" in starting.log()
+        assert started and not any(child.is_running() for child in started)
+        assert not inherited(), "of what it ends it waits for the end"
 
 
 def test_without_docker_it_says_what_cannot_be_mended_and_tells_of_it_all_the_same(tmp_path: Path) -> None:

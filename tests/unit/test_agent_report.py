@@ -167,3 +167,18 @@ def test_failures_in_a_row_are_counted(facts: Facts, before: int, after: int) ->
     one = visit("a")
     one.facts, one.record = facts, one.record.updated(consecutive_failures=before)
     assert remembered(one, NOW).consecutive_failures == after
+
+
+@pytest.mark.parametrize(
+    ("reason", "message"),
+    [
+        ("as seen, but automatic restarts are off", "a is unreachable: as seen, but automatic restarts are off"),
+        ("it is young", "a is unreachable: as seen (it is young)"),
+        ("as seen", "a is unreachable: as seen"),
+    ],
+)
+def test_why_nothing_is_done_does_not_say_again_what_was_seen(reason: str, message: str) -> None:
+    down = visit(state=State.UNREACHABLE)
+    down.decision = Decision(Verb.NOTHING, reason)
+    told = finding(down)
+    assert told is not None and told.message == message

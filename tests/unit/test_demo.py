@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import socket
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import yaml
 
+from demo import processes
+from demo.agents import ProcessAgents
 from demo.breaks import ALERTS
 from demo.configuration import shorten
 from demo.ground import Ground
+from demo.interrupts import interrupt_once
 from demo.layout import DemoError, Layout
 from demo.playing import Course, table
 from tests.services.exporter_daemon import REPOSITORY
@@ -38,7 +45,7 @@ def alerts_in(directory: Path) -> dict[str, dict[str, Any]]:
     return {rule["alert"]: rule for group in groups for rule in group["rules"] if "alert" in rule}
 
 
-def test_alerts_of_the_breaks_alone_are_quicker_and_the_one_that_says_otherwise_says_so(tmp_path: Path) -> None:
+def test_alerts_of_the_breaks_alone_are_quicker_and_those_that_say_otherwise_say_so(tmp_path: Path) -> None:
     (tmp_path / "rules").mkdir()
     for file in (REPOSITORY / "alert_rules").glob("*.rules.yml"):
         if any(f"alert: {name}\n" in file.read_text() for name in ALERTS):
@@ -50,6 +57,8 @@ def test_alerts_of_the_breaks_alone_are_quicker_and_the_one_that_says_otherwise_
     assert "TaskStale" in changed and changed <= ALERTS <= set(bundled)
     assert all(shortened[name].get("for", "2s") == "2s" for name in ALERTS)
     assert bundled["TaskStale"]["expr"].count("2 * ") == 2 and "2 * " not in shortened["TaskStale"]["expr"]
+    assert "an hour" in bundled["AgentPaused"]["annotations"]["summary"]
+    assert "is paused" in shortened["AgentPaused"]["annotations"]["summary"]
     assert "more than one interval and its longest run" in " ".join(
         shortened["TaskStale"]["annotations"]["description"].split()
     )
@@ -88,3 +97,39 @@ def test_a_break_that_went_wrong_is_marked_in_the_table() -> None:
     assert head.split() == ["broken", "alert", "repair", "verified", "over"]
     assert rows[0].split() == ["kill-agent", "-", "4.0", "s", "-", "-", "-", "NOT", "as", "expected"]
     assert rows[1].endswith("left out")
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Ctrl-C as the demo takes it."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.getsignal(number) for number in numbers}
+    interrupt_once()
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def _run_command(layout: Layout) -> None:
+    processes.command([sys.executable, "-c", "import time; time.sleep(1000)"], processes.environment(layout.base))
+
+
+def _start_agents(layout: Layout) -> None:
+    layout.directory.mkdir()
+    agents = ProcessAgents(layout)
+    try:
+        agents.start()
+    finally:
+        agents.stop()
+
+
+@pytest.mark.parametrize("start", [_run_command, _start_agents])
+def test_what_is_just_being_started_when_ctrl_c_comes_is_ended_too(
+    start: Callable[[Layout], None], layout: Layout, interruptible: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # In the new process, before it becomes the program: the demo knows of it only when it has.
+    monkeypatch.setattr(processes, "_end_with_parent", lambda number: os.kill(os.getppid(), signal.SIGINT))
+    before = set(psutil.Process().children())
+    with pytest.raises(KeyboardInterrupt):
+        start(layout)
+    assert set(psutil.Process().children()) <= before

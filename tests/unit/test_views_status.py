@@ -117,7 +117,7 @@ def test_a_critical_problem_is_critical(scene: Scene) -> None:
     scene.ran("health-check", found("check/postgres", CRITICAL, remedy="start PostgreSQL"))
     told = scene.status()
     assert told["verdict"] == "critical"
-    assert told["answer"] == "Check/postgres is fail."
+    assert told["answer"] == "check/postgres is fail."
     (todo,) = told["to_do"]
     assert (todo["severity"], todo["kind"], todo["remedy"]) == ("critical", "problem", "start PostgreSQL")
     assert todo["since"] == (NOON + timedelta(seconds=1)).isoformat()
@@ -349,6 +349,70 @@ def test_a_repair_that_nobody_made_is_told_no_longer(scene: Scene) -> None:
     assert scene.status()["remediations"] == []
 
 
+RUNNING, DUE, VERIFIED = RemediationState.RUNNING, RemediationState.DUE, RemediationState.VERIFIED
+
+
+def move_repair(scene: Scene, state: RemediationState, attempts: int = 1) -> None:
+    """The repair of `a_question` comes into another state, now."""
+    (entry,) = remediations.standing(scene.store)
+    due = scene.now + timedelta(minutes=5) if state is DUE else None
+    with scene.store.transaction() as db:
+        remediations.move(db, entry, state, scene.now, attempts=attempts, due=due)
+
+
+@pytest.mark.parametrize(
+    ("state", "words", "command"),
+    [
+        (RUNNING, "wait: restart-agent is being done (attempt 2); if it does not help: docker start web-1", ""),
+        (DUE, "wait: restart-agent is due at 2 Mar 12:05 (attempt 2); if it does not help: docker start web-1",
+         "docker start web-1"),
+    ],
+)  # fmt: skip
+def test_what_is_being_repaired_is_as_bad_as_before_and_not_to_be_done_by_hand(
+    scene: Scene, state: RemediationState, words: str, command: str
+) -> None:
+    scene.all_well()
+    a_question(scene)
+    down = found("agent/web", CRITICAL, "stopped", "docker start web-1")
+    scene.agents(down, found("agent/db", CRITICAL, "stopped", "docker start db-1"), web=State.STOPPED, db=State.STOPPED)
+    move_repair(scene, state, attempts=2)
+    told = scene.status()
+    assert (told["verdict"], told["answer"]) == ("critical", "Two agents are stopped. A repair is under way.")
+    todo = {one["subject"]: one for one in told["to_do"]}
+    assert (todo["agent/web"]["remedy"], todo["agent/web"]["command"]) == (words, command)
+    assert (todo["agent/db"]["remedy"], todo["agent/db"]["command"]) == ("docker start db-1", "docker start db-1")
+
+
+def test_an_alert_that_fires_on_after_its_repair_was_proved_is_waited_for_but_not_for_ever(scene: Scene) -> None:
+    scene.all_well()
+    a_question(scene)
+    scene.wait(minutes=1)
+    move_repair(scene, VERIFIED)
+    told = scene.status()
+    assert told["verdict"] == "attention"
+    assert told["answer"] == "The alert AgentDown still fires after its proven repair."
+    (todo,) = told["to_do"]
+    assert todo["remedy"].startswith("wait until it ends: restart-agent was done, and proved at 2 Mar 12:01; if")
+    assert scene.wait(minutes=16).status()["verdict"] == "critical"
+
+
+def test_a_proof_is_no_good_news_of_an_agent_that_is_down_again_nor_of_another_alert(scene: Scene) -> None:
+    scene.all_well()
+    a_question(scene)
+    move_repair(scene, VERIFIED)
+    scene.alert("AgentDown", number=2, agent="db")
+    assert scene.status()["answer"].startswith("The alert AgentDown fires and the alert AgentDown still fires")
+    scene.agents(web=State.UNREACHABLE)
+    assert [one["severity"] for one in scene.status()["to_do"]] == ["critical", "critical"]
+
+
+def test_an_agent_that_a_person_has_paused_is_unpaused_and_not_repaired(scene: Scene) -> None:
+    scene.all_well()
+    scene.agents(found("agent/web", MEDIUM, "paused", "docker unpause web-1"), web=State.PAUSED)
+    (todo,) = scene.status()["to_do"]
+    assert (todo["severity"], todo["command"]) == ("medium", "docker unpause web-1")
+
+
 def test_what_waits_is_told_beside_what_is_wrong(scene: Scene) -> None:
     scene.all_well()
     a_question(scene)
@@ -397,8 +461,12 @@ def test_alerts_that_tell_again_what_is_known_are_nothing_to_do_of_their_own(sce
     scene.alert("DiskSlow", number=4, severity="warning", disk="other")
     scene.ran("certificate-renewal", found("certificate/ssl/cert.pem", CRITICAL))
     scene.alert("CertificateInvalid", number=5, severity="critical", certificate="ssl/cert.pem")
+    scene.ran("backup-verification", found("backup/config/c.tar.gz", CRITICAL))
+    scene.alert("BackupDamaged", number=6, severity="critical", file="config/c.tar.gz")
     wanted = subjects(scene.status())
-    assert wanted == ["certificate/ssl/cert.pem", "check/postgres", "DiskSlow", "DiskSlow"]
+    critical, others = sorted(wanted[:3]), wanted[3:]
+    assert critical == ["backup/config/c.tar.gz", "certificate/ssl/cert.pem", "check/postgres"]
+    assert others == ["DiskSlow", "DiskSlow"]
 
 
 # The daemon's own figures

@@ -80,9 +80,15 @@ def finding(visit: Visit) -> Finding | None:
     if visit.state is State.HEALTHY:
         return None
     kind, severity, message, remedy = _WORDS[visit.state](visit)
-    more = f" ({visit.decision.reason})" if visit.decision.reason and visit.state in _EXPLAINED else ""
+    more = _more(visit) if visit.decision.reason and visit.state in _EXPLAINED else ""
     subject = f"agent/{visit.name}"
     return Finding(kind=kind, subject=subject, severity=severity, message=f"{message}{more}", remedy=remedy)
+
+
+def _more(visit: Visit) -> str:
+    """Why nothing is done, or what is: one sentence with the detail where it goes on from that."""
+    detail, reason = visit.facts.detail, visit.decision.reason
+    return reason.removeprefix(detail) if reason.startswith(detail) else f" ({reason})"
 
 
 _Words = tuple[str, Severity, str, str]
