@@ -154,7 +154,7 @@ def test_no_secret_of_the_source_is_in_what_is_told(whole: Whole, tmp_path: Path
     own = tmp_path / "rules.yaml"
     own.write_text(
         "rules: [{id: own, languages: [python], severity: WARNING, message: 'found $VALUE',"
-        " pattern: '$NAME = \"$VALUE\"'}]"
+        f" paths: {{include: ['secrets/*.py', '{whole.tree}/none/**']}}, pattern: '$NAME = \"$VALUE\"'}}]"
     )
     seen = scan(whole.tree / "secrets", semgrep, rules=str(own))
     assert set(by_rule(seen)) == {"own"}
