@@ -26,6 +26,9 @@ VERSION_SECONDS = 30.0
 # Semgrep raises the soft limit of its core's stack to 1 GB, and each thread of the core maps a stack of that size. That
 # counts as data: in a run that may have 1 GiB of it the core dies with SIGSEGV. It never goes beyond the hard limit.
 _WITH_SMALL_STACKS = ("sh", "-c", 'ulimit -s 65536 2>/dev/null; exec "$@"', "sh")
+# Of a file that is not below the directory it is started in, Semgrep has another process find out where it is: one for
+# each file. And no tree that is looked at can put a file of Semgrep's own settings into the root.
+_ABOVE_EVERY_FILE = Path("/")
 _NOWHERE = "http://127.0.0.1:9"
 _DOCKERFILE = re.compile(r"Dockerfile\..+|Containerfile(?:\..+)?")
 _MAX_DOCKERFILE_BYTES = 1 << 20
@@ -165,7 +168,8 @@ def _environment(scratch: Path) -> dict[str, str]:
 def _run(argv: Sequence[str], scratch: Path, seconds: float) -> tuple[int, bytes]:
     kept = bytearray()
     try:
-        with commands.Child(argv, timeout_seconds=seconds, environment=_environment(scratch), cwd=scratch) as child:
+        environment = _environment(scratch)
+        with commands.Child(argv, timeout_seconds=seconds, environment=environment, cwd=_ABOVE_EVERY_FILE) as child:
             for chunk in child.chunks():
                 kept += chunk
                 if len(kept) > MAX_ANSWER_BYTES:

@@ -18,15 +18,15 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
-def run(run_cli: Run, tmp_path: Path) -> Callable[..., dict[str, Any]]:
+def run(run_here: Run, tmp_path: Path) -> Callable[..., dict[str, Any]]:
     """Write the rules for these variables to tmp_path/rules, make a run with them and return its result."""
     (tmp_path / "base").mkdir()
     config = {"agents": {"listed": []}, "docker": {"url": f"unix://{tmp_path}/no-docker.sock"}}
 
     def both(*arguments: str, env: Mapping[str, str]) -> dict[str, Any]:
-        written = run_cli("rules", "--output", str(tmp_path / "rules"), config=config, env=env)
+        written = run_here("rules", "--output", str(tmp_path / "rules"), config=config, env=env)
         assert written.returncode == 0, written.stderr
-        record = json.loads(run_cli("run", *arguments, "--json", config=config, env=env).stdout)
+        record = json.loads(run_here("run", *arguments, "--json", config=config, env=env).stdout)
         result: dict[str, Any] = record["result"]
         return result
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -43,16 +44,41 @@ def quick(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return {"rules": str(file)}
 
 
-def test_every_rule_matches_its_plant_and_not_its_clean_twin(tmp_path: Path, semgrep: str) -> None:
-    plant(tmp_path)
-    seen = scan(tmp_path, semgrep)
-    found = {(Path(w.path).parts[-3], Path(w.path).parts[-2], w.rule) for w in seen.weaknesses}
+@dataclass(frozen=True)
+class Whole:
+    """A full scan of `tree` by every bundled rule, and what strace saw Semgrep connect to and run."""
+
+    tree: Path
+    seen: Seen
+    calls: str
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, semgrep: str) -> Whole:
+    """Plants and their twins, `secrets` in a good and in a broken file, and a program that Git would be led to run."""
+    directory = tmp_path_factory.mktemp("whole")
+    tree, calls = directory / "tree", directory / "calls"
+    plant(tree)
+    (tree / "secrets").mkdir()
+    (tree / "secrets" / "a.py").write_text("DB_PASSWORD = 'canary-Tr0ub4dor3'\n")
+    (tree / "secrets" / "b.py").write_text("DB_PASSWORD = 'canary-Tr0ub4dor3\n")
+    (tree / ".git").mkdir()
+    evil = script(directory / "evil", "touch evil-was-here")
+    (tree / ".git" / "config").write_text(f"[core]\n\tfsmonitor = {evil}\n")
+    strace = f"strace -f -qq --seccomp-bpf -e trace=connect,execve -s 200 -o {calls}"
+    seen = scan(tree, script(directory / "traced", f'exec {strace} {semgrep} "$@"'))
+    return Whole(tree, seen, calls.read_text())
+
+
+def test_every_rule_matches_its_plant_and_not_its_clean_twin(whole: Whole) -> None:
+    found = {(Path(w.path).parts[-3], Path(w.path).parts[-2], w.rule) for w in whole.seen.weaknesses}
     rules = read_rules(BUNDLED)
     assert set(PLANTS) == set(rules)
     assert [rule for rule in rules if ("weak", rule, rule) not in found] == []
     assert [(rule, match) for kind, rule, match in found if kind == "clean"] == []
-    assert seen.scanned == 2 * len(rules)
-    assert seen.missed == []
+    assert whole.seen.scanned == 2 * len(rules) + 2
+    broken = whole.tree / "secrets" / "b.py"
+    assert [one for one in whole.seen.missed if not one.startswith(f"{broken}: ")] == []
 
 
 def test_every_rule_says_what_is_weak_and_what_to_do() -> None:
@@ -63,10 +89,12 @@ def test_every_rule_says_what_is_weak_and_what_to_do() -> None:
         assert "$" not in rule.message
 
 
-def test_a_standard_scan_has_only_the_rules_that_are_sure(tmp_path: Path, semgrep: str) -> None:
-    (tmp_path / "a.py").write_text("import tempfile\neval(input())\ntempfile.mktemp()\n")
-    assert set(by_rule(scan(tmp_path, semgrep, full=False))) == {"python-eval"}
-    assert set(by_rule(scan(tmp_path, semgrep))) == {"python-eval", "python-mktemp"}
+def test_a_standard_scan_has_only_the_rules_that_are_sure(whole: Whole, semgrep: str) -> None:
+    rules = [rule for file in BUNDLED.glob("*.yaml") for rule in yaml.safe_load(file.read_text())["rules"]]
+    sure = {rule["id"] for rule in rules if rule["severity"] == "ERROR"}
+    assert "python-eval" in sure and "python-mktemp" not in sure
+    assert set(by_rule(scan(whole.tree, semgrep, full=False))) == sure
+    assert set(by_rule(whole.seen)) == {rule["id"] for rule in rules}
 
 
 def test_a_finding_keeps_its_identity_when_lines_move_and_tells_all_of_them(
@@ -121,33 +149,28 @@ def test_what_a_hostile_tree_does_to_hide_is_seen_or_told(tmp_path: Path, semgre
     assert all(w.message.isprintable() for w in seen.weaknesses)
 
 
-def test_no_secret_of_the_source_is_in_what_is_told(tmp_path: Path, semgrep: str) -> None:
+def test_no_secret_of_the_source_is_in_what_is_told(whole: Whole, tmp_path: Path, semgrep: str) -> None:
+    assert "secrets/a.py" in {w.subject for w in by_rule(whole.seen)["python-hard-coded-password"]}
     own = tmp_path / "rules.yaml"
     own.write_text(
         "rules: [{id: own, languages: [python], severity: WARNING, message: 'found $VALUE',"
-        " pattern: '$NAME = \"$VALUE\"'}]"
+        f" paths: {{include: ['secrets/*.py', '{whole.tree}/none/**']}}, pattern: '$NAME = \"$VALUE\"'}}]"
     )
-    (tmp_path / "a.py").write_text("DB_PASSWORD = 'canary-Tr0ub4dor3'\n")
-    (tmp_path / "b.py").write_text("DB_PASSWORD = 'canary-Tr0ub4dor3\n")
-    for settings in ({}, {"rules": str(own)}):
-        seen = scan(tmp_path, semgrep, **settings)
-        assert seen.weaknesses
-        assert "canary" not in repr(seen)
+    seen = scan(whole.tree / "secrets", semgrep, rules=str(own))
     assert set(by_rule(seen)) == {"own"}
+    for told in (whole.seen, seen):
+        assert "canary" not in repr(told)
 
 
-def test_nothing_is_asked_over_the_network_and_no_program_of_the_tree_runs(tmp_path: Path, semgrep: str) -> None:
-    calls = tmp_path / "calls"
-    traced = script(tmp_path / "traced", f'exec strace -f -qq -e trace=connect,execve -s 200 -o {calls} {semgrep} "$@"')
-    tree = tmp_path / "tree"
-    (tree / ".git").mkdir(parents=True)
-    (tree / ".git" / "config").write_text(f"[core]\n\tfsmonitor = {script(tmp_path / 'evil', 'touch evil-was-here')}\n")
-    (tree / "a.py").write_text("eval(x)\n")
-    assert set(by_rule(scan(tree, traced))) == {"python-eval"}
-    told = calls.read_text()
-    assert "semgrep-core" in told
-    assert "AF_INET" not in told
-    assert "evil" not in told
+def test_nothing_is_asked_over_the_network_and_no_program_of_the_tree_runs(whole: Whole) -> None:
+    assert "semgrep-core" in whole.calls
+    assert "AF_INET" not in whole.calls
+    assert "evil" not in whole.calls
+
+
+def test_it_starts_no_process_for_each_file(whole: Whole) -> None:
+    begun = [line for line in whole.calls.splitlines() if "execve(" in line and line.endswith(" = 0")]
+    assert 0 < len(begun) < whole.seen.scanned / 3, begun
 
 
 @pytest.mark.parametrize("rules", ["p/ci", "auto", "https://semgrep.dev/p/ci", "rules.yaml"])

@@ -20,7 +20,7 @@ from tests.services.http_agent import HttpAgent
 from tests.services.ollama_stub import OllamaStub
 from tests.services.ports import free_port
 from tests.services.postgres import PostgresServer
-from tests.services.postgres_standby import PostgresStandby
+from tests.services.postgres_standby import PostgresStandby, busy
 from tests.services.process import private_directory, remove_directory
 from tests.services.prometheus import Prometheus, scraping
 from tests.services.redis import RedisServer
@@ -87,6 +87,7 @@ class DashboardWorld:
             "CREATE TABLE people AS SELECT i AS id, md5(i::text) AS name FROM generate_series(1, 500) i"
         )
         self.standby = self._kept(PostgresStandby(self.postgres))
+        self._open.enter_context(busy(self.postgres))
         self.redis = self._kept(RedisServer(maxmemory="64mb", save="3600 1"))
         with self.redis.client() as client:
             client.set("key", "value", ex=3600)

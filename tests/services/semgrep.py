@@ -26,10 +26,12 @@ def semgrep_program() -> str:
 
 
 def _install(program: Path) -> None:
-    """With the pip of this environment, and compiled as it is used: half of the time."""
+    """By the newest pip, as one of Python's own age takes thrice the time; compiled as it is used: half of the rest."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(_HOME)], check=True, timeout=300)
-    pip = [sys.executable, "-m", "pip", "--python", str(_HOME), "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, "install", "--no-compile", _VERSION], check=True, timeout=600)
+    options = ["--quiet", "--disable-pip-version-check", "install"]
+    subprocess.run([sys.executable, "-m", "pip", "--python", str(_HOME), *options, "pip>=25"], check=True, timeout=300)
+    own_pip = [str(_HOME / "bin" / "python"), "-m", "pip", *options, "--no-compile"]
+    subprocess.run([*own_pip, _VERSION], check=True, timeout=600)
     # Without asking for newer versions: where nobody answers it waits for more than a minute.
     environment = plain_environment(SEMGREP_ENABLE_VERSION_CHECK="0")
     subprocess.run([str(program), "--version"], check=True, timeout=120, stdout=subprocess.DEVNULL, env=environment)
