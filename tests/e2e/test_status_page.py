@@ -398,7 +398,10 @@ def test_a_report_that_cannot_be_had_is_told_of(chromium: Chromium) -> None:
 def test_a_daemon_that_goes_away_is_told_of_and_comes_back(world: World, chromium: Chromium) -> None:
     with chromium.opened(world.daemon.url + "/") as opened:
         page = live(opened)
-        world.daemon.stop()
+        page.get_by_label("Text").fill("bent")
+        task(page, "agent-monitor").get_by_role("button", name="Start").click()
+        page.get_by_label("Target").fill("we")
+        world.daemon.kill()
         says(page.locator("h1"), "Not known: connection lost")
         says(page.locator("#lost"), "What is shown below was so", "ago", "Reason:")
         assert opened.ask("[document.documentElement.dataset.verdict, document.title]")[0] == "unknown"
@@ -406,6 +409,9 @@ def test_a_daemon_that_goes_away_is_told_of_and_comes_back(world: World, chromiu
         world.daemon.start()
         live(opened)
         expect(page.locator("#lost")).to_be_hidden()
+        expect(page.locator("#start-dialog")).to_be_visible()
+        assert page.get_by_label("Target").input_value() == "we"
+        assert page.get_by_label("Text").input_value() == "bent"
         expect(page.locator("html")).not_to_have_attribute("data-verdict", "unknown")
 
 
