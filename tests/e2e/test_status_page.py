@@ -223,6 +223,16 @@ def test_agents_are_restarted_by_their_button(world: World, chromium: Chromium) 
         wait_for(lambda: asked in runs_of(world), 60, "the restart has been run")
 
 
+def test_an_agent_that_has_no_container_is_not_offered_a_restart(chromium: Chromium) -> None:
+    told = ill(datetime.now().astimezone())
+    told["agents"][0] |= {"state": "missing", "healthy": False}
+    with StatusServer(told) as server, chromium.opened(server.url) as opened:
+        cards = live(opened).locator("#agents li")
+        says(cards.filter(has_text="missing"), told["agents"][0]["agent"])
+        expect(cards.filter(has_text="missing").get_by_role("button")).to_have_count(0)
+        expect(cards.filter(has_text="unhealthy").get_by_role("button")).to_have_count(1)
+
+
 def runs_of(world: World) -> list[tuple[str, str]]:
     return [(run["task"], run["target"]) for run in world.daemon.get("/api/v1/runs?limit=50").json()["runs"]]
 
