@@ -7,7 +7,7 @@ import json
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -19,7 +19,7 @@ from tests.services.chromium import Chromium, Opened
 from tests.services.exporter_daemon import ExporterDaemon
 from tests.services.remedial import ALERT, RULE, document
 from tests.services.sent_alerts import post, sent
-from tests.services.status_documents import crowded, ill
+from tests.services.status_documents import crowded, ill, well
 from tests.services.status_server import StatusServer
 from tests.services.trial_jobs import REPOSITORY, TASK, TrialPackage, operator
 from tests.services.wait import wait_for
@@ -223,6 +223,16 @@ def test_agents_are_restarted_by_their_button(world: World, chromium: Chromium) 
         wait_for(lambda: asked in runs_of(world), 60, "the restart has been run")
 
 
+def test_an_agent_that_has_no_container_is_not_offered_a_restart(chromium: Chromium) -> None:
+    told = ill(datetime.now().astimezone())
+    told["agents"][0] |= {"state": "missing", "healthy": False}
+    with StatusServer(told) as server, chromium.opened(server.url) as opened:
+        cards = live(opened).locator("#agents li")
+        says(cards.filter(has_text="missing"), told["agents"][0]["agent"])
+        expect(cards.filter(has_text="missing").get_by_role("button")).to_have_count(0)
+        expect(cards.filter(has_text="unhealthy").get_by_role("button")).to_have_count(1)
+
+
 def runs_of(world: World) -> list[tuple[str, str]]:
     return [(run["task"], run["target"]) for run in world.daemon.get("/api/v1/runs?limit=50").json()["runs"]]
 
@@ -398,7 +408,10 @@ def test_a_report_that_cannot_be_had_is_told_of(chromium: Chromium) -> None:
 def test_a_daemon_that_goes_away_is_told_of_and_comes_back(world: World, chromium: Chromium) -> None:
     with chromium.opened(world.daemon.url + "/") as opened:
         page = live(opened)
-        world.daemon.stop()
+        page.get_by_label("Text").fill("bent")
+        task(page, "agent-monitor").get_by_role("button", name="Start").click()
+        page.get_by_label("Target").fill("we")
+        world.daemon.kill()
         says(page.locator("h1"), "Not known: connection lost")
         says(page.locator("#lost"), "What is shown below was so", "ago", "Reason:")
         assert opened.ask("[document.documentElement.dataset.verdict, document.title]")[0] == "unknown"
@@ -406,6 +419,9 @@ def test_a_daemon_that_goes_away_is_told_of_and_comes_back(world: World, chromiu
         world.daemon.start()
         live(opened)
         expect(page.locator("#lost")).to_be_hidden()
+        expect(page.locator("#start-dialog")).to_be_visible()
+        assert page.get_by_label("Target").input_value() == "we"
+        assert page.get_by_label("Text").input_value() == "bent"
         expect(page.locator("html")).not_to_have_attribute("data-verdict", "unknown")
 
 
@@ -456,7 +472,7 @@ def test_markup_in_names_and_messages_stays_text(world: World, chromium: Chromiu
     world.run(mode="light")
     with chromium.opened(world.daemon.url + "/") as opened:
         page = live(opened)
-        says(page.locator("#findings"), MARKUP + "\\u202egnp.exe")
+        says(page.locator("#findings"), MARKUP + "\ufffdgnp.exe")  # what turns letters around is not even kept
         world.wish("fail")
         world.run()
         says(task(page), "Failed", MARKUP)
@@ -466,6 +482,24 @@ def test_markup_in_names_and_messages_stays_text(world: World, chromium: Chromiu
     world.wish("well")
     (world.place / "name").write_text("door")
     world.run()
+
+
+def test_what_hides_or_turns_letters_around_is_seen_as_an_escape(chromium: Chromium) -> None:
+    told, hostile = ill(datetime.now().astimezone()), "a\u202eb\u200bc\u2066d\x1be"
+    told["agents"][0]["agent"] = told["findings"][0]["subject"] = told["alerts"][0]["name"] = hostile
+    told["alerts"][0]["labels"] = {hostile: hostile}
+    told["to_do"][0]["remedy"] = told["to_do"][0]["command"] = hostile
+    with StatusServer(told) as server, chromium.opened(server.url) as opened:
+        page = live(opened)
+        escaped = r"a\u202eb\u200bc\u2066d\u001be"
+        places = "#agents h3, #findings td, #alerts h3, #alerts dt, #alerts dd, #todo [data-part=remedy]"
+        for place in places.split(", "):
+            says(page.locator(place).filter(has_text="202e"), escaped)
+        says(page.locator("#todo code").first, escaped)
+        expect(page.get_by_role("button", name=f"Restart {escaped}", exact=True)).to_have_count(1)
+        names = "[...document.querySelectorAll('[aria-label], [title]')].map(it => it.ariaLabel + it.title).join('')"
+        unseen = {"\u202e", "\u200b", "\u2066", "\x1b"}
+        assert not unseen & set(opened.text() + opened.ask(names) + page.title())
 
 
 def test_nothing_from_elsewhere_nothing_inline_and_no_text_that_becomes_markup(
@@ -512,6 +546,9 @@ def test_what_the_reader_does_stays_as_the_page_changes_and_nothing_jumps(world:
     world.run()
     with chromium.opened(world.daemon.url + "/", width=360) as opened:
         page = live(opened)
+        # A daemon that has only just begun still finds out how the agents are.
+        says(page.locator("#agents [data-key=web]"), "unreachable")
+        says(page.locator("#todo"), "web is unreachable")
         says(task(page), "Worked")
         task(page).locator("summary").click()
         run = task(page).locator("dl [data-key=Run] dd")
@@ -529,6 +566,26 @@ def test_what_the_reader_does_stays_as_the_page_changes_and_nothing_jumps(world:
         assert opened.ask(place) == pytest.approx(before_it, abs=1)  # a page is anchored to whole pixels
         assert opened.ask("window.jumps") == []
         expect(task(page).locator("dl")).to_be_visible()
+
+
+@pytest.mark.parametrize("width", [360, 900, 1280])
+def test_a_run_that_begins_moves_nothing_however_long_it_is_since(chromium: Chromium, width: int) -> None:
+    now = datetime.now().astimezone()
+    places = """[...document.querySelectorAll("#tasks tr, #tasks strong, #tasks .state time")]
+        .map(it => it.getBoundingClientRect()).map(({left, top, bottom}) => [left, top, bottom])"""
+    with StatusServer(well(now)) as server, chromium.opened(server.url, width=width) as opened:
+        row = task(live(opened), "log-rotation")
+        says(row, "Worked")
+        before = opened.ask(places)
+        for minutes in (0, 12, 59):
+            server.status = told = well(now)
+            rotation = next(one for one in told["tasks"] if one["task"] == "log-rotation")
+            since = (now - timedelta(minutes=minutes)).isoformat(timespec="seconds")
+            rotation["running"] = {
+                "since": since, "done": 3, "total": 10, "ratio": 0.3, "message": "web.log", "ours": True,
+            }  # fmt: skip
+            expect(row.locator(".state time")).to_have_attribute("datetime", since, timeout=WAIT_MS)
+            assert opened.ask(places) == before
 
 
 # A radio button is pressed by its label; the way past the bar is for keyboards.

@@ -249,7 +249,7 @@ def test_hostile_texts_come_back_as_texts_and_nowhere_else(daemon: ExporterDaemo
     assert answer.headers["x-content-type-options"] == "nosniff"
     (entry,) = answer.json()["alerts"]
     for place, text in enumerate(HOSTILE):
-        clean = re.sub("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]", "\ufffd", text)
+        clean = re.sub("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]", "\ufffd", text)
         assert entry["labels"][f"t{place}"] == entry["annotations"][f"t{place}"] == clean
     assert "<script" not in daemon.get("/metrics").text
     assert "forged" not in daemon.log()

@@ -35,6 +35,7 @@ function update(card, agent) {
   tone(card, agent.healthy || name !== "good" ? [name, sign] : ["unknown", "?"]);
   const uptime = agent.uptime_24h_ratio === null ? "uptime not known" : `up ${share(agent.uptime_24h_ratio)} in 24\u00a0h`;
   fill(card, {name: agent.agent, state: agent.state, uptime, past: past(agent)});
+  card.querySelector("[data-do=restart]").hidden = agent.state === "missing";  // there is no container to restart
   card.querySelector("[data-do=release]").hidden = !agent.quarantined;
   about(card, "restart", `Restart ${agent.agent}`);
   about(card, "release", `Release ${agent.agent}`);

@@ -62,7 +62,7 @@ export function bytes(size) {
 
 /** A ratio as a share: 99.5 %; never all where it is not all, nor nothing where it is not nothing. */
 export function share(ratio) {
-  if (ratio > 0.9994 && ratio < 1) return ">99.9 %";
-  if (ratio > 0 && ratio < 0.0005) return "<0.1 %";
-  return `${Number((ratio * 100).toFixed(1))} %`;
+  if (ratio > 0.9994 && ratio < 1) return ">99.9\u00a0%";
+  if (ratio > 0 && ratio < 0.0005) return "<0.1\u00a0%";
+  return `${Number((ratio * 100).toFixed(1))}\u00a0%`;
 }
