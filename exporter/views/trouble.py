@@ -107,7 +107,7 @@ def of_agents(
             name, state = one["agent"], one["state"]
             said = f"agent {name} is {_worded(state)}"
             severity = _AGENT_SEVERITIES.get(state, Severity.HIGH)
-            remedy = remedies.get((f"agent/{name}", state)) or "see the log of its container"
+            remedy = remedies.get((f"agent/{name}", state)) or "see its log"
             command = commands.command_in(remedy) or _command(one)
             wanted = todo(severity, "problem", f"agent/{name}", said, remedy, command)
             yield Matter(wanted, "agent", said, frozenset([agent_cause(name)]))

@@ -19,7 +19,7 @@ from tests.services.chromium import Chromium, Opened
 from tests.services.exporter_daemon import ExporterDaemon
 from tests.services.remedial import ALERT, RULE, document
 from tests.services.sent_alerts import post, sent
-from tests.services.status_documents import crowded, ill, well
+from tests.services.status_documents import RUNBOOK, crowded, ill, well
 from tests.services.status_server import StatusServer
 from tests.services.trial_jobs import REPOSITORY, TASK, TrialPackage, operator
 from tests.services.wait import wait_for
@@ -628,7 +628,7 @@ def test_a_deduction_of_many_digits_stays_on_its_line(chromium: Chromium) -> Non
         assert len(set(opened.ask(heights))) == 1
 
 
-def test_an_address_in_a_remedy_can_be_followed_and_nothing_else_becomes_one(chromium: Chromium) -> None:
+def test_addresses_of_remedies_and_runbooks_can_be_followed_and_nothing_else_becomes_one(chromium: Chromium) -> None:
     told = ill(datetime.now().astimezone())
     told["to_do"][0]["remedy"] = "see (https://runbooks.example/AgentDown?a=1), or `docker ps`, or javascript:alert(1)."
     with StatusServer(told) as server, chromium.opened(server.url) as opened:
@@ -637,6 +637,9 @@ def test_an_address_in_a_remedy_can_be_followed_and_nothing_else_becomes_one(chr
         links = "[...document.querySelectorAll('#todo a')].map(it => [it.href, it.rel])"
         assert opened.ask(links) == [["https://runbooks.example/AgentDown?a=1", "noopener noreferrer"]]
         assert first.locator("code").all_text_contents() == ["docker ps"]
+        runbooks = opened.page.locator("#alerts").get_by_role("link")
+        assert [link.get_attribute("href") for link in runbooks.all()] == [RUNBOOK]
+        says(opened.page.locator("#alerts li").first, f"Runbook: {RUNBOOK}")
 
 
 def test_everybody_can_see_that_the_connection_is_lost(chromium: Chromium) -> None:

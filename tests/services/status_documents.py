@@ -10,6 +10,7 @@ from exporter import __version__
 from exporter.views.shapes import AgentEntry, FindingEntry, RunEntry, SeverityName, Status, TaskEntry
 from exporter.views.status import WORST_FINDINGS
 
+RUNBOOK = "https://github.com/sutazai/sutazai-exporter/blob/main/docs/runbooks/AgentDown.md"
 _SUMMARIES = {
     "agent-monitor": "Looks after the agents and restarts those that failed",
     "backup-verification": "Proves backups good, and restores the newest dumps",
@@ -96,7 +97,7 @@ def ill(now: datetime) -> Status:
         "finding_counts": {"critical": 2, "high": 2, "medium": 1, "low": 1, "info": 0},
         "alerts": [
             {"name": "AgentDown", "state": "firing", "severity": "critical", "summary": "Agent research is down",
-             "runbook": "", "since": ago(minutes=36), "labels": {"agent": "research", "instance": "gpu-01:10042"}},
+             "runbook": RUNBOOK, "since": ago(minutes=36), "labels": {"agent": "research", "instance": "gpu-01:10042"}},
             {"name": "DiskUsageHigh", "state": "firing", "severity": "warning", "since": ago(minutes=7),
              "runbook": "", "summary": "/var/lib/docker is 88 % full", "labels": {"mountpoint": "/var/lib/docker"}},
         ],

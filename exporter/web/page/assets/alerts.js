@@ -2,7 +2,7 @@
 
 import {send} from "./actions.js";
 import {confirm} from "./dialogs.js";
-import {about, byId, facts, fill, longList, number, part, put, when} from "./dom.js";
+import {about, byId, facts, fill, longList, number, part, put, putWithCode, when} from "./dom.js";
 import {moment} from "./times.js";
 import {counted, remediation, severity, tone} from "./words.js";
 
@@ -31,6 +31,8 @@ function updateAlert(card, alert) {
   const state = alert.state === "stale" ? "Not repeated for long: it may be over. Fires" : "Fires";
   fill(card, {name: alert.name, severity: alert.severity || "no severity", summary: alert.summary, state, of: ` of ${alert.name}`});
   part(card, "summary").hidden = !alert.summary;
+  putWithCode(part(card, "runbook"), `Runbook: ${alert.runbook}`);
+  part(card, "runbook").hidden = !alert.runbook;
   moment(card.querySelector("time"), alert.since);
   facts(card.querySelector("dl"), Object.entries(alert.labels));
 }
