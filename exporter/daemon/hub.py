@@ -85,9 +85,11 @@ class Hub:
 
     def tell(self, kind: Kind, key: str, make: Callable[[], Any]) -> None:
         """Tell everybody; the document is made, and put into JSON, once for all of them and for nobody else."""
-        if not self._listeners:
-            return
-        text = json.dumps(make())
+        if self._listeners:
+            self.tell_text(kind, key, json.dumps(make()))
+
+    def tell_text(self, kind: Kind, key: str, text: str) -> None:
+        """Tell everybody a document that is in JSON already."""
         for listener in list(self._listeners):
             listener.tell(kind, key, text)
 

@@ -98,10 +98,10 @@ class Events:
         if mark == self._seen and self._ages_in > 0:
             return
         self._seen, self._ages_in = mark, COMMENT_SECONDS
-        status = self._status().document
-        if _lasting(status) != self._told:
-            self._told = _lasting(status)
-            self._hub.tell("status", "", lambda: status)
+        status = self._status()
+        if (lasting := _lasting(status.document)) != self._told:
+            self._told = lasting
+            self._hub.tell_text("status", "", status.body.decode())
 
 
 def _lasting(status: Document) -> Document:
