@@ -14,7 +14,7 @@ from jobs.clients.errors import ClientError
 from jobs.core.agents.discovery import Watched
 from jobs.core.agents.record import Attempt
 from jobs.core.agents.state import WINDOW_SECONDS, Probe, State, observe
-from jobs.core.agents.visit import FAILED, RECOVERED, RELEASE_COMMAND, Visit
+from jobs.core.agents.visit import FAILED, RECOVERED, RELEASE_COMMAND, Visit, container_name
 from jobs.core.containers import Container, without_secrets
 from jobs.core.model import Severity
 
@@ -188,7 +188,7 @@ class Repair:
             "restart_failed",
             Severity.CRITICAL,
             f"the restart of {visit.name} failed: {reason}",
-            f"docker logs {visit.watched.container.name if visit.watched.container else visit.name}",
+            f"docker logs {container_name(visit)}",
         )
         self.save(visit)
 

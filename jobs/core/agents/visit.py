@@ -94,7 +94,8 @@ def _more(visit: Visit) -> str:
 _Words = tuple[str, Severity, str, str]
 
 
-def _container_name(visit: Visit) -> str:
+def container_name(visit: Visit) -> str:
+    """What the agent's container is called; the agent's own name where none is known."""
     return visit.watched.container.name if visit.watched.container else visit.name
 
 
@@ -106,7 +107,7 @@ def _failing(visit: Visit) -> _Words:
 
 
 def _stopped(visit: Visit) -> _Words:
-    start, message = f"docker start {_container_name(visit)}", f"{visit.name} is stopped: {visit.facts.detail}"
+    start, message = f"docker start {container_name(visit)}", f"{visit.name} is stopped: {visit.facts.detail}"
     if visit.facts.stop is Stop.OPERATOR:
         return "stopped", Severity.MEDIUM, message, start
     if visit.facts.stop is Stop.UNKNOWN:
@@ -115,11 +116,11 @@ def _stopped(visit: Visit) -> _Words:
 
 
 def _paused(visit: Visit) -> _Words:
-    return "paused", Severity.MEDIUM, f"{visit.name} is paused", f"docker unpause {_container_name(visit)}"
+    return "paused", Severity.MEDIUM, f"{visit.name} is paused", f"docker unpause {container_name(visit)}"
 
 
 def _missing(visit: Visit) -> _Words:
-    remedy = f"start a container called {_container_name(visit)}, or take the agent out of agents.listed"
+    remedy = f"start a container called {container_name(visit)}, or take the agent out of agents.listed"
     return "missing", Severity.CRITICAL, f"{visit.name} is missing: {visit.facts.detail}", remedy
 
 
