@@ -43,6 +43,7 @@ image:
 
 check: $(venv)/.installed-dev
 	$(venv)/bin/ruff check
+	$(venv)/bin/ruff format --check --quiet
 	$(venv)/bin/mypy
 
 test: $(venv)/.installed-dev

@@ -25,7 +25,6 @@ _SPANS = ((90, 1, "s"), (90 * 60, 60, "min"), (48 * 3600, 3600, "h"), (float("in
 """Up to so many seconds a time is told in units of so many, called so."""
 
 
-
 class _Console(Console):
     def on_broken_pipe(self) -> None:
         """Let `main` hear of a reader that left, for which it is no error: rich would end with 1."""

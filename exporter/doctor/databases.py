@@ -58,7 +58,7 @@ def _rights(rows: list[tuple[object, ...]]) -> Iterator[Diagnosis]:
     elif monitor:
         yield good(f"{user} may see all figures (pg_monitor); it dumps and vacuums only what it may", "rights")
     else:
-        grant = f'psql -c \'GRANT pg_monitor TO "{user}"\''
+        grant = f"psql -c 'GRANT pg_monitor TO \"{user}\"'"
         yield missing(f"{user} sees neither what others do nor all sizes", grant, "rights")
 
 

@@ -29,8 +29,10 @@ def ollama(patient: Patient) -> Iterator[Diagnosis]:
         yield failed(error, remedy, configured=settings.url is not None)
         return
     names, wanted = [model.name for model in installed], settings.canary_model or ""
-    yield good(f"{len(names)} models: {', '.join(names[:10])}") if names else missing(
-        "it answers and has no model", f"ollama pull {wanted or _EXAMPLE_MODEL}"
+    yield (
+        good(f"{len(names)} models: {', '.join(names[:10])}")
+        if names
+        else missing("it answers and has no model", f"ollama pull {wanted or _EXAMPLE_MODEL}")
     )
     if wanted and not {wanted, f"{wanted}:latest"} & set(names):
         yield missing(f"{wanted} (ollama.canary_model) is not installed", f"ollama pull {wanted}", "canary-model")
@@ -57,8 +59,10 @@ def agents(patient: Patient) -> Iterator[Diagnosis]:
         yield not_configured("none is listed or found", label)
     for reading in client.read(roll, roll.watched):
         state, name = f"{reading.state}: {reading.detail}", reading.agent.name
-        yield good(state, name) if reading.healthy else broken(
-            state, f"sutazai-exporter run agent-monitor --target {name}; docker logs {name}", name
+        yield (
+            good(state, name)
+            if reading.healthy
+            else broken(state, f"sutazai-exporter run agent-monitor --target {name}; docker logs {name}", name)
         )
     for number, finding in enumerate(roll.findings):
         yield broken(finding.message, finding.remedy, f"label-{number + 1}")

@@ -64,9 +64,7 @@ TASKS = {
     "security-scan": Needs(("CAP_NET_ADMIN",), as_root=("CAP_SYS_PTRACE",), netlink=True),
     "backup-verification": Needs(as_root=_OWN_SERVER),
 }
-DAEMON = Needs(
-    ("CAP_KILL", "CAP_LEASE", "CAP_SYS_PTRACE"), as_root=(*_OWN_SERVER, "CAP_NET_ADMIN"), netlink=True
-)
+DAEMON = Needs(("CAP_KILL", "CAP_LEASE", "CAP_SYS_PTRACE"), as_root=(*_OWN_SERVER, "CAP_NET_ADMIN"), netlink=True)
 """All tasks in one unit: what would take it beyond 2.0 (owners of keys and archives, packet filters) only root gets."""
 
 

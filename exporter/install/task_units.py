@@ -42,9 +42,7 @@ def timer_units(site: Site, groups: Sequence[str]) -> dict[str, str]:
     return units
 
 
-def _content(
-    site: Site, groups: Sequence[str], needs: Needs, writes: set[Path], settings: Settings
-) -> UnitContent:
+def _content(site: Site, groups: Sequence[str], needs: Needs, writes: set[Path], settings: Settings) -> UnitContent:
     box = Sandbox(site.who.name, groups, needs, sorted(writes), site.how.paths())
     return UnitContent(site.how, box, int(settings.runs.stop_grace_seconds) + _STOP_MARGIN_SECONDS)
 

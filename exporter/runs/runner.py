@@ -104,9 +104,7 @@ class Runner:
         finally:
             lock.release()
 
-    def _begin(
-        self, request: Request, started: datetime, claim: Claim | None
-    ) -> tuple[Request, int]:
+    def _begin(self, request: Request, started: datetime, claim: Claim | None) -> tuple[Request, int]:
         """Enter the run, and with it what is claimed for it."""
         with self._store.transaction():
             claimed = claim() if claim else request

@@ -95,9 +95,7 @@ def _of_finding(one: FindingEntry) -> Matter:
     return Matter(wanted, "problem", _clause(one["message"]), frozenset(causes), tags, covered)
 
 
-def of_agents(
-    entries: Iterable[AgentEntry], findings: Iterable[FindingEntry], settings: Settings
-) -> Iterator[Matter]:
+def of_agents(entries: Iterable[AgentEntry], findings: Iterable[FindingEntry], settings: Settings) -> Iterator[Matter]:
     """Agents that are not well; what is known of such a state says what to do, severe or not."""
     if not is_watched(settings, agents.TASK):
         return

@@ -41,9 +41,11 @@ SELECT d.datname, d.datistemplate, d.datallowconn,
 """
 # A replica's place is told from where the primary is: from what it has received, on a replica with replicas.
 _WAL = "CASE WHEN pg_is_in_recovery() THEN pg_last_wal_receive_lsn() ELSE pg_current_wal_lsn() END"
+# How long replaying takes is told only for as long as there is something to replay; with nothing left of it, no time.
 _REPLICAS = f"""
 SELECT coalesce(nullif(application_name, ''), host(client_addr), 'pid ' || pid),
-       pg_wal_lsn_diff({_WAL}, replay_lsn)::bigint, extract(epoch FROM replay_lag)::float8
+       pg_wal_lsn_diff({_WAL}, replay_lsn)::bigint,
+       coalesce(extract(epoch FROM replay_lag), CASE WHEN replay_lsn >= {_WAL} THEN 0 END)::float8
   FROM pg_stat_replication WHERE coalesce(state, '') <> 'backup'
  ORDER BY pg_wal_lsn_diff({_WAL}, replay_lsn) DESC NULLS LAST LIMIT {_MAX_LISTED}
 """  # noqa: S608  # constants of this module

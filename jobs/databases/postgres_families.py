@@ -28,7 +28,9 @@ PREPARED = _gauge(
 OLDEST_PREPARED = _gauge("oldest_prepared_transaction_seconds", "Age of the oldest prepared transaction.", *_SERVER)
 REPLAY_DELAY = _gauge("replay_delay_seconds", "How far a replica is behind what it has received.", *_SERVER)
 REPLICA_LAG_BYTES = _gauge("replica_lag_bytes", "WAL that a replica has not replayed yet.", "server", "replica")
-REPLICA_LAG_SECONDS = _gauge("replica_lag_seconds", "How long a replica takes to replay WAL.", "server", "replica")
+REPLICA_LAG_SECONDS = _gauge(
+    "replica_lag_seconds", "How long a replica takes to replay WAL; 0 when done.", "server", "replica"
+)
 SLOTS = _gauge("replication_slots", "Replication slots that are in use (active) or not.", "server", "active")
 SLOT_BYTES = _gauge("replication_slot_retained_bytes", "Most WAL that is kept for a replication slot.", *_SERVER)
 

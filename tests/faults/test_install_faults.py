@@ -76,7 +76,7 @@ def test_a_crontab_that_reads_otherwise_than_it_was_written_is_put_back(world: W
     world.spool.write_bytes(MINE)
     flag = world.bin / "once"
     # It loses its end the first time, as on a disk that just became full.
-    script = f'[ -e {flag} ] || {{ : > {flag}; head -c 30 {world.spool} > {flag}.cut; cp {flag}.cut {world.spool}; }}\n'
+    script = f"[ -e {flag} ] || {{ : > {flag}; head -c 30 {world.spool} > {flag}.cut; cp {flag}.cut {world.spool}; }}\n"
     (world.bin / "afterwards").write_text(script)
     done = world.run("install")
     assert (done.returncode, world.spool.read_bytes()) == (69, MINE)
@@ -97,7 +97,7 @@ def test_no_crontab_program_is_told_with_what_to_do(world: World) -> None:
 def test_killed_between_its_steps_installing_again_completes_it(world: World) -> None:
     """After the crontab is written, and before that is read again and told."""
     world.spool.write_bytes(MINE)
-    (world.bin / "afterwards").write_text('kill -9 $(ps -o ppid= -p $PPID)\n')
+    (world.bin / "afterwards").write_text("kill -9 $(ps -o ppid= -p $PPID)\n")
     done = world.run("install")
     assert done.returncode == -9
     written = world.spool.read_bytes()

@@ -48,7 +48,9 @@ def test_a_daemon_answers_whatever_its_web_configuration_has_become(
     for _ in range(2):
         told = run_here("ping", base_dir=server.daemon.base_dir)
         assert (told.returncode, told.stderr) == (0, "")
-        assert told.stdout == f"The daemon (pid {server.daemon.pid}) answers at https://127.0.0.1:{server.daemon.port}.\n"
+        assert (
+            told.stdout == f"The daemon (pid {server.daemon.pid}) answers at https://127.0.0.1:{server.daemon.port}.\n"
+        )
 
 
 def test_a_daemon_that_hangs_or_is_gone_does_not_answer(

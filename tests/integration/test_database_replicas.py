@@ -25,7 +25,7 @@ def primary() -> Iterator[PostgresServer]:
 def standby(primary: PostgresServer) -> Iterator[PostgresStandby]:
     for statement in DIRTY.format(name="dirty", rows=2000).split(";\n"):
         primary.execute(statement)
-    server = PostgresStandby(primary)
+    server = PostgresStandby(primary, wal_receiver_status_interval="1s")
     wait_for(lambda: primary.execute("SELECT 1 FROM pg_stat_replication WHERE state = 'streaming'"), 60, "it streams")
     yield server
     server.close()
@@ -67,6 +67,17 @@ def test_a_replica_that_keeps_up_does_not(
     assert standby.execute("SELECT pg_is_in_recovery()") == [(True,)]
     result = maintenance(postgres_of(primary), code=0)
     assert ("vacuum", "public.dirty") in done(result)
+
+
+def test_a_replica_that_has_nothing_to_replay_is_no_time_behind(
+    primary: PostgresServer, standby: PostgresStandby, maintenance: Maintenance
+) -> None:
+    assert standby.execute("SELECT pg_is_in_recovery()") == [(True,)]
+    untold = "SELECT 1 FROM pg_stat_replication WHERE replay_lag IS NULL AND replay_lsn >= pg_current_wal_lsn()"
+    wait_for(lambda: primary.execute(untold), 60, "the server no longer tells how late the replica is")
+    result = maintenance(postgres_of(primary), mode="statistics", code=0)
+    [lag_seconds] = figures(result, "postgres_replica_lag_seconds", server="main", replica="walreceiver")
+    assert 0 <= lag_seconds < 1
 
 
 def test_a_slot_that_nobody_reads_is_counted(primary: PostgresServer, maintenance: Maintenance) -> None:

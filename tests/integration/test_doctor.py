@@ -493,9 +493,7 @@ def test_without_a_package_that_it_needs_it_says_which(base: Path, tmp_path: Pat
     (shadow / "__init__.py").write_text("raise ImportError('No module named cryptography')\n")
     environment = environment_of(base)
     environment["PYTHONPATH"] = f"{shadow.parent}:{environment['PYTHONPATH']}"
-    done = subprocess.run(
-        command_line("doctor"), env=environment, capture_output=True, text=True, timeout=HANG_SECONDS
-    )
+    done = subprocess.run(command_line("doctor"), env=environment, capture_output=True, text=True, timeout=HANG_SECONDS)
     assert (done.returncode, done.stderr.count("\n")) == (69, 1), done.stderr
     assert "No module named cryptography" in done.stderr
 

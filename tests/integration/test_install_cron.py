@@ -18,7 +18,7 @@ from tests.services.process import READY_SECONDS
 from tests.services.trial_jobs import KEY, TASK, TrialPackage
 from tests.services.wait import wait_for
 
-MINE = b"# Edit this file to introduce tasks\r\nMAILTO=\"\"\n\n*/7 * * * * /home/me/sutazai.sh # my own sutazai job\n"
+MINE = b'# Edit this file to introduce tasks\r\nMAILTO=""\n\n*/7 * * * * /home/me/sutazai.sh # my own sutazai job\n'
 CONFIG = {"jobs": {KEY: {"schedule": ["every 5 minutes: light", "daily at 06:00: full"]}}}
 Install = Callable[..., subprocess.CompletedProcess[bytes]]
 
@@ -32,7 +32,7 @@ class Installed:
         self.program = world.directory / "it's 100% mine" / "sutazai-exporter"
         self.program.parent.mkdir()
         self.program.write_text(
-            f'#!/bin/sh\nPYTHONDONTWRITEBYTECODE=1 PYTHONPATH={package.environment["PYTHONPATH"]} '
+            f"#!/bin/sh\nPYTHONDONTWRITEBYTECODE=1 PYTHONPATH={package.environment['PYTHONPATH']} "
             f'exec {sys.executable} -m exporter.cli "$@"\n'
         )
         self.program.chmod(0o755)
@@ -234,5 +234,3 @@ def test_only_root_may_write_for_the_system(installed: Installed) -> None:
         assert done.returncode == 69
         assert b"only root may do that; run it with sudo" in done.stderr
         assert len(done.stderr.splitlines()) == 1
-
-

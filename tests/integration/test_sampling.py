@@ -197,6 +197,14 @@ def test_a_redis_that_was_restarted_has_no_rates_this_time(
     assert figures(runs.sample(), series.REDIS_COMMANDS) == {}
 
 
+def test_a_sample_right_after_another_has_its_rates_all_the_same(
+    tmp_path: Path, redis_factory: Callable[..., RedisServer]
+) -> None:
+    runs = SamplingRuns(tmp_path, redis={"url": redis_factory().url})
+    runs.sample()
+    assert (figure(runs.sample(), series.REDIS_COMMANDS) or 0) > 0
+
+
 # --- agents ---
 
 

@@ -75,6 +75,4 @@ def amtool(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def _run(program: str, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [program, *arguments], env=plain_environment(), capture_output=True, text=True, timeout=120
-    )
+    return subprocess.run([program, *arguments], env=plain_environment(), capture_output=True, text=True, timeout=120)

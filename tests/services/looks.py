@@ -43,4 +43,3 @@ def by_rule(seen: Seen) -> dict[str, list[Weakness]]:
     for weakness in seen.weaknesses:
         rules.setdefault(weakness.rule, []).append(weakness)
     return rules
-

@@ -64,9 +64,7 @@ class RedisServer(Service):
     def start(self, *, wait: bool = True, **settings: object) -> None:
         """Start the server on its port and data, with further settings; without `wait` it may still be loading."""
         self._settings = {**self._settings, **settings}
-        self.process = Process(
-            [self._program, str(self._write_configuration())], log_file=self.directory / "redis.log"
-        )
+        self.process = Process([self._program, str(self._write_configuration())], log_file=self.directory / "redis.log")
         if wait:
             self.process.wait_ready(self._answers, "Redis answers", ignoring=(redis.RedisError, OSError))
 

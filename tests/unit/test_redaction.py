@@ -88,7 +88,7 @@ def test_no_secret_and_no_second_line_gets_into_the_log(style: str, monkeypatch:
         assert r'msg="a \"quoted\" ***\nlevel=error" field="x ***\ny"' in lines[0]
 
 
-@pytest.mark.parametrize("secret", ["a&b<c>d", "it's \"quoted\"", "back\\slash"])
+@pytest.mark.parametrize("secret", ["a&b<c>d", 'it\'s "quoted"', "back\\slash"])
 def test_a_secret_is_found_as_pages_and_json_texts_write_it(secret: str) -> None:
     redactor = Redactor([secret])
     for form in (str(markupsafe.escape(secret)), html.escape(secret), json.dumps(secret)[1:-1]):

@@ -47,6 +47,14 @@ def test_counters_of_another_start_or_too_old_or_of_this_moment_are_not_used(
     assert remembered(tmp_path, boot, now_seconds).reading("host") is None
 
 
+@pytest.mark.parametrize(("now_seconds", "rest"), [(1000.0, 1.0), (1000.25, 0.75), (1001.0, 0.0), (900.0, 0.0)])
+def test_the_next_sample_has_to_wait_until_a_window_has_passed(tmp_path: Path, now_seconds: float, rest: float) -> None:
+    assert remembered(tmp_path, BOOT, now_seconds).rest_of_window_seconds() == 0
+    saved(tmp_path)
+    assert remembered(tmp_path, BOOT, now_seconds).rest_of_window_seconds() == rest
+    assert remembered(tmp_path, "other", now_seconds).rest_of_window_seconds() == 0
+
+
 def test_a_source_that_is_missed_once_keeps_its_last_reading(tmp_path: Path) -> None:
     saved(tmp_path)
     remembered(tmp_path, BOOT, 1300.0).save({"redis": Reading(1300.0, {})}, {}, {}, NOW)

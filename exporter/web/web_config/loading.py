@@ -24,6 +24,7 @@ MAX_BCRYPT_COST = 18
 SLOW_BCRYPT_COST = 14
 _BCRYPT = re.compile(r"\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{53}")
 
+
 @dataclass(frozen=True)
 class WebConfig:
     """What holds for requests and connections. `users` are bcrypt hashes by name."""

@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from jobs.core.files import UnfitFile, atomic_write, read_small, set_aside
 from jobs.core.model import Finding, FiniteFloat, Severity
-from jobs.performance.sampling.part import WINDOW_SECONDS, Probe, Reading
+from jobs.performance.sampling import part
+from jobs.performance.sampling.part import Probe, Reading
 
 _MAX_BYTES = 16 << 20
 _MAX_AGE_SECONDS = 3600.0
@@ -62,9 +63,17 @@ class Memory:
     def reading(self, source: str) -> Reading | None:
         """The last reading of a source, if there is one that is neither too old nor of this very moment."""
         reading = self.readings.get(source)
-        if reading is None or not WINDOW_SECONDS <= self.now_seconds - reading.at_seconds <= _MAX_AGE_SECONDS:
+        if reading is None or not part.WINDOW_SECONDS <= self._age_seconds(reading) <= _MAX_AGE_SECONDS:
             return None
         return reading
+
+    def rest_of_window_seconds(self) -> float:
+        """How long to wait until every reading is old enough to tell a rate since."""
+        ages = [age for age in map(self._age_seconds, self.readings.values()) if 0 <= age < part.WINDOW_SECONDS]
+        return part.WINDOW_SECONDS - min(ages) if ages else 0.0
+
+    def _age_seconds(self, reading: Reading) -> float:
+        return self.now_seconds - reading.at_seconds
 
     def was_seen(self, source: str, now: datetime) -> bool:
         """Whether it answered within the last two days."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
@@ -30,7 +31,7 @@ def sample(settings: SamplingSettings, clients: Clients, now: datetime, *, dry_r
 
     With `dry_run` no model is asked to generate and nothing is remembered.
     """
-    memory = remembered(clients.base_dir, clients.host.boot_id(), clients.host.uptime_seconds())
+    memory = _old_enough(clients)
     planned = plan(settings, clients, memory, now, may_probe=not dry_run)
     parts: dict[str, Part] = {}
     answered: list[str] = []
@@ -45,6 +46,19 @@ def sample(settings: SamplingSettings, clients: Clients, now: datetime, *, dry_r
         parts.setdefault(source.name, Part(gaps=(late,)))
     findings = [memory.finding(), None if dry_run else _remember(memory, parts, answered, now)]
     return merged([parts[source.name] for source in planned], [one for one in findings if one])
+
+
+def _old_enough(clients: Clients) -> Memory:
+    """What the last sampling left. One that was just made is waited for: without it there would be no rates at all."""
+
+    def read() -> Memory:
+        return remembered(clients.base_dir, clients.host.boot_id(), clients.host.uptime_seconds())
+
+    memory = read()
+    if rest_seconds := memory.rest_of_window_seconds():
+        time.sleep(rest_seconds)
+        return read()
+    return memory
 
 
 def plan(

@@ -122,8 +122,10 @@ def _environment() -> Environment:
 def _render(template: str, message: Message) -> str:
     shown = message.problems[:MAX_PROBLEMS]
     more = len(message.problems) - len(shown)
-    return _environment().get_template(template).render(
-        message=message, subject=subject_of(message), problems=shown, more=more
+    return (
+        _environment()
+        .get_template(template)
+        .render(message=message, subject=subject_of(message), problems=shown, more=more)
     )
 
 
