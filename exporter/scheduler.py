@@ -13,7 +13,7 @@ from functools import partial
 import schedule
 
 from exporter.record import Record
-from exporter.runs.tickets import Submit
+from exporter.runs.tickets import NOBODY, Asker, Submit
 from exporter.slots import claim_due, look_due
 from exporter.store import Store, StoreError
 from jobs.core.cadence import Cadence
@@ -69,7 +69,7 @@ class Scheduler:
         for task, cadence in self._cadences:
             ran = self.tick(task, cadence)
             if cadence.minutes is not None and not ran:
-                self._enqueue(Request(task=task, mode=cadence.mode, trigger=Trigger.START))
+                self._enqueue(Request(task=task, mode=cadence.mode, trigger=Trigger.START), NOBODY)
 
     def run_pending(self) -> None:
         """Do what is due now. To be called about once a second."""
@@ -127,7 +127,7 @@ class Scheduler:
             # What was seen in time and had to wait for its turn is not caught up.
             return request if claimed and claimed.reason == request.reason else claimed
 
-        self._enqueue(request, ended, begun, claim)
+        self._enqueue(request, Asker(ended, begun, claim))
 
     def _forget(self, key: tuple[str, str], waiting: _Waiting) -> None:
         if self._waiting.get(key) is waiting:

@@ -27,6 +27,7 @@ from exporter.locks import Busy, FileLock
 from exporter.logs import set_up
 from exporter.memory import share_heaps
 from exporter.redaction import Redactor
+from exporter.runs.tickets import Asker
 from exporter.store import Store
 from exporter.web.connections.listening import Unavailable, listening_socket
 from exporter.web.server import run_loop
@@ -150,7 +151,7 @@ def _engine(daemon: Daemon, store: Store) -> Engine:
     around = Surroundings(
         settings=lambda: daemon.configuration.settings,
         known_agents=daemon.known_agents,
-        submit=daemon.submit,
+        submit=lambda request, on_end: daemon.submit(request, Asker(on_end)),
         stopping=daemon.runner.stop.is_set,
         audit_checked=lambda whole: daemon.metrics.set(families.AUDIT_INTACT, float(whole)),
         came=daemon.alerts_came,

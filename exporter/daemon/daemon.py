@@ -23,7 +23,7 @@ from exporter.record import Record
 from exporter.replay import show_plan
 from exporter.runs.dispatcher import Dispatcher
 from exporter.runs.runner import Runner
-from exporter.runs.tickets import OnBegin, OnEnd, Progress
+from exporter.runs.tickets import NOBODY, Asker, Progress
 from exporter.runs.under_way import held_elsewhere
 from exporter.scheduler import Scheduler
 from exporter.store import Store, StoreError
@@ -177,9 +177,9 @@ class Daemon:
 
     # Runs
 
-    def submit(self, request: Request, on_end: OnEnd | None = None, on_begin: OnBegin | None = None) -> None:
-        """Enqueue a request; raise UnknownRequest. `on_end` gets the record of the run that does it."""
-        self._dispatcher.submit(request, on_end, on_begin)
+    def submit(self, request: Request, asker: Asker = NOBODY) -> None:
+        """Enqueue a request; raise UnknownRequest (`Dispatcher.submit`)."""
+        self._dispatcher.submit(request, asker)
 
     def stop_task(self, task: str, by: str, target: str | None = None) -> list[Request]:
         """End what this daemon runs of a task, and let what waits not begin; return what that is."""

@@ -18,7 +18,7 @@ from exporter.runs.asking import check
 from exporter.runs.later import Later
 from exporter.runs.runner import LedgerError, NothingToRun, Runner
 from exporter.runs.stopping import Stop
-from exporter.runs.tickets import Claim, OnBegin, OnEnd, Progress, Ticket, about, key_of
+from exporter.runs.tickets import NOBODY, Asker, Progress, Ticket, about, key_of
 from exporter.store import StoreError
 from jobs.core.model import Outcome, Request, Trigger
 from jobs.core.ports import Clock
@@ -59,30 +59,18 @@ class Dispatcher:
         self._progress_told: dict[str, float] = {}
         self._later = Later(self._lock, self._admit)
 
-    def submit(
-        self,
-        request: Request,
-        on_end: OnEnd | None = None,
-        on_begin: OnBegin | None = None,
-        claim: Claim | None = None,
-    ) -> None:
+    def submit(self, request: Request, asker: Asker = NOBODY) -> None:
         """Enqueue a request; raise UnknownRequest. One that adds nothing is entered as skipped.
 
-        `on_end` gets the record of the run that does what is asked: of one that adds nothing, that of the equal one
-        that waits; `on_begin` likewise. When everything is stopped before that run begins, they hear nothing.
-        `claim` is asked as the run begins, for the request to do; what others have done meanwhile is not done.
+        Who asks hears of the run that does what is asked: for one that adds nothing, of the equal one that waits. When
+        everything is stopped before that run begins, they hear nothing. A slot is claimed as the run begins, which
+        then does what that claim says; what others have done meanwhile is not done.
         """
         _, request = check(request)
         with self._lock:
-            self._admit(request, on_end, on_begin, claim)
+            self._admit(request, asker)
 
-    def _admit(
-        self,
-        request: Request,
-        on_end: OnEnd | None = None,
-        on_begin: OnBegin | None = None,
-        claim: Claim | None = None,
-    ) -> None:
+    def _admit(self, request: Request, asker: Asker = NOBODY) -> None:
         """Do what `submit` does; to be called with the lock."""
         if self._runner.stop.is_set():
             return
@@ -93,10 +81,7 @@ class Dispatcher:
             ticket.work = self._pool.submit(self._guarded, partial(self._run, ticket), request)
             self._waiting[key_of(request)] = ticket
             self._tickets.add(ticket)
-        ticket.on_end += filter(None, [on_end])
-        ticket.on_begin += filter(None, [on_begin])
-        ticket.claims += filter(None, [claim])
-        ticket.wanted |= claim is None
+        ticket.askers.append(asker)
         # Of a burst of events the first is told; a slot of the schedule is always accounted for.
         if adds_nothing and request.trigger is not Trigger.EVENT:
             self._pool.submit(self._guarded, partial(self._skip, request), request)
@@ -168,11 +153,9 @@ class Dispatcher:
             return error.record, False
 
     def _claim(self, ticket: Ticket) -> Request | None:
-        """Claim the slots that a run is for; return what it is to do, None where others did it and nobody else asks."""
         with self._lock:
             self._no_longer_waits(ticket)  # who asks from here on would come too late for this run
-        claimed = [request for claim in ticket.claims if (request := claim())]
-        return ticket.request if ticket.wanted else next(iter(claimed), None)
+        return ticket.claim()
 
     def _skip(self, request: Request) -> None:
         reason = "the same run is waiting already"
@@ -189,14 +172,14 @@ class Dispatcher:
             self._hear(ticket, record)
 
     def _hear(self, ticket: Ticket, record: Record | None) -> None:
-        for listener in ticket.on_end:
-            self._guarded(partial(listener, record), ticket.request)
+        for asker in ticket.askers:
+            self._guarded(partial(asker.on_end, record), ticket.request)
 
     def _begin(self, ticket: Ticket, request: Request, since: datetime) -> None:
         """Show a run as begun, with what it was asked for in the end."""
         ticket.request, task = request, request.task
-        for listener in ticket.on_begin:
-            listener()
+        for asker in ticket.askers:
+            asker.on_begin()
         logger.info("run started", extra=about(ticket.request))
         with self._lock:
             ticket.begun = True

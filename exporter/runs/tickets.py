@@ -6,7 +6,6 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
 
 from exporter.record import Record
 from exporter.runs.stopping import Stop
@@ -21,18 +20,22 @@ Claim = Callable[[], Request | None]
 None where others have done it."""
 
 
-class Submit(Protocol):
-    """Enqueues a request; `Dispatcher.submit` says how."""
+def _unheard(*_: object) -> None:
+    """Nobody wants to hear of it."""
 
-    def __call__(
-        self,
-        request: Request,
-        on_end: OnEnd | None = None,
-        on_begin: OnBegin | None = None,
-        claim: Claim | None = None,
-        /,
-    ) -> object:
-        """Do so; raise UnknownRequest."""
+
+@dataclass(frozen=True)
+class Asker:
+    """What whoever asks for a run wants of it: to hear of its end and its beginning, to claim a slot with it."""
+
+    on_end: OnEnd = _unheard
+    on_begin: OnBegin = _unheard
+    claim: Claim | None = None
+
+
+NOBODY = Asker()
+Submit = Callable[[Request, Asker], object]
+"""Enqueues a request; raises UnknownRequest (`Dispatcher.submit`)."""
 
 
 @dataclass(frozen=True)
@@ -52,19 +55,19 @@ class Progress:
 
 @dataclass(eq=False)
 class Ticket:
-    """A request that was submitted and is not over, and who wants to hear of it.
-
-    `claims` are the slots of the schedule that it is for; `wanted` is whether somebody else asked for it as well.
-    """
+    """A request that was submitted and is not over, and who has asked for it."""
 
     request: Request
     stop: Stop
-    on_begin: list[OnBegin] = field(default_factory=list)
-    on_end: list[OnEnd] = field(default_factory=list)
-    claims: list[Claim] = field(default_factory=list)
-    wanted: bool = False
+    askers: list[Asker] = field(default_factory=list)
     work: Future[None] | None = None
     begun: bool = False
+
+    def claim(self) -> Request | None:
+        """Claim all slots that it is for; return what is to be done, None where others did it and nobody else asks."""
+        claims = [asker.claim for asker in self.askers if asker.claim]
+        claimed = [request for claim in claims if (request := claim())]
+        return self.request if len(claims) < len(self.askers) else next(iter(claimed), None)
 
 
 def key_of(request: Request) -> tuple[str, str, str]:

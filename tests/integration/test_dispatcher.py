@@ -12,6 +12,7 @@ from exporter.clock import SystemClock
 from exporter.record import Record
 from exporter.runs.dispatcher import Dispatcher
 from exporter.runs.runner import Runner
+from exporter.runs.tickets import Asker
 from exporter.store import Store
 from jobs.core.model import Outcome, Request, Trigger
 from tests.services.trial_jobs import TASK, TrialPackage, configuration_of, work
@@ -39,7 +40,7 @@ class Desk:
 
     def ask(self, who: str, target: str = "", trigger: Trigger = Trigger.ALERT) -> None:
         request = Request(task=TASK, target=target, trigger=trigger)
-        self.dispatcher.submit(request, lambda record: self.hear(who, record))
+        self.dispatcher.submit(request, Asker(lambda record: self.hear(who, record)))
 
     def hear(self, who: str, record: Record | None) -> None:
         with self._lock:
@@ -154,7 +155,7 @@ class Slot:
 
 
 def ask_for(desk: Desk, slot: Slot) -> None:
-    desk.dispatcher.submit(slot.request, lambda record: desk.hear("schedule", record), claim=slot.claim)
+    desk.dispatcher.submit(slot.request, Asker(lambda record: desk.hear("schedule", record), claim=slot.claim))
 
 
 def ran(desk: Desk) -> list[tuple[Trigger, Outcome]]:

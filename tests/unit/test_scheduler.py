@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -16,7 +15,7 @@ from hypothesis import strategies as st
 
 import exporter.scheduler
 from exporter.record import Record
-from exporter.runs.tickets import Claim, OnBegin, OnEnd
+from exporter.runs.tickets import Asker
 from exporter.scheduler import RETRY_SECONDS, Scheduler
 from exporter.slots import LATE_SECONDS, claim_due, give_back, look_due
 from exporter.store import Store, StoreError
@@ -50,16 +49,6 @@ def fails(*_: object, **__: object) -> None:
     raise StoreError("db: the store cannot be used: disk I/O error")
 
 
-@dataclass
-class Waiting:
-    """What was enqueued, as the dispatcher has it."""
-
-    request: Request
-    on_end: OnEnd | None = None
-    on_begin: OnBegin | None = None
-    claim: Claim | None = None
-
-
 class Ticking:
     """A scheduler with a clock that a test moves, and what came of what it has enqueued.
 
@@ -69,39 +58,30 @@ class Ticking:
     def __init__(self, store: Store, *cadences: Cadence, now: datetime = NOON) -> None:
         self.clock = FakeClock(now)
         self.begun: list[Request] = []
-        self.waiting: list[Waiting] = []
+        self.waiting: list[tuple[Request, Asker]] = []
         self.full = False
         self.store_worked: list[bool] = []
         self.scheduler = Scheduler(store, self.clock, self.enqueue, self.store_worked.append)
         self.scheduler.plan([("t", cadence) for cadence in cadences])
 
-    def enqueue(
-        self,
-        request: Request,
-        on_end: OnEnd | None = None,
-        on_begin: OnBegin | None = None,
-        claim: Claim | None = None,
-        /,
-    ) -> None:
-        self.waiting.append(Waiting(request, on_end, on_begin, claim))
+    def enqueue(self, request: Request, asker: Asker) -> None:
+        self.waiting.append((request, asker))
         if not self.full:
             self.begin()
 
     def begin(self) -> list[Request]:
         """Let what waits begin; return what was to be done then."""
         begun = []
-        for one in self.waiting:
+        for asked, asker in self.waiting:
             try:
-                request = one.claim() if one.claim else one.request
+                request = asker.claim() if asker.claim else asked
             except StoreError:
                 self.store_worked.append(False)
                 request = None
             if request:
                 begun.append(request)
-                if one.on_begin:
-                    one.on_begin()
-            if one.on_end:
-                one.on_end(None)
+                asker.on_begin()
+            asker.on_end(None)
         self.waiting.clear()
         self.begun += begun
         return begun
@@ -109,10 +89,9 @@ class Ticking:
     def give_up(self, outcome: Outcome) -> None:
         """Let what waits end without having begun."""
         now = self.clock.now()
-        for one in self.waiting:
+        for asked, asker in self.waiting:
             times = {"started": now, "finished": now, "duration_seconds": 0}
-            if one.on_end:
-                one.on_end(Record(run_id=1, request=one.request, outcome=outcome, **times))
+            asker.on_end(Record(run_id=1, request=asked, outcome=outcome, **times))
         self.waiting.clear()
 
     def tick(self, seconds: float = 0) -> list[Request]:
@@ -368,7 +347,7 @@ def test_a_slot_whose_run_never_began_is_due_after_the_next_start(store: Store) 
     ticking.tick()
     ticking.full = True
     assert ticking.tick(18 * 3600) == []
-    assert [one.request.mode for one in ticking.waiting] == ["full", "light"]
+    assert [request.mode for request, _ in ticking.waiting] == ["full", "light"]
     later = Ticking(store, DAILY, OFTEN, now=ticking.clock.now() + timedelta(minutes=1))
     later.scheduler.start()
     assert [request.mode for request in later.begun] == ["full", "light"]

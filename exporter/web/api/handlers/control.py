@@ -9,7 +9,7 @@ from starlette.responses import PlainTextResponse, Response
 
 from exporter.guide_names import task_of
 from exporter.runs.asking import UnknownRequest, check
-from exporter.runs.tickets import OnBegin, OnEnd
+from exporter.runs.tickets import NOBODY, Asker, OnBegin
 from exporter.store.idempotency import Keys, OtherRequest, TooManyKeys, UnderWay
 from exporter.web.answers import HEADERS, Problem, answer
 from exporter.web.api.operations import Call
@@ -24,7 +24,7 @@ AGENTS = "agent-monitor"
 class Controlled(Protocol):
     """What of the daemon is controlled."""
 
-    def submit(self, request: Request, on_end: OnEnd | None = None, on_begin: OnBegin | None = None) -> None:
+    def submit(self, request: Request, asker: Asker = NOBODY) -> None:
         """Enqueue a request; raise UnknownRequest."""
 
     def stop_task(self, task: str, by: str, target: str | None = None) -> list[Request]:
@@ -111,7 +111,7 @@ class Control:
     def _once(self, who: str, key: str, wanted: Request, first: dict[str, Any]) -> str:
         def enqueue(mark: OnBegin) -> None:
             # What ends without having begun (skipped, or stopped while it waited) is over as well.
-            self._daemon.submit(wanted, lambda record: mark() if record else None, mark)
+            self._daemon.submit(wanted, Asker(lambda record: mark() if record else None, mark))
 
         asked = json.dumps([wanted.task, wanted.mode, wanted.target])
         try:
