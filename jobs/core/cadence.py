@@ -196,8 +196,8 @@ class Cadence:
 
 def _first_reading(moment: datetime) -> float:
     """The Unix time at which the clock of `moment`'s zone first reads its time or, where it skips it, a later one."""
-    begins = moment.replace(fold=0).timestamp()
-    if datetime.fromtimestamp(begins, moment.tzinfo).replace(tzinfo=None) == moment.replace(tzinfo=None):
+    begins = moment.timestamp()
+    if datetime.fromtimestamp(begins, moment.tzinfo) == moment:  # within one zone faces are compared, not instants
         return begins
     # Of a skipped time, the two folds lie on either side of the change (PEP 495).
     before, after = int(moment.replace(fold=1).timestamp()), int(begins)

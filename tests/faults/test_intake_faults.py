@@ -14,16 +14,13 @@ from typing import Any
 import requests
 
 from exporter.web.api.handlers.alerts import MAX_WAITING
-from jobs.core.registry import all_jobs
 from tests.services.alertmanager import Alertmanager, to_webhook
 from tests.services.disks import ext4, frozen, tmpfs
 from tests.services.exporter_daemon import ExporterDaemon
 from tests.services.sent_alerts import PATH, accepted, kept, post, sent, webhook
-from tests.services.trial_jobs import operator
+from tests.services.trial_jobs import NO_JOBS, operator
 from tests.services.wait import wait_for
 
-QUIET = {"jobs": {job.key: {"enabled": False} for job in all_jobs().values()}}
-"""Nothing is run: a daemon that has just been killed would have run everything that it missed."""
 ALERTS, BETWEEN_KILLS = 1_000, 50
 
 
@@ -70,7 +67,7 @@ def sending(sender: Sender) -> Iterator[None]:
 def test_a_thousand_alerts_and_a_kill_every_fifty_lose_none_and_double_none(
     exporter_daemon: Callable[..., ExporterDaemon],
 ) -> None:
-    daemon = exporter_daemon(QUIET)
+    daemon = exporter_daemon(NO_JOBS)
     bodies = [[sent(n), sent(n + 1)] for n in range(0, ALERTS, 2)]
     sender = Sender(daemon, operator(daemon, "alert"), bodies)
     with sending(sender):
@@ -90,7 +87,7 @@ def test_a_thousand_alerts_and_a_kill_every_fifty_lose_none_and_double_none(
 def test_a_real_alertmanager_gets_a_thousand_alerts_in_whatever_kills_the_daemon(
     exporter_daemon: Callable[..., ExporterDaemon], alertmanager_factory: Callable[..., Alertmanager]
 ) -> None:
-    daemon = exporter_daemon(QUIET)
+    daemon = exporter_daemon(NO_JOBS)
     token = operator(daemon, "alert")["Authorization"].removeprefix("Bearer ")
     config = to_webhook(daemon.url + PATH, token=token)
     config["route"]["group_by"] = ["batch"]
@@ -116,7 +113,7 @@ def test_a_real_alertmanager_gets_a_thousand_alerts_in_whatever_kills_the_daemon
 
 def test_a_full_disk_is_503_and_the_repeat_gets_in_when_there_is_room() -> None:
     with tmpfs(megabytes=6) as disk:
-        daemon = ExporterDaemon(QUIET, base_dir=disk / "base")
+        daemon = ExporterDaemon(NO_JOBS, base_dir=disk / "base")
         try:
             headers = operator(daemon, "alert")
             assert post(daemon, headers, sent(1)).status_code == 200
@@ -150,7 +147,7 @@ def _fill(disk: Path) -> Path:
 
 def test_a_disk_that_is_stuck_keeps_alerts_waiting_and_then_refuses_them_with_503() -> None:
     with ext4() as disk:
-        daemon = ExporterDaemon(QUIET, base_dir=disk / "base")
+        daemon = ExporterDaemon(NO_JOBS, base_dir=disk / "base")
         try:
             headers = operator(daemon, "alert")
             assert post(daemon, headers, sent(0)).status_code == 200

@@ -19,10 +19,14 @@ from exporter.web.api.handlers.alerts import MAX_WAITING
 from tests.services.exporter_daemon import ExporterDaemon
 from tests.services.http_agent import HttpAgent
 from tests.services.sent_alerts import PATH, kept, post, refused, sent, webhook
-from tests.services.trial_jobs import operator
+from tests.services.trial_jobs import NO_JOBS, operator
 from tests.services.wait import wait_for
 
-CONFIG = {"agents": {"listed": [], "discover": False}, "web": {"header_timeout_seconds": 1, "body_timeout_seconds": 1}}
+CONFIG = {
+    **NO_JOBS,
+    "agents": {"listed": [], "discover": False},
+    "web": {"header_timeout_seconds": 1, "body_timeout_seconds": 1},
+}
 
 
 @pytest.fixture(scope="module")

@@ -13,9 +13,9 @@ import pytest
 from exporter.web.access.lockout import FREE, FREE_OVERALL
 from tests.services.exporter_daemon import ExporterDaemon
 from tests.services.sent_alerts import PATH, kept, post, sent, webhook
-from tests.services.trial_jobs import operator
+from tests.services.trial_jobs import NO_JOBS, operator
 
-QUIET = {"agents": {"listed": [], "discover": False}}
+QUIET = {**NO_JOBS, "agents": {"listed": [], "discover": False}}
 RELOAD = "/-/reload"
 GUESSES = 10_000
 

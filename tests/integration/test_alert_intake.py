@@ -18,10 +18,10 @@ from exporter.store import Store
 from tests.services.alertmanager import Alertmanager, amtool, to_webhook
 from tests.services.exporter_daemon import REPOSITORY, ExporterDaemon
 from tests.services.sent_alerts import BEGAN, PATH, accepted, kept, post, refused, sent, webhook
-from tests.services.trial_jobs import operator
+from tests.services.trial_jobs import NO_JOBS, operator
 from tests.services.wait import wait_for
 
-QUIET = {"agents": {"listed": [], "discover": False}}
+QUIET = {**NO_JOBS, "agents": {"listed": [], "discover": False}}
 HOUR = "2126-03-02T12:00:00Z"
 
 

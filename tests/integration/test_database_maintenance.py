@@ -31,6 +31,8 @@ SMALL_IS_ENOUGH = {"reindex_bloat_mb": 0.5}
 def server(request: pytest.FixtureRequest) -> Iterator[PostgresServer]:
     newest = request.param == "newest"
     own = PostgresServer(newest=newest, shared_preload_libraries="pg_stat_statements", max_prepared_transactions=5)
+    own.create_database("clean")
+    own.execute("VACUUM ANALYZE", database="clean")
     yield own
     own.close()
 
@@ -39,8 +41,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[PostgresServer]:
 def database(server: PostgresServer) -> Iterator[str]:
     """An empty database, in which nothing is due."""
     name = "app"
-    server.create_database(name)
-    server.execute("VACUUM ANALYZE", database=name)
+    server.execute(f"CREATE DATABASE {name} TEMPLATE clean", database="postgres")
     yield name
     server.execute(f"DROP DATABASE {name} WITH (FORCE)", database="postgres")
 

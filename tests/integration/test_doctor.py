@@ -40,6 +40,7 @@ from tests.services.redis import RedisServer
 from tests.services.smtp_sink import SmtpSink
 from tests.services.socket_proxy import socket_proxy
 from tests.services.trees import tree_digest
+from tests.services.trial_jobs import NO_JOBS
 from tests.services.wait import wait_for
 from tests.stand_ins import TcpServer, answer, read_request
 
@@ -374,7 +375,7 @@ def test_a_daemon_behind_a_web_configuration(tmp_path: Path) -> None:
     web, port = tmp_path / "web.yml", free_port()
     pair: dict[str, Any] = {"cert_file": str(tmp_path / "cert.pem"), "key_file": str(tmp_path / "key.pem")}
     wanted = {"client_auth_type": "RequireAndVerifyClientCert", "client_ca_file": str(tmp_path / "ca.pem")}
-    config = {**NOWHERE, "web": {"config_file": str(web), "listen_address": f"127.0.0.1:{port}"}}
+    config = {**NOWHERE, **NO_JOBS, "web": {"config_file": str(web), "listen_address": f"127.0.0.1:{port}"}}
 
     def told(base: Path) -> Checks | None:
         _, checks, _ = doctor(base, config, "--only", "daemon", "--only", "web-configuration")
@@ -448,10 +449,7 @@ def test_a_configuration_that_shows_its_secrets(base: Path) -> None:
     assert remedies == (1, 1)
     assert "canary" not in printed
     file.write_text("web: {listen_adress: x}\nredis: {url: 5}\n")
-    done = subprocess.run(
-        command_line("doctor", "--config.file", str(file)),
-        env=environment_of(base), capture_output=True, text=True, timeout=HANG_SECONDS,
-    )  # fmt: skip
+    done = run_here("doctor", "--config.file", str(file), base_dir=base)
     assert done.returncode == 1
     assert "did you mean 'listen_address'?" in done.stdout
     assert "everything else" in done.stdout
@@ -507,8 +505,5 @@ def test_without_a_package_that_it_needs_it_says_which(base: Path, tmp_path: Pat
     ],
 )
 def test_wrong_usage(base: Path, arguments: list[str], says: str) -> None:
-    done = subprocess.run(
-        command_line("doctor", *arguments),
-        env=environment_of(base), capture_output=True, text=True, timeout=HANG_SECONDS,
-    )  # fmt: skip
+    done = run_here("doctor", *arguments, base_dir=base)
     assert (done.returncode, says in done.stderr) == (64, True), done.stderr

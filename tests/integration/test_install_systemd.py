@@ -14,11 +14,13 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
 
+from exporter.install import site, systemd_plan
 from jobs.core.cadence import Cadence
 from tests.services.binaries import need
 from tests.services.exporter_daemon import REPOSITORY, ExporterDaemon, command_line, environment_of
@@ -33,12 +35,12 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
-def install(run_cli: Run, tmp_path: Path) -> Run:
+def install(run_here: Run, tmp_path: Path) -> Run:
     """`install` into a directory that stands for `/`."""
 
     def run(*arguments: str, command: str = "install", **options: object) -> subprocess.CompletedProcess[str]:
         program = [] if command == "uninstall" else ["--program", "/bin/true"]
-        return run_cli(command, "--root", str(tmp_path / "root"), *program, *arguments, **options)
+        return run_here(command, "--root", str(tmp_path / "root"), *program, *arguments, **options)
 
     return run
 
@@ -208,9 +210,9 @@ WRONG = [
 
 @pytest.mark.parametrize(("arguments", "says"), WRONG)
 def test_wrong_usage_is_one_line_and_writes_nothing(
-    run_cli: Run, tmp_path: Path, arguments: list[str], says: str
+    run_here: Run, tmp_path: Path, arguments: list[str], says: str
 ) -> None:
-    done = run_cli("install", "--root", str(tmp_path / "root"), *arguments)
+    done = run_here("install", "--root", str(tmp_path / "root"), *arguments)
     assert (done.returncode, len(done.stderr.splitlines()), says in done.stderr) == (64, 1, True), done.stderr
     assert not (tmp_path / "root").exists()
 
@@ -238,29 +240,15 @@ def systemctl(tmp_path: Path) -> Path:
     return tmp_path / "told"
 
 
-LIVE = """
-import sys
-from pathlib import Path
-from exporter.install import site, systemd_plan
-root = Path(sys.argv.pop(1))
-systemd_plan.UNITS, site.UNITS, systemd_plan.PACKAGES = root / "units", root / "units", ()
-site._BOOTED_BY_SYSTEMD = root
-from exporter.cli import main
-main()
-"""
-"""The command as it is where systemd runs, with another directory of units."""
-
-
 @pytest.fixture
-def live(systemctl: Path, tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+def live(systemctl: Path, tmp_path: Path, run_here: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """The command as it is where systemd runs, with another directory of units."""
     (tmp_path / "units").mkdir()
-
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        environment = environment_of(tmp_path / "base", {"PATH": f"{tmp_path}/bin:{os.environ['PATH']}"})
-        argv = [*command_line()[:1], "-c", LIVE, str(tmp_path), *arguments]
-        return subprocess.run(argv, capture_output=True, text=True, env=environment, check=False)
-
-    return run
+    for module in (systemd_plan, site):
+        monkeypatch.setattr(module, "UNITS", tmp_path / "units")
+    monkeypatch.setattr(systemd_plan, "PACKAGES", ())
+    monkeypatch.setattr(site, "_BOOTED_BY_SYSTEMD", tmp_path)
+    return partial(run_here, env={"PATH": f"{systemctl.parent}/bin:{os.environ['PATH']}"})
 
 
 INSTALL = ("install", "--systemd", "--user", "root", "--program", "/bin/true", "--textfile-directory", "none")

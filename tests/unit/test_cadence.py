@@ -9,6 +9,7 @@ import subprocess
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, time, timedelta
+from functools import cache
 from itertools import pairwise, repeat
 from operator import itemgetter
 from types import SimpleNamespace
@@ -254,11 +255,16 @@ def _ticks(zone: ZoneInfo, clock: time) -> Iterator[datetime]:
         day = date(2024, 1, 1) + timedelta(days=number)
         moment = datetime.combine(day, clock, zone).timestamp()
         instants = {moment - 60, moment}
-        start = int(datetime.combine(day, time(0), zone).timestamp())
-        changes = in_zone(start - 14 * 3600, zone).utcoffset() != in_zone(start + 38 * 3600, zone).utcoffset()
-        if changes:
-            instants.update(range(start, start + 25 * 3600, 1800))
+        instants.update(_half_hours_around_a_change(day, zone))
         yield from (in_zone(instant, zone) for instant in sorted(instants))
+
+
+@cache
+def _half_hours_around_a_change(day: date, zone: ZoneInfo) -> range:
+    """Those of a day, if the clock of the zone changes on it or beside it."""
+    start = int(datetime.combine(day, time(0), zone).timestamp())
+    changes = in_zone(start - 14 * 3600, zone).utcoffset() != in_zone(start + 38 * 3600, zone).utcoffset()
+    return range(start, start + 25 * 3600, 1800) if changes else range(0)
 
 
 def _claims(cadence: Cadence, ticks: Iterable[datetime]) -> list[tuple[str, datetime]]:

@@ -463,11 +463,11 @@ def test_what_a_command_has_written_is_in_the_store_and_not_beside_it(base: Path
     assert [file.name for file in (base / "data").glob("sutazai.db*")] == ["sutazai.db"]
 
 
-def test_the_list_of_agents_is_empty_before_anybody_has_looked(base: Path, tmp_path: Path) -> None:
-    done = run_cli("agents", "list", base_dir=base)
+def test_the_list_of_agents_is_empty_before_anybody_has_looked(cli: Run, tmp_path: Path) -> None:
+    done = cli("agents", "list")
     assert done.returncode == 0, done
     assert "No agents are known yet" in done.stdout
-    assert json.loads(run_cli("agents", "list", "--json", base_dir=base).stdout) == []
+    assert json.loads(cli("agents", "list", "--json").stdout) == []
     assert list(tmp_path.iterdir()) == []
 
 
@@ -542,8 +542,9 @@ def test_the_catalogue_comes_as_table_markdown_and_json(cli: Run) -> None:
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["run", "--help"], ["serve", "-h"], ["--version"]])
-def test_help_is_no_mistake(package: TrialPackage, base: Path, arguments: list[str]) -> None:
-    done = run_cli(*arguments, base_dir=base, env=package.environment)
+def test_help_is_no_mistake(cli: Run, arguments: list[str]) -> None:
+    # Of all but `serve` alone the help is printed in this process.
+    done = cli(*arguments)
     assert done.returncode == 0
     assert done.stdout
     assert done.stderr == ""
@@ -697,7 +698,7 @@ def test_a_mode_that_is_about_one_thing_needs_its_name(base: Path) -> None:
     assert refused.stderr == "sutazai-exporter: agent-monitor repair is always about one thing: name it as the target\n"
 
 
-def test_two_channels_at_once_are_refused(base: Path) -> None:
-    refused = run_cli("notify", "--test", "--channel", "mail", "--channel", "webhook", base_dir=base)
+def test_two_channels_at_once_are_refused(cli: Run) -> None:
+    refused = cli("notify", "--test", "--channel", "mail", "--channel", "webhook")
     assert refused.returncode == 64
     assert "--channel: name one, or none for all of them" in refused.stderr
