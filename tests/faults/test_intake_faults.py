@@ -14,15 +14,14 @@ from typing import Any
 import requests
 
 from exporter.web.api.handlers.alerts import MAX_WAITING
-from jobs.core.registry import all_jobs
 from tests.services.alertmanager import Alertmanager, to_webhook
 from tests.services.disks import ext4, frozen, tmpfs
-from tests.services.exporter_daemon import ExporterDaemon
+from tests.services.exporter_daemon import ExporterDaemon, only
 from tests.services.sent_alerts import PATH, accepted, kept, post, sent, webhook
 from tests.services.trial_jobs import operator
 from tests.services.wait import wait_for
 
-QUIET = {"jobs": {job.key: {"enabled": False} for job in all_jobs().values()}}
+QUIET = {"jobs": only()}
 """Nothing is run: a daemon that has just been killed would have run everything that it missed."""
 ALERTS, BETWEEN_KILLS = 1_000, 50
 

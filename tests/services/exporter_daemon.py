@@ -13,6 +13,7 @@ import psutil
 import requests
 import yaml
 
+from jobs.core.registry import all_jobs
 from tests.services.local_http import TRANSIENT, ask
 from tests.services.metrics import Metrics
 from tests.services.ports import free_port
@@ -175,6 +176,14 @@ class ExporterDaemon:
     def _remember_descendants(self) -> None:
         if self.process.running:
             self._descendants += psutil.Process(self.pid).children(recursive=True)
+
+
+def only(**jobs: Mapping[str, Any]) -> dict[str, Any]:
+    """The section `jobs` in which the schedule and events start these jobs (by their keys) and no others.
+
+    Each job that a new daemon begins with is a process of its own, for nothing where a test does not look at it.
+    """
+    return {**{job.key: {"enabled": False} for job in all_jobs().values()}, **jobs}
 
 
 def run_cli(
