@@ -10,7 +10,7 @@ import pytest
 
 from tests.services.docker_engine import DockerEngine
 from tests.services.docker_images import AGENT_IMAGE
-from tests.services.exporter_daemon import ExporterDaemon
+from tests.services.exporter_daemon import ExporterDaemon, only
 from tests.services.ports import free_port
 from tests.services.prometheus import Prometheus, scraping
 from tests.services.short_rules import shortened_rules
@@ -32,7 +32,7 @@ def daemon(exporter_daemon: Callable[..., ExporterDaemon], docker_engine: Docker
         {
             "docker": {"url": docker_engine.url},
             "agents": {"listed": [{"name": AGENT, "port": agent_port}], "timeout_seconds": 5},
-            "jobs": {"agent_monitor": {"max_restarts_per_hour": 1, "backoff_seconds": 0, "stop_timeout_seconds": 1}},
+            "jobs": only(agent_monitor={"max_restarts_per_hour": 1, "backoff_seconds": 0, "stop_timeout_seconds": 1}),
         }
     )
 

@@ -15,7 +15,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from exporter.web.page import ASSETS
 from jobs.pages import sheet
-from tests.services.chromium import Chromium, Opened
+from tests.services.chromium import SHELL, WHOLE, Chromium, Opened
 from tests.services.exporter_daemon import ExporterDaemon
 from tests.services.remedial import ALERT, RULE, document
 from tests.services.sent_alerts import post, sent
@@ -78,8 +78,9 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[Chromium]:
-    browser = Chromium(f"--host-resolver-rules=MAP {ELSEWHERE} 127.0.0.1")
+def chromium(request: pytest.FixtureRequest) -> Iterator[Chromium]:
+    programs = getattr(request, "param", SHELL)
+    browser = Chromium(f"--host-resolver-rules=MAP {ELSEWHERE} 127.0.0.1", programs=programs)
     yield browser
     browser.close()
 
@@ -150,6 +151,7 @@ def in_order(opened: Opened, *, elsewhere: bool = False) -> bool:
 # Seeing, starting, stopping
 
 
+@pytest.mark.parametrize("chromium", [SHELL, WHOLE], indirect=True, ids=["shell", "whole"])
 def test_a_task_is_started_seen_to_run_and_to_end(world: World, chromium: Chromium) -> None:
     world.wish("long")
     with chromium.opened(world.daemon.url + "/") as opened:

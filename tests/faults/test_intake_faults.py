@@ -16,9 +16,9 @@ import requests
 from exporter.web.api.handlers.alerts import MAX_WAITING
 from tests.services.alertmanager import Alertmanager, to_webhook
 from tests.services.disks import ext4, frozen, tmpfs
-from tests.services.exporter_daemon import ExporterDaemon
+from tests.services.exporter_daemon import NO_JOBS, ExporterDaemon
 from tests.services.sent_alerts import PATH, accepted, kept, post, sent, webhook
-from tests.services.trial_jobs import NO_JOBS, operator
+from tests.services.trial_jobs import operator
 from tests.services.wait import wait_for
 
 ALERTS, BETWEEN_KILLS = 1_000, 50

@@ -16,10 +16,10 @@ import psutil
 import pytest
 
 from exporter.web.api.handlers.alerts import MAX_WAITING
-from tests.services.exporter_daemon import ExporterDaemon
+from tests.services.exporter_daemon import NO_JOBS, ExporterDaemon
 from tests.services.http_agent import HttpAgent
 from tests.services.sent_alerts import PATH, kept, post, refused, sent, webhook
-from tests.services.trial_jobs import NO_JOBS, operator
+from tests.services.trial_jobs import operator
 from tests.services.wait import wait_for
 
 CONFIG = {

@@ -11,9 +11,9 @@ from contextlib import closing
 import pytest
 
 from exporter.web.access.lockout import FREE, FREE_OVERALL
-from tests.services.exporter_daemon import ExporterDaemon
+from tests.services.exporter_daemon import NO_JOBS, ExporterDaemon
 from tests.services.sent_alerts import PATH, kept, post, sent, webhook
-from tests.services.trial_jobs import NO_JOBS, operator
+from tests.services.trial_jobs import operator
 
 QUIET = {**NO_JOBS, "agents": {"listed": [], "discover": False}}
 RELOAD = "/-/reload"

@@ -10,7 +10,7 @@ import pytest
 
 from tests.services.docker_engine import DockerEngine
 from tests.services.docker_images import AGENT_IMAGE
-from tests.services.exporter_daemon import ExporterDaemon
+from tests.services.exporter_daemon import ExporterDaemon, only
 from tests.services.ports import free_port
 from tests.services.wait import wait_for
 
@@ -27,7 +27,7 @@ def daemon(docker_clean: DockerEngine, exporter_daemon: Callable[..., ExporterDa
         {
             "docker": {"url": docker_clean.url},
             "agents": {"listed": [{"name": A, "port": port}], "timeout_seconds": 5},
-            "jobs": {"agent_monitor": {"backoff_seconds": 0, "max_restarts_per_hour": 10}},
+            "jobs": only(agent_monitor={"backoff_seconds": 0, "max_restarts_per_hour": 10}),
         }
     )
     one.wait_metric("sutazai_docker_events_connected", {}, lambda value: value == 1)

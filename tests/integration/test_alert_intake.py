@@ -16,9 +16,9 @@ import yaml
 from exporter.bridge.incoming.reception import REASONS
 from exporter.store import Store
 from tests.services.alertmanager import Alertmanager, amtool, to_webhook
-from tests.services.exporter_daemon import REPOSITORY, ExporterDaemon
+from tests.services.exporter_daemon import NO_JOBS, REPOSITORY, ExporterDaemon
 from tests.services.sent_alerts import BEGAN, PATH, accepted, kept, post, refused, sent, webhook
-from tests.services.trial_jobs import NO_JOBS, operator
+from tests.services.trial_jobs import operator
 from tests.services.wait import wait_for
 
 QUIET = {**NO_JOBS, "agents": {"listed": [], "discover": False}}

@@ -12,7 +12,7 @@ from exporter.dashboard.file import PAGE, DashboardFile
 from jobs.core.agents.state import State
 from jobs.core.model import Severity
 from tests.services.chromium import Chromium
-from tests.services.exporter_daemon import ExporterDaemon
+from tests.services.exporter_daemon import ExporterDaemon, only
 from tests.services.scenery import Scene, found
 from tests.services.wait import wait_for
 
@@ -72,7 +72,7 @@ def test_a_link_opens_the_report(chromium: Chromium, page: Path) -> None:
 def test_the_daemon_writes_it_after_each_run_and_when_it_stops(
     exporter_daemon: Callable[..., ExporterDaemon],
 ) -> None:
-    daemon = exporter_daemon({"agents": {"listed": [], "discover": False}})
+    daemon = exporter_daemon({"agents": {"listed": [], "discover": False}, "jobs": only(health_check={})})
     file = daemon.base_dir / PAGE
     ran = '</time><span class="note">'
     wait_for(lambda: file.exists() and ran in file.read_text(), 60, "the page tells of a run")
@@ -88,7 +88,9 @@ def test_a_daemon_that_cannot_write_it_goes_on_and_says_so_once(
     base_dir = tmp_path / "base"
     base_dir.mkdir()
     (base_dir / PAGE.parent).write_text("in the way")
-    daemon = exporter_daemon({"agents": {"listed": [], "discover": False}}, base_dir=base_dir)
+    daemon = exporter_daemon(
+        {"agents": {"listed": [], "discover": False}, "jobs": only(health_check={})}, base_dir=base_dir
+    )
     daemon.wait_metric("sutazai_task_last_success_timestamp_seconds", {"task": "health-check"})
     daemon.wait_metric("sutazai_status_page_written", predicate=lambda value: value == 0)
     assert daemon.log().count("the status page is not written") == 1

@@ -29,7 +29,7 @@ from tests.services.command_here import run_here
 from tests.services.disks import ext4, make_read_only
 from tests.services.docker_engine import DockerEngine
 from tests.services.docker_images import AGENT_IMAGE
-from tests.services.exporter_daemon import ExporterDaemon, command_line, environment_of, write_config
+from tests.services.exporter_daemon import NO_JOBS, ExporterDaemon, command_line, environment_of, write_config
 from tests.services.http_agent import HttpAgent
 from tests.services.node_exporter import NodeExporter
 from tests.services.ollama_stub import OllamaStub
@@ -40,7 +40,6 @@ from tests.services.redis import RedisServer
 from tests.services.smtp_sink import SmtpSink
 from tests.services.socket_proxy import socket_proxy
 from tests.services.trees import tree_digest
-from tests.services.trial_jobs import NO_JOBS
 from tests.services.wait import wait_for
 from tests.stand_ins import TcpServer, answer, read_request
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from tests.services.alert_sinks import HookSink
 from tests.services.alertmanager import Alertmanager
-from tests.services.exporter_daemon import ExporterDaemon, run_cli
+from tests.services.command_here import run_here
+from tests.services.exporter_daemon import ExporterDaemon
 from tests.services.node_exporter import NodeExporter
 from tests.services.ports import free_port
 from tests.services.prometheus import Prometheus, scraping
@@ -81,7 +82,7 @@ class Stack:
 
     def _cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         config = getattr(self, "document", {})
-        done = run_cli(*arguments, base_dir=self.base_dir, config=config)
+        done = run_here(*arguments, base_dir=self.base_dir, config=config)
         assert done.returncode == 0, done
         return done
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +13,10 @@ from typing import Any
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 
-_PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
+WHOLE = ("chromium", "chromium-browser", "google-chrome")
+"""What people have."""
+SHELL = ("chromium-headless-shell", *WHOLE)
+"""Without the windows, menus and extensions that it has when it is headless, too: a page costs it a third."""
 # Run in the page before anything of its own: what its policy has refused is told to scripts alone.
 _NOTE_VIOLATIONS = """
     window.violations = [];
@@ -47,11 +50,11 @@ class Opened:
 
 
 class Chromium:
-    """One browser for many pages; `arguments` are further ones of its command line."""
+    """One browser for many pages: the first that there is of `programs`. `arguments` are of its command line."""
 
-    def __init__(self, *arguments: str) -> None:
-        program = next(filter(None, map(shutil.which, _PROGRAMS)), None)
-        assert program, f"none of {', '.join(_PROGRAMS)} is installed: tests/services/install test"
+    def __init__(self, *arguments: str, programs: Sequence[str] = SHELL) -> None:
+        program = next(filter(None, map(shutil.which, programs)), None)
+        assert program, f"none of {', '.join(programs)} is installed: tests/services/install test"
         self._playwright = sync_playwright().start()
         # As root it has no sandbox; what it opens is ours.
         args = [*arguments, *(["--no-sandbox"] if os.geteuid() == 0 else [])]

@@ -6,7 +6,6 @@ which cannot be had, stands a web server that starts only if it can read what Gr
 
 from __future__ import annotations
 
-import json
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -62,19 +61,15 @@ class ComposeWorld:
         """Remove everything, volumes as well."""
         self.run("down", "--volumes")
 
-    def container(self, service: str) -> str:
-        """The name of a service's container."""
-        named = self.engine.client.containers.list(all=True, filters={"label": f"com.docker.compose.service={service}"})
-        return str(named[0].name)
-
     def inspect(self, service: str) -> dict[str, Any]:
-        """`docker inspect` of a service's container."""
-        found: dict[str, Any] = json.loads(self.engine.cli("inspect", self.container(service)))[0]
+        """What `docker inspect` says of a service's container."""
+        label = f"com.docker.compose.service={service}"
+        found: dict[str, Any] = self.engine.client.containers.list(all=True, filters={"label": label})[0].attrs
         return found
 
     def exec(self, service: str, *command: str) -> str:
         """What a command in a service's container prints."""
-        return self.engine.cli("exec", self.container(service), *command)
+        return self.engine.cli("exec", self.inspect(service)["Id"], *command)
 
     def logs(self) -> str:
         """The last lines of every container."""

@@ -24,6 +24,8 @@ from tests.services.process import Process, Service, plain_environment, private_
 from tests.services.wait import wait_for
 
 LABEL = "sutazai.test"
+_LAYERS_BYTES = 2 << 30
+"""More than our large images take, with all their layers."""
 
 # cri and the opt plugin would make directories outside ours.
 _CONTAINERD = """version = 2
@@ -40,7 +42,8 @@ class DockerEngine(Service):
 
     Containers use the host's network, as the engine has none of its own. `url` is for clients, `client` is one. `stop`
     takes the engine and its containers away, `start` brings the engine back without them. With `layers` images are kept
-    as such where the file system can do that, which large ones need. `prefix` is a command to run the engine under.
+    as such where the file system can do that, which large ones need, and in memory where there is enough. `prefix` is a
+    command to run the engine under.
     """
 
     def __init__(self, *, layers: bool = False, prefix: Sequence[str] = ()) -> None:
@@ -49,7 +52,7 @@ class DockerEngine(Service):
         self._dockerd = need("dockerd", package="docker.io")
         self._containerd = need("containerd", package="containerd")
         self._docker = need("docker", package="docker-cli (docker.io before Debian 13)")
-        self.directory = private_directory("docker")
+        self.directory = private_directory("docker", memory_bytes=_LAYERS_BYTES if layers else 0)
         self.socket = self.directory / "docker.sock"
         self.url = f"unix://{self.socket}"
         self._cgroup = self.directory.name

@@ -13,8 +13,9 @@ import psutil
 import requests
 import yaml
 
+from jobs.core.registry import all_jobs
 from tests.services.local_http import TRANSIENT, ask
-from tests.services.metrics import Metrics
+from tests.services.metrics import Metrics, value_in
 from tests.services.ports import free_port
 from tests.services.process import READY_SECONDS, Process, plain_environment, private_directory, remove_directory
 from tests.services.wait import wait_for
@@ -138,9 +139,12 @@ class ExporterDaemon:
 
     def metrics(self) -> Metrics:
         """What it exposes on /metrics."""
+        return Metrics(self._exposition())
+
+    def _exposition(self) -> str:
         answer = self.get("/metrics")
         answer.raise_for_status()
-        return Metrics(answer.text)
+        return answer.text
 
     def wait_metric(
         self,
@@ -152,7 +156,7 @@ class ExporterDaemon:
         """Wait until the one sample with these labels is there and as `predicate` wants; return its value."""
 
         def value() -> list[float]:
-            found = self.metrics().value(name, **(labels or {}))
+            found = value_in(self._exposition(), name, **(labels or {}))
             if not predicate(found):
                 raise LookupError(f"it is {found:g}")
             return [found]
@@ -175,6 +179,18 @@ class ExporterDaemon:
     def _remember_descendants(self) -> None:
         if self.process.running:
             self._descendants += psutil.Process(self.pid).children(recursive=True)
+
+
+def only(**jobs: Mapping[str, Any]) -> dict[str, Any]:
+    """The section `jobs` in which the schedule and events start these jobs (by their keys) and no others.
+
+    Each job that a new daemon begins with is a process of its own, for nothing where a test does not look at it.
+    """
+    return {**{job.key: {"enabled": False} for job in all_jobs().values()}, **jobs}
+
+
+NO_JOBS = {"jobs": only()}
+"""A configuration in which nothing runs by itself."""
 
 
 def run_cli(

@@ -29,3 +29,10 @@ class Metrics:
             there = [sample.labels for sample in self.samples(name)]
             raise LookupError(f"{len(found)} samples are {name}{labels}; of that name there are {there}")
         return float(found[0].value)
+
+
+def value_in(text: str, name: str, **labels: str) -> float:
+    """`Metrics(text).value(name, **labels)`, of which no other family is parsed: for who looks again and again."""
+    own = [line for line in text.split("\n") if line.startswith((f"{name}{{", f"{name} "))]
+    # Without a type each line would be a family of its own to the parser.
+    return Metrics("\n".join([f"# TYPE {name} untyped", *own, ""])).value(name, **labels)

@@ -21,17 +21,27 @@ READY_SECONDS = 60.0
 
 STOP_SECONDS = 20.0
 
+_MEMORY = Path("/dev/shm")
 
-def private_directory(service: str) -> Path:
-    """A new directory that only its owner can enter; its path is short, for the sockets in it."""
-    return Path(tempfile.mkdtemp(prefix=f"sutazai-test-{service}-"))
+
+def private_directory(service: str, *, memory_bytes: int = 0) -> Path:
+    """A new directory that only its owner can enter; its path is short, for the sockets in it.
+
+    It is in memory where there is room for so many bytes, and as many for others: a disk takes long to write what need
+    not outlive it, and to let go of it.
+    """
+    roomy = memory_bytes and min(psutil.virtual_memory().available, _free_bytes(_MEMORY)) > 2 * memory_bytes
+    return Path(tempfile.mkdtemp(prefix=f"sutazai-test-{service}-", dir=_MEMORY if roomy else None))
 
 
 def quick_directory() -> tempfile.TemporaryDirectory[str]:
     """A directory for files that need not outlive a power cut (as those of a process that is killed): in memory, where
     there is such a place, as a busy disk takes its time to sync."""
-    memory = Path("/dev/shm")
-    return tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None)
+    return tempfile.TemporaryDirectory(dir=_MEMORY if _MEMORY.is_dir() else None)
+
+
+def _free_bytes(directory: Path) -> int:
+    return shutil.disk_usage(directory).free if directory.is_dir() else 0
 
 
 def remove_directory(directory: Path) -> None:

@@ -28,9 +28,6 @@ from tests.services.exporter_daemon import ExporterDaemon
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TASK, KEY = "trial-work", "trial_work"
-NO_JOBS = {"jobs": {job.key: {"enabled": False} for job in jobs.core.registry.all_jobs().values()}}
-"""A configuration in which nothing runs: a daemon that begins starts at once what is due, each in its own process."""
-
 _JOB = '''
 """Does what a test wants: its work is a setting."""
 
