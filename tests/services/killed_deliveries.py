@@ -1,7 +1,8 @@
 """Deliveries that are killed: `python -m tests.services.killed_deliveries CONFIG KILLS SEED`.
 
 Before each delivery it writes three messages for every channel; then, but for the first, it lets a copy of itself
-deliver, and kills it with SIGKILL after a moment of random length. It prints how many ended so, and at last delivers what is left.
+deliver, and kills it with SIGKILL after a moment of random length. It prints how many ended so, and at last delivers
+what is left.
 """
 
 from __future__ import annotations
