@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 # Memory under a file's name, not room on a disk.
 _IN_MEMORY = ("/memfd:", "/dev/shm/", "/dev/zero", "/SYSV", "/i915", "/[aio]")  # noqa: S108 (only compared with)
 _DELETED = " (deleted)"
-_FLAGS = re.compile(r"^flags:\s*([0-7]+)$", re.MULTILINE)
-_INODE = re.compile(r"^ino:\s*(\d+)$", re.MULTILINE)
+_FLAGS = re.compile(rb"^flags:\s*([0-7]+)$", re.MULTILINE)
+_INODE = re.compile(rb"^ino:\s*(\d+)$", re.MULTILINE)
 _UNIT_BYTES = 512
 
 FileId = tuple[int, int]
@@ -103,8 +103,12 @@ def _status(link: str) -> os.stat_result:
 
 def _details(pid: int, number: str) -> tuple[int, int | None]:
     """The flags that it was opened with, and its inode (since Linux 5.14)."""
-    with open(f"/proc/{pid}/fdinfo/{number}") as file:  # noqa: PTH123
-        text = file.read()
+    # A machine has thousands of these, and a file object asks the kernel three times as much as the text takes.
+    descriptor = os.open(f"/proc/{pid}/fdinfo/{number}", os.O_RDONLY)
+    try:
+        text = os.read(descriptor, 4096)
+    finally:
+        os.close(descriptor)
     flags, inode = _FLAGS.search(text), _INODE.search(text)
     return int(flags[1], 8) if flags else os.O_RDWR, int(inode[1]) if inode else None
 

@@ -85,9 +85,8 @@ def _leads(
 
 def is_signed_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
     """Whether `issuer` names itself as, and has signed as, the issuer of `certificate`."""
-    if certificate.issuer != issuer.subject:
-        return False
     try:
+        # It compares the names first, at a tenth of what they cost as objects: a system has more than a hundred.
         certificate.verify_directly_issued_by(issuer)
     except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
         return False

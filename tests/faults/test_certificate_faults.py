@@ -6,7 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from tests.services.certificates import fingerprint_of, is_pair, make, make_ca
 from tests.services.clocks import Faketime
 from tests.services.disks import ext4, make_read_only
 from tests.services.postgres import PostgresServer
+from tests.services.process import quick_directory
 from tests.services.tls_server import TlsServer
 from tests.services.trees import tree_digest
 from tests.services.wait import wait_for
@@ -35,6 +36,13 @@ def here(tmp_path: Path) -> CertificateRuns:
     runs = CertificateRuns(tmp_path / "base")
     assert runs.run().status == "RENEWED"
     return runs
+
+
+@pytest.fixture
+def memory() -> Iterator[Path]:
+    """Where renewals by the dozen need not wait for a disk."""
+    with quick_directory() as directory:
+        yield Path(directory)
 
 
 def endpoint(server: TlsServer) -> dict[str, Any]:
@@ -149,16 +157,16 @@ def test_the_trial_handshake_is_what_a_strict_client_does(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("begin", ["none", "plain", "linked"])
-def test_killed_at_any_change_the_pair_belongs_together_and_the_next_run_goes_on(tmp_path: Path, begin: str) -> None:
-    template = CertificateRuns(tmp_path / "template", adopt_self_signed=begin == "plain")
+def test_killed_at_any_change_the_pair_belongs_together_and_the_next_run_goes_on(memory: Path, begin: str) -> None:
+    template = CertificateRuns(memory / "template", adopt_self_signed=begin == "plain")
     template.base_dir.mkdir()
     if begin == "plain":
         make(issue_names(), days_left=5).write(template.ssl)
     if begin == "linked":
         template.run()
     before = fingerprint_of(template.cert) if begin != "none" else ""
-    (tmp_path / "work").mkdir()
-    command = [sys.executable, "-m", "tests.services.killed_renewals", template.base_dir, tmp_path / "work"]
+    (memory / "work").mkdir()
+    command = [sys.executable, "-m", "tests.services.killed_renewals", template.base_dir, memory / "work"]
     settings = {"adopt_self_signed": begin == "plain"}
     done = subprocess.run(
         [*map(str, command), "force", json.dumps(settings)], cwd=ROOT, capture_output=True, text=True, timeout=300
@@ -167,7 +175,7 @@ def test_killed_at_any_change_the_pair_belongs_together_and_the_next_run_goes_on
     count = int(done.stdout)
     assert count > 20
     for at in range(1, count + 1):
-        runs = CertificateRuns(tmp_path / "work" / str(at), **settings)
+        runs = CertificateRuns(memory / "work" / str(at), **settings)
         if begin != "none" or (runs.cert.exists() and runs.key.exists()):
             assert belong_together(runs), at
         if begin != "none" and at < 5:
@@ -185,10 +193,10 @@ def belong_together(runs: CertificateRuns) -> bool:
     return read_certificate(runs.cert).key_digest == read_key(runs.key).key_digest
 
 
-def test_who_looks_all_the_time_sees_whole_pairs_only(tmp_path: Path) -> None:
-    here = CertificateRuns(tmp_path / "base", adopt_self_signed=True)
+def test_who_looks_all_the_time_sees_whole_pairs_only(memory: Path) -> None:
+    here = CertificateRuns(memory / "base", adopt_self_signed=True)
     make(issue_names(), days_left=5).write(here.ssl)
-    stop = tmp_path / "stop"
+    stop = memory / "stop"
     command = [sys.executable, "-m", "tests.services.pair_watcher", str(here.cert), str(here.key), str(stop)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as watcher:
         wait_for(stop.with_suffix(".begun").exists, 30, "the watcher looks")

@@ -18,7 +18,7 @@ from tests.services.alert_sinks import HookSink, labels_in
 from tests.services.alertmanager import Alertmanager, amtool
 from tests.services.binaries import need_root
 from tests.services.certificates import make
-from tests.services.exporter_daemon import run_cli
+from tests.services.command_here import run_here
 from tests.services.smtp_sink import Mail, SmtpSink
 from tests.services.wait import wait_for
 from tests.services.webhook_sink import Post
@@ -86,7 +86,7 @@ def write(directory: Path, document: Mapping[str, Any]) -> Path:
     """Have the command write a configuration with its secrets, check it, and return its directory."""
     output, me = directory / "etc", subprocess.run(["id", "-un"], capture_output=True, text=True, check=True).stdout
     arguments = ("alertmanager-config", "--output", str(output), "--secrets-for", me.strip())
-    done = run_cli(*arguments, base_dir=directory / "base", config=document)
+    done = run_here(*arguments, base_dir=directory / "base", config=document)
     assert done.returncode == 0, done
     checked = amtool("check-config", str(output / "alertmanager.yml"))
     assert checked.returncode == 0, checked

@@ -15,9 +15,12 @@ import yaml
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
 from tests.services.binaries import need
+from tests.services.command_here import run_here
 from tests.services.exporter_daemon import REPOSITORY, ExporterDaemon
 from tests.services.trial_jobs import KEY, TASK, TrialPackage, operator, start, wait_runs, work
 from tests.services.wait import wait_for
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
 
 SAMPLES = """
 result = Result(status="FAIR", verdict=1, score=75, report={"kind": "trial"}, samples=(
@@ -36,7 +39,7 @@ def package(tmp_path: Path) -> TrialPackage:
 
 
 def test_a_ninth_job_is_one_new_file(
-    tmp_path: Path, exporter_daemon: Callable[..., ExporterDaemon], run_cli: Callable[..., object]
+    tmp_path: Path, exporter_daemon: Callable[..., ExporterDaemon], run_cli: Run
 ) -> None:
     package = TrialPackage(tmp_path / "package", real_jobs=True, cadences='(Cadence.parse("every 5 minutes: light"),)')
     assert len(list((package.directory / "jobs").glob("*.py"))) >= 3
@@ -56,18 +59,20 @@ def test_a_ninth_job_is_one_new_file(
     # its metrics are exposed and in the catalogue,
     assert metrics.value("sutazai_trial_score") == 75
 
-    def cli(*arguments: str) -> str:
-        done = run_cli(*arguments, base_dir=daemon.base_dir, config=work(SAMPLES), env=package.environment)
-        assert done.returncode in (0, 1), done  # type: ignore[attr-defined]
-        return str(done.stdout)  # type: ignore[attr-defined]
+    def told(*arguments: str) -> str:
+        with package.in_process():
+            done = run_here(*arguments, base_dir=daemon.base_dir, config=work(SAMPLES))
+        assert done.returncode == 0, done
+        return done.stdout
 
-    assert "sutazai_trial_value" in cli("metrics", "--format", "markdown")
+    assert "sutazai_trial_value" in told("metrics", "--format", "markdown")
     # a report with its link,
     link = daemon.base_dir / "reports" / "latest_trial_report.json"
     assert json.loads(link.read_text()) == {"kind": "trial"}
     assert link.is_symlink()
     # a command, whose run the daemon takes up,
-    assert cli("run", TASK).startswith("trial-work: FAIR")
+    done = run_cli("run", TASK, base_dir=daemon.base_dir, config=work(SAMPLES), env=package.environment)
+    assert done.stdout.startswith("trial-work: FAIR"), done
     wait_runs(daemon, "ok", 2)
     # an API route,
     start(daemon)
@@ -75,22 +80,22 @@ def test_a_ninth_job_is_one_new_file(
     (row,) = [row for row in daemon.get("/api/v1/tasks").json() if row["task"] == TASK]
     assert row["cadences"] == ["every 5 minutes: light"]
     # a line in `tasks`, in the history and in the reference of settings,
-    (line,) = [line for line in cli("tasks").splitlines() if line.startswith(TASK)]
+    (line,) = [line for line in told("tasks").splitlines() if line.startswith(TASK)]
     assert "every 5 minutes: light" in line
     assert "Does what a test wants." in line
-    assert cli("history", "--task", TASK).count(TASK) == 3
-    assert "jobs.trial_work.max_run_seconds" in cli("config", "reference")
+    assert told("history", "--task", TASK).count(TASK) == 3
+    assert "jobs.trial_work.max_run_seconds" in told("config", "reference")
     # and variables.
     done = run_cli("check-config", env={**package.environment, "SUTAZAI_JOBS__TRIAL_WORK__MAX_RUN_SECONDS": "5"})
-    assert done.returncode == 0  # type: ignore[attr-defined]
+    assert done.returncode == 0
 
 
-def test_a_file_whose_job_has_another_name_is_refused(package: TrialPackage, run_cli: Callable[..., object]) -> None:
+def test_a_file_whose_job_has_another_name_is_refused(package: TrialPackage, run_cli: Run) -> None:
     file = package.add("misnamed")
     file.write_text(file.read_text().replace('name="misnamed"', 'name="other"'))
     done = run_cli("tasks", env=package.environment)
-    assert done.returncode != 0  # type: ignore[attr-defined]
-    assert "jobs/misnamed.py calls its job 'other'; a job is named as its file" in done.stderr  # type: ignore[attr-defined]
+    assert done.returncode != 0
+    assert "jobs/misnamed.py calls its job 'other'; a job is named as its file" in done.stderr
 
 
 # /metrics
@@ -297,9 +302,7 @@ def test_the_configuration_files_of_tests_are_what_users_write(served: ExporterD
     assert yaml.safe_load(served.config_file.read_text())["jobs"][KEY]["code"] == SAMPLES
 
 
-def test_the_job_of_the_documentation_works_as_it_stands(
-    tmp_path: Path, package: TrialPackage, run_cli: Callable[..., subprocess.CompletedProcess[str]]
-) -> None:
+def test_the_job_of_the_documentation_works_as_it_stands(tmp_path: Path, package: TrialPackage, run_cli: Run) -> None:
     page = (REPOSITORY / "docs" / "adding-a-job.md").read_text()
     (example,) = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
     (package.directory / "jobs" / "scratch_cleanup.py").write_text(example)

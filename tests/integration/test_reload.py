@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +16,42 @@ from tests.services.wait import wait_for
 OK, TIME = "sutazai_config_last_reload_successful", "sutazai_config_last_reload_success_timestamp_seconds"
 
 
+BEFORE = work("result = Result(status='OLD')")
+
+
+@pytest.fixture(scope="module")
+def served(package: TrialPackage) -> Iterator[ExporterDaemon]:
+    """One daemon for all tests, which each begin with `daemon`."""
+    running = ExporterDaemon(BEFORE, environment=package.environment)
+    yield running
+    running.close()
+
+
 @pytest.fixture
-def daemon(package: TrialPackage, exporter_daemon: Callable[..., ExporterDaemon]) -> ExporterDaemon:
-    return exporter_daemon(work("result = Result(status='OLD')"), environment=package.environment)
+def daemon(served: ExporterDaemon) -> ExporterDaemon:
+    """It has the configuration `BEFORE` and nothing to do, whatever was tried before."""
+    served.wait_metric("sutazai_task_running", {"task": TASK}, lambda value: value == 0)
+    served.configure(BEFORE)
+    assert by_post(served) == 200
+    return served
+
+
+@pytest.fixture
+def own(package: TrialPackage, exporter_daemon: Callable[..., ExporterDaemon]) -> ExporterDaemon:
+    """A daemon for those after whom something may still be under way: a reload, a run of a schedule."""
+    return exporter_daemon(BEFORE, environment=package.environment)
+
+
+def said_since(daemon: ExporterDaemon) -> Callable[[], str]:
+    """What the log will say from now on."""
+    before = len(daemon.log())
+    return lambda: daemon.log()[before:]
 
 
 def by_signal(daemon: ExporterDaemon) -> int:
     """Reload by SIGHUP; 200 or 422, as the log says."""
-    before = daemon.log()
+    said = said_since(daemon)
     daemon.hangup()
-
-    def said() -> str:
-        return daemon.log()[len(before) :]
-
     wait_for(lambda: "configuration reloaded" in said() or "configuration not reloaded" in said(), 20, "it is told")
     return 422 if "configuration not reloaded" in said() else 200
 
@@ -44,16 +67,16 @@ def status_of_a_run(daemon: ExporterDaemon) -> str:
     return str(daemon.get("/api/v1/runs").json()["runs"][0]["status"])
 
 
-@pytest.mark.parametrize("reload", [by_signal, by_post])
+@pytest.mark.parametrize(("reload", "seconds"), [(by_signal, 77), (by_post, 78)])
 def test_a_good_configuration_counts_from_the_next_run_on(
-    daemon: ExporterDaemon, reload: Callable[[ExporterDaemon], int]
+    daemon: ExporterDaemon, reload: Callable[[ExporterDaemon], int], seconds: int
 ) -> None:
     before = daemon.metrics().value(TIME)
-    daemon.configure(work("result = Result(status='NEW')", task={"max_run_seconds": 77}))
+    daemon.configure(work("result = Result(status='NEW')", task={"max_run_seconds": seconds}))
     assert reload(daemon) == 200
     assert daemon.metrics().value(OK) == 1
     assert daemon.metrics().value(TIME) > before
-    daemon.wait_metric("sutazai_task_max_run_seconds", {"task": TASK}, lambda value: value == 77)
+    daemon.wait_metric("sutazai_task_max_run_seconds", {"task": TASK}, lambda value: value == seconds)
     assert status_of_a_run(daemon) == "NEW"
 
 
@@ -72,7 +95,7 @@ def test_a_good_configuration_counts_from_the_next_run_on(
 def test_a_bad_one_is_refused_the_old_one_stays_and_the_reason_is_told(
     daemon: ExporterDaemon, reload: Callable[[ExporterDaemon], int], config: str, reason: str
 ) -> None:
-    before = daemon.metrics().value(TIME)
+    before, said = daemon.metrics().value(TIME), said_since(daemon)
     daemon.configure(config)
     if not reason:  # the variable of this test's environment wins over the file
         assert reload(daemon) == 200
@@ -80,7 +103,7 @@ def test_a_bad_one_is_refused_the_old_one_stays_and_the_reason_is_told(
     assert reload(daemon) == 422
     assert daemon.metrics().value(OK) == 0
     assert daemon.metrics().value(TIME) == before
-    assert reason in daemon.log()
+    assert reason in said()
     assert status_of_a_run(daemon) == "OLD"
     daemon.configure(work("result = Result(status='MENDED')"))
     assert reload(daemon) == 200
@@ -98,11 +121,11 @@ def test_the_answer_to_a_bad_one_names_every_problem(daemon: ExporterDaemon) -> 
 
 
 def test_a_refused_configuration_changes_nothing_not_even_the_log(daemon: ExporterDaemon) -> None:
+    said = said_since(daemon)
     daemon.configure({**work(), "log": {"format": "json", "level": "error"}, "runs": {"max_parallel": 3}})
     assert by_post(daemon) == 422
-    start(daemon)
-    wait_runs(daemon, "ok")
-    assert 'msg="run ended"' in daemon.log()
+    status_of_a_run(daemon)
+    assert 'msg="run ended"' in said()
 
 
 def test_the_log_follows_a_good_one(daemon: ExporterDaemon) -> None:
@@ -111,15 +134,15 @@ def test_the_log_follows_a_good_one(daemon: ExporterDaemon) -> None:
     assert daemon.log().splitlines()[-1].startswith('{"ts": ')
 
 
-def test_a_new_schedule_takes_the_place_of_the_old(daemon: ExporterDaemon) -> None:
+def test_a_new_schedule_takes_the_place_of_the_old(own: ExporterDaemon) -> None:
     next_run = "sutazai_task_next_run_timestamp_seconds"
-    assert next_run not in daemon.metrics()
-    daemon.configure(work(task={"schedule": ["every 5 minutes"]}))
-    assert by_post(daemon) == 200
-    daemon.wait_metric(next_run, {"task": TASK})
-    daemon.configure(work(task={"schedule": ["every 5 minutes"], "enabled": False}))
-    assert by_post(daemon) == 200
-    daemon.wait_no_metric(next_run)
+    assert next_run not in own.metrics()
+    own.configure(work(task={"schedule": ["every 5 minutes"]}))
+    assert by_post(own) == 200
+    own.wait_metric(next_run, {"task": TASK})
+    own.configure(work(task={"schedule": ["every 5 minutes"], "enabled": False}))
+    assert by_post(own) == 200
+    own.wait_no_metric(next_run)
 
 
 def test_a_run_under_way_keeps_the_configuration_it_began_with(
@@ -137,26 +160,27 @@ def test_a_run_under_way_keeps_the_configuration_it_began_with(
     assert daemon.get("/api/v1/runs").json()["runs"][0]["status"] == "OLD"
 
 
-def test_many_reloads_at_once_end_in_the_newest(daemon: ExporterDaemon) -> None:
-    headers = operator(daemon)
-    daemon.configure(work("result = Result(status='NEWEST')"))
+def test_many_reloads_at_once_end_in_the_newest(own: ExporterDaemon) -> None:
+    headers = operator(own)
+    own.configure(work("result = Result(status='NEWEST')"))
     answers: list[Any] = []
     threads = [
-        threading.Thread(target=lambda: answers.append(daemon.post("/-/reload", headers=headers).status_code))
+        threading.Thread(target=lambda: answers.append(own.post("/-/reload", headers=headers).status_code))
         for _ in range(8)
     ]
     for thread in threads:
         thread.start()
-        daemon.hangup()
+        own.hangup()
     for thread in threads:
         thread.join()
     assert answers == [200] * 8
-    assert status_of_a_run(daemon) == "NEWEST"
-    assert "Traceback" not in daemon.log()
+    assert status_of_a_run(own) == "NEWEST"
+    assert "Traceback" not in own.log()
 
 
 def test_a_missing_file_is_a_bad_one(daemon: ExporterDaemon) -> None:
+    said = said_since(daemon)
     daemon.config_file.unlink()
     assert by_post(daemon) == 422
-    assert "cannot be read for the configuration: No such file or directory" in daemon.log()
+    assert "cannot be read for the configuration: No such file or directory" in said()
     assert status_of_a_run(daemon) == "OLD"

@@ -9,6 +9,7 @@ import random
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from datetime import datetime
@@ -123,6 +124,9 @@ def _is_traced(pid: int) -> bool:
 
 def _serve(said: Path) -> None:
     """For each order on standard input a copy of this process, which waits to be continued and then does it."""
+    with tempfile.TemporaryDirectory() as warm_up:  # so that what is loaded on first use is there
+        write_log(Path(warm_up, "logs", "app.log"), lines(20_000))
+        run_once(Path(warm_up), {"max_log_size_mb": 1, "min_free_mb": 0, "docker_logs": False})
     for line in sys.stdin:
         said.write_text("")
         base_dir, settings = json.loads(line)

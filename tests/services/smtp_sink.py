@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from email.message import EmailMessage
+from functools import cached_property
 from typing import Any
 
 from aiosmtpd.controller import Controller
@@ -32,16 +33,20 @@ class Mail:
     encrypted: bool
     login: str
 
-    @property
+    # Whoever waits for a mail looks into all of them again and again.
+    @cached_property
     def message(self) -> EmailMessage:
         """The mail as a mail program reads it."""
         return email.message_from_bytes(self.content, policy=email.policy.default)  # type: ignore[return-value]
 
+    @cached_property
+    def _parts(self) -> dict[str, str]:
+        bodies = {subtype: self.message.get_body((subtype,)) for subtype in ("plain", "html")}
+        return {subtype: str(body.get_content()) for subtype, body in bodies.items() if body is not None}
+
     def part(self, subtype: str) -> str:
         """The text of its `plain` or `html` part."""
-        part = self.message.get_body((subtype,))
-        assert part is not None
-        return str(part.get_content())
+        return self._parts[subtype]
 
 
 class SmtpSink:

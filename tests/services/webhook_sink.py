@@ -7,6 +7,7 @@ import ssl
 import threading
 from collections import deque
 from dataclasses import dataclass, field
+from functools import cached_property
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
@@ -22,9 +23,9 @@ class Post:
     headers: dict[str, str]
     body: bytes
 
-    @property
+    @cached_property
     def document(self) -> Any:
-        """Its JSON."""
+        """Its JSON; whoever waits for a post looks into all of them again and again."""
         return json.loads(self.body)
 
 
