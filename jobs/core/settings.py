@@ -98,7 +98,10 @@ def _redis_url(secret: SecretStr) -> SecretStr:
     except ValueError:
         usable = False
     if not usable or not re.match(r"(rediss?|unix)://\S+$", text):
-        raise ValueError("a Redis URL looks like redis://host:6379/0, rediss://host:6379 or unix:///path")
+        raise ValueError(
+            "a Redis URL looks like redis://host:6379/0, rediss://host:6379 or unix:///path; a password with / ? or #"
+            " in it goes into redis.password"
+        )
     return secret
 
 

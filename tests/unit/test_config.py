@@ -254,6 +254,10 @@ def test_a_run_gets_the_world_and_its_own_section_only(base: Path) -> None:
     [
         {"redis": {"password": [CANARY]}},
         {"redis": {"url": f"http://:{CANARY}@127.0.0.1"}},
+        {"redis": {"url": f"redis://:pa/{CANARY}@127.0.0.1/0"}},
+        {"redis": {"url": f"redis://:pa#{CANARY}@127.0.0.1/0"}},
+        {"redis": {"url": f"redis://:{CANARY}?x@127.0.0.1/0"}},
+        {"redis": {"url": f"redis://127.0.0.1:{CANARY}/0"}},
         {"redis": f"redis://:{CANARY}@127.0.0.1"},
         {"redis": [f"redis://:{CANARY}@127.0.0.1"]},
         {"postgres": {"dsn": CANARY}},
