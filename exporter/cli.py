@@ -10,7 +10,7 @@ import pkgutil
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from typing import Any, NoReturn
 
@@ -102,9 +102,10 @@ def program() -> NoReturn:
             raise
         try:
             sys.stdout.flush()
-            sys.stderr.flush()
         except (OSError, ValueError):
             raise end from None
+        with suppress(OSError, ValueError):  # what is left of complaints can be told nobody
+            sys.stderr.flush()
         os._exit(end.code)
 
 
@@ -127,20 +128,24 @@ def main() -> NoReturn:
         if told is None:
             raise
         lines, exit_code = told
-        for line in lines:
-            click.echo(f"{PROGRAM}: {line}", err=True)
+        with suppress(OSError):  # the code says it, too, where standard error cannot be written
+            for line in lines:
+                click.echo(f"{PROGRAM}: {line}", err=True)
         sys.exit(exit_code)
 
 
 def _prepare_streams() -> None:
-    """Write into nothing where a stream is closed (`>&-`), and another character where one cannot be shown."""
-    for number, name in ((1, "stdout"), (2, "stderr")):
+    """Read and write nothing where a stream is closed (`>&-`), and another character where one cannot be shown.
+
+    What is opened later must not get the number of a standard stream: libuv ends a process that has a socket there.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
-            descriptor = os.open(os.devnull, os.O_WRONLY)
+            descriptor = os.open(os.devnull, os.O_RDWR)
             if descriptor != number:
                 os.dup2(descriptor, number)
                 os.close(descriptor)
-            setattr(sys, name, os.fdopen(number, "w"))
+            setattr(sys, name, os.fdopen(number, "w" if number else "r"))
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
 
@@ -165,9 +170,9 @@ def _told(error: Exception) -> tuple[list[str], int] | None:
 
 def _usage(error: click.ClickException) -> str:
     context = error.ctx if isinstance(error, click.UsageError) else None
+    message = " ".join(error.format_message().split())  # choices come as a line each
     if context is None:
-        return error.format_message()
-    message = error.format_message()
+        return message
     if isinstance(error, click.NoSuchOption):
         from exporter.misspelt import nearest
 

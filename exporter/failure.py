@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+
 EXIT_USAGE = 64
 EXIT_UNAVAILABLE = 69
 EXIT_CONFIG = 78
+
+
+def remedy_for(error: OSError, usual: str) -> str:
+    """What to do where a file cannot be written: `usual`, but on a full disk another user can write as little."""
+    return "make room" if error.errno in (errno.ENOSPC, errno.EDQUOT) else usual
 
 
 class Failure(Exception):

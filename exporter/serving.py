@@ -23,6 +23,7 @@ from exporter.config import Configuration
 from exporter.daemon import Daemon
 from exporter.daemon.docker_watch import DockerWatch
 from exporter.daemon.service_manager import ServiceManager
+from exporter.failure import remedy_for
 from exporter.locks import Busy, FileLock
 from exporter.logs import set_up
 from exporter.memory import share_heaps
@@ -101,7 +102,7 @@ def _only_daemon(base_dir: Path) -> Iterator[FileLock]:
     except OSError as error:
         raise Unavailable(
             f"{error.filename or base_dir}: cannot be written: {error.strerror}; "
-            "set SUTAZAI_BASE_DIR to a directory of your own"
+            + remedy_for(error, "set SUTAZAI_BASE_DIR to a directory of your own")
         ) from None
     try:
         yield lock

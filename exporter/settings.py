@@ -18,7 +18,7 @@ from exporter.bridge.remediation.settings import RemediationSettings
 from exporter.rules.settings import AlertSettings
 from exporter.setting_types import MailAddress
 from jobs.core.registry import all_jobs
-from jobs.core.settings import HttpPath, Seconds, SettingsModel, World
+from jobs.core.settings import HttpPath, Seconds, SettingsModel, SomePath, World
 
 PREFIX = "SUTAZAI_"
 
@@ -50,7 +50,7 @@ class WebSettings(SettingsModel):
 
     listen_address: ListenAddress = Field("127.0.0.1:10042", description="Address to serve on.")
     telemetry_path: HttpPath = Field("/metrics", description="Path of the metrics.")
-    config_file: Path | None = Field(
+    config_file: SomePath | None = Field(
         None, description="Web configuration file as Prometheus' exporters have it: TLS, users, headers; unset: none."
     )
     health_without_authentication: bool = Field(
@@ -78,7 +78,9 @@ class LogSettings(SettingsModel):
 class TextfileSettings(SettingsModel):
     """Output for node-exporter's textfile collector."""
 
-    directory: Path | None = Field(None, description="Directory to write sutazai.prom to after each run; unset: none.")
+    directory: SomePath | None = Field(
+        None, description="Directory to write sutazai.prom to after each run; unset: none."
+    )
 
 
 class RunsSettings(SettingsModel):

@@ -34,6 +34,8 @@ class _Console(Console):
 out = _Console(highlight=False, soft_wrap=True)
 if not out.is_terminal:
     out.width = _WIDEST  # whoever reads this later has no edge to wrap at
+elif out.is_dumb_terminal:
+    out.height = 25  # without one rich holds to 80 columns, whatever width is set, and leaves columns out
 OUTCOME_STYLES: Mapping[str, str] = {
     "ok": "green",
     "skipped": "yellow",

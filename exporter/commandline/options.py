@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -77,11 +78,20 @@ def output_option(help_text: str) -> Callable[[Command], Command]:
     )
 
 
+class _Seconds(click.FloatRange):
+    """A number within limits; `nan` is within all of them, as it is below none and above none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if math.isnan(seconds := float(super().convert(value, param, ctx))):
+            self.fail(f"{value} is no time.", param, ctx)
+        return seconds
+
+
 def seconds_option(
     *names: str, least: float, most: float, default: float, help_text: str
 ) -> Callable[[Command], Command]:
     """An option that takes seconds, from `least` to `most`, as the argument that is among its names."""
-    seconds = click.FloatRange(least, most)
+    seconds = _Seconds(least, most)
     return click.option(*names, metavar="SECONDS", type=seconds, default=default, show_default=True, help=help_text)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from exporter.failure import EXIT_UNAVAILABLE, Failure
+from exporter.failure import EXIT_UNAVAILABLE, Failure, remedy_for
 from jobs.core.files import atomic_stream, atomic_write
 
 Owner = tuple[int, int]
@@ -57,7 +57,8 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason = f"{error.filename or path}: cannot be written: {error.strerror}"
-        raise Failure(f"{reason}; choose another --output, or mend that", EXIT_UNAVAILABLE) from None
+        remedy = remedy_for(error, "choose another --output, or mend that")
+        raise Failure(f"{reason}; {remedy}", EXIT_UNAVAILABLE) from None
 
 
 def _state(file: Output) -> str:

@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
@@ -107,19 +107,35 @@ class Signals:
 
 @contextmanager
 def stopped_by_signals(runner: Runner) -> Iterator[Signals]:
-    """Let SIGTERM and Ctrl-C stop the run, which then ends as stopped."""
+    """Let SIGTERM, Ctrl-C and the end of the terminal stop the run, which then ends as stopped.
+
+    A terminal that has ended takes no more words: they must not hinder what is left to do. `nohup` is heeded.
+    """
     came = Signals()
 
     def stop(number: int, frame: FrameType | None) -> None:
         came.interrupted |= number == signal.SIGINT
         runner.stop.set()
+        if number == signal.SIGHUP:
+            _write_into_nothing(terminals)
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    terminals = [number for number in (1, 2) if os.isatty(number)]  # one that has ended is not known for one any more
+    heeded = [signal.SIGTERM, signal.SIGINT]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        heeded.append(signal.SIGHUP)
+    before = {number: signal.signal(number, stop) for number in heeded}
     try:
         yield came
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _write_into_nothing(streams: Iterable[int]) -> None:
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    for number in streams:
+        os.dup2(nothing, number)
+    os.close(nothing)
 
 
 def print_record(record: Record, *, as_json: bool, verbose: bool = False) -> None:

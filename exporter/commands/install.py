@@ -126,12 +126,17 @@ def _by_cron(wishes: Wishes, *, system: bool) -> Plan:
 
 
 def _existing(wishes: Wishes) -> str:
-    """The user that was asked for; raise Failure where this machine, if it is meant, has none of that name."""
-    from exporter.install.accounts import account
+    """The user that was asked for; raise Failure where this machine has none such, or no machine could."""
+    from exporter.install.accounts import USER_NAME, account
 
     if wishes.user and wishes.root is None and account(wishes.user).uid is None:
         raise Failure(
             f"--user {wishes.user!r}: there is no such user; make one (useradd --system NAME), or leave it out",
+            EXIT_USAGE,
+        )
+    if wishes.user and wishes.root and not USER_NAME.fullmatch(wishes.user):
+        raise Failure(
+            f"--user {wishes.user!r}: no user is called so; letters, digits, '_' and '-' make a name (31 at most)",
             EXIT_USAGE,
         )
     return wishes.user

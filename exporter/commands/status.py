@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import signal
 import sys
 import time
 from pathlib import Path
@@ -75,7 +76,12 @@ def _watch(configuration: Configuration, interval_seconds: float) -> None:
 
     gc.freeze()
     gc.enable()  # this lasts; other commands do without (exporter.cli.program)
-    with Live(console=console.out, screen=True, auto_refresh=False) as live:
-        while True:
-            live.update(status_screen(_look(configuration)), refresh=True)
-            time.sleep(interval_seconds)
+    # `Live` gives the screen from before back, where it is let to.
+    before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    try:
+        with Live(console=console.out, screen=True, auto_refresh=False) as live:
+            while True:
+                live.update(status_screen(_look(configuration)), refresh=True)
+                time.sleep(interval_seconds)
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -11,7 +11,7 @@ import click
 
 from exporter.clock import SystemClock
 from exporter.commandline.options import Group, config_option, json_option
-from exporter.failure import EXIT_UNAVAILABLE, EXIT_USAGE, Failure
+from exporter.failure import EXIT_UNAVAILABLE, EXIT_USAGE, Failure, remedy_for
 
 if TYPE_CHECKING:
     from exporter.web.access.tokens import Tokens
@@ -116,7 +116,7 @@ def _tokens(config_file: Path | None) -> Iterator[Tokens]:
         code = EXIT_UNAVAILABLE if isinstance(error, TokenFileError) else EXIT_USAGE
         raise Failure(str(error), code) from None
     except OSError as error:
-        remedy = "run this as the owner of the base directory, or set SUTAZAI_BASE_DIR"
+        remedy = remedy_for(error, "run this as the owner of the base directory, or set SUTAZAI_BASE_DIR")
         raise Failure(f"{tokens.file}: cannot be written: {error.strerror}; {remedy}", EXIT_UNAVAILABLE) from None
 
 

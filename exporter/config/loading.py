@@ -57,6 +57,13 @@ def _config_file(given: Path | None, environment: Mapping[str, str]) -> Path | N
         return usual
 
 
+def _absolute(path: Path) -> Path:
+    try:
+        return path.absolute()
+    except FileNotFoundError:
+        raise ConfigError([f"{path}: is relative, and the current directory is gone; cd to another"]) from None
+
+
 def _validate(layers: Layers) -> Configuration:
     settings: Settings | None = None
     try:
@@ -68,6 +75,6 @@ def _validate(layers: Layers) -> Configuration:
         layers.problems.append(f"configuration: {error}")
     if settings is None or layers.problems:
         raise ConfigError(layers.problems)
-    base_dir = settings.base_dir.absolute()
-    file = Path(layers.file).absolute() if layers.file else None
+    base_dir = _absolute(settings.base_dir)
+    file = _absolute(Path(layers.file)) if layers.file else None
     return Configuration(settings.model_copy(update={"base_dir": base_dir}), layers.document, layers.origins, file)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,8 @@ from pathlib import Path
 SERVICE_USER = "sutazai"
 """Whom units run as unless told otherwise."""
 DOCKER_GROUP = "docker"
+USER_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_-]{0,30}")
+"""What every systemd takes for a user's name (systemd.io/USER_NAMES, strict)."""
 
 
 @dataclass(frozen=True)

@@ -111,7 +111,8 @@ def _disk(clients: Clients, mount: Mount, window_hours: float, min_hours_to_full
         points = [*earlier, (now.timestamp(), float(found.used_bytes))]
         return judge_disk(found, seconds_to_full(points, found.free_bytes), clients.world.thresholds, min_hours_to_full)
 
-    return Planned(f"disk:{mount.point}", lambda: clients.host.disk(mount), judge)
+    remedy = f"see what it is (findmnt {mount.point}), and whether this user can look at it (df {mount.point})"
+    return Planned(f"disk:{mount.point}", lambda: clients.host.disk(mount), judge, remedy=remedy)
 
 
 def disk_series(mount: Mount) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jobs.clients.errors import ClientError
+from jobs.clients.errors import ClientError, Refused
 
 MAX_LOG_ENTRIES = 1_000_000
 
@@ -128,9 +128,14 @@ class Host:
         return parse_mounts(Path("/proc/self/mountinfo").read_bytes())
 
     def disk(self, mount: Mount) -> Disk:
-        """How full it is. Waits for as long as the file system does: for a dead server for ever."""
+        """How full it is. Waits for as long as the file system does: for a dead server for ever.
+
+        Raise Refused where this user may not look at it (not even root may, at another's FUSE mount), or ClientError.
+        """
         try:
             figures = os.statvfs(mount.path)
+        except PermissionError as error:
+            raise Refused(f"{mount.point}: {error.strerror}") from None
         except OSError as error:
             raise ClientError(f"{mount.point}: {error.strerror}") from None
         unit = figures.f_frsize

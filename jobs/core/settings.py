@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
 from jobs.core.cadence import Cadence
 
@@ -28,6 +28,14 @@ def _absolute(path: Path) -> Path:
     if not path.is_absolute():
         raise ValueError(f"{str(path)!r}: an absolute path is needed")
     return path
+
+
+def _some_path(text: object) -> object:
+    if text == "":
+        raise ValueError("is empty; name a path, or leave it out")
+    if isinstance(text, str) and text.startswith("~"):
+        raise ValueError(f"{text!r}: only a shell knows what '~' is; write the path out")
+    return text
 
 
 def _agent_name(text: str) -> str:
@@ -84,8 +92,16 @@ def _postgres_dsn(secret: SecretStr) -> SecretStr:
 
 
 def _redis_url(secret: SecretStr) -> SecretStr:
-    if not re.match(r"(rediss?|unix)://\S+$", secret.get_secret_value()):
-        raise ValueError("a Redis URL looks like redis://host:6379/0, rediss://host:6379 or unix:///path")
+    text = secret.get_secret_value()
+    try:
+        usable = urlsplit(text).port != 0
+    except ValueError:
+        usable = False
+    if not usable or not re.match(r"(rediss?|unix)://\S+$", text):
+        raise ValueError(
+            "a Redis URL looks like redis://host:6379/0, rediss://host:6379 or unix:///path; a password with / ? or #"
+            " in it goes into redis.password"
+        )
     return secret
 
 
@@ -102,6 +118,7 @@ def _distinct(cadences: tuple[Cadence, ...]) -> tuple[Cadence, ...]:
 
 
 Schedule = Annotated[tuple[Cadence, ...], AfterValidator(_distinct)]
+SomePath = Annotated[Path, BeforeValidator(_some_path)]
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
 AgentName = Annotated[str, AfterValidator(_agent_name)]
 Address = Annotated[str, AfterValidator(_address)]
@@ -276,7 +293,7 @@ class CertificateSettings(SettingsModel):
 class World(SettingsModel):
     """Where everything outside a run is found: handed to each run together with the job's own settings."""
 
-    base_dir: Path = Field(Path("/opt/sutazaiapp"), description="Directory of everything the exporter keeps.")
+    base_dir: SomePath = Field(Path("/opt/sutazaiapp"), description="Directory of everything the exporter keeps.")
     docker: DockerSettings = DockerSettings.model_construct()
     postgres: PostgresSettings = PostgresSettings.model_construct()
     redis: RedisSettings = RedisSettings.model_construct()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.services.disks import ext4, frozen, make_read_only
-from tests.services.exporter_daemon import ExporterDaemon
+from tests.services.exporter_daemon import ExporterDaemon, run_cli
 from tests.services.trial_jobs import TASK, TrialPackage, operator, start, wait_runs, work
 from tests.services.wait import wait_for
 
@@ -130,6 +130,18 @@ def test_a_full_disk_is_an_error_that_says_so(package: TrialPackage, tmp_path: P
             assert daemon.metrics().value("sutazai_store_up") == 1
         finally:
             daemon.close()
+
+
+def test_on_a_full_disk_the_remedy_is_room() -> None:
+    with ext4(megabytes=8) as disk:
+        (disk / "base").mkdir()
+        _fill(disk / "filler")
+        for command in (["serve"], ["token", "create", "--name", "x", "--scope", "read"], ["rules", "--output", "R"]):
+            arguments = [str(disk / "base" / "r") if argument == "R" else argument for argument in command]
+            done = run_cli(*arguments, base_dir=disk / "base")
+            assert done.returncode == 69, done
+            assert done.stderr.endswith(": No space left on device; make room\n"), done
+            assert len(done.stderr.splitlines()) == 1
 
 
 def _fill(file: Path) -> None:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.services.exporter_daemon import command_line, environment_of, write_config
 from tests.services.terminal import CTRL_C, Terminal
 from tests.services.trial_jobs import TASK, TrialPackage, work
+from tests.services.wait import wait_for
 
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 STEPS = """
@@ -32,11 +36,15 @@ def terminal(package: TrialPackage, tmp_path: Path) -> Iterator[Open]:
     opened: list[Terminal] = []
 
     def open_terminal(
-        *arguments: str, config: dict[str, Any] | None = None, columns: int = 100, **environment: str
+        *arguments: str,
+        config: dict[str, Any] | None = None,
+        columns: int = 100,
+        before: tuple[str, ...] = (),
+        **environment: str,
     ) -> Terminal:
         env = environment_of(tmp_path / "base", {**package.environment, **environment})
         env["SUTAZAI_CONFIG_FILE"] = str(write_config(tmp_path / "exporter.yml", config or {}))
-        opened.append(Terminal(command_line(*arguments), env, tmp_path, columns=columns))
+        opened.append(Terminal([*before, *command_line(*arguments)], env, tmp_path, columns=columns))
         return opened[-1]
 
     yield open_terminal
@@ -101,6 +109,39 @@ def test_ctrl_c_ends_the_run_and_is_130(
     assert [one["outcome"] for one in told["runs"]] == ["stopped"]
 
 
+def test_a_run_whose_terminal_is_closed_is_entered_as_stopped(
+    terminal: Open, tmp_path: Path, run_cli: Callable[..., Any], package: TrialPackage
+) -> None:
+    run = terminal("run", TASK, config=in_steps(tmp_path))
+    run.wait_shown("step number 1")
+    run.hang_up()
+    assert run.wait() == 4
+    told = json.loads(run_cli("history", "--json", env=package.environment).stdout)
+    assert [(one["outcome"], one["error"]) for one in told["runs"]] == [("stopped", "stopped with the exporter")]
+    assert (tmp_path / "base" / "dashboard" / "automation-status.html").exists()
+
+
+def test_a_run_that_nohup_began_outlives_its_terminal(
+    terminal: Open, tmp_path: Path, run_cli: Callable[..., Any], package: TrialPackage
+) -> None:
+    run = terminal("run", TASK, config=in_steps(tmp_path), before=("nohup",))
+    wait_for(lambda: psutil.Process(run.pid).children(), 20, "its run has begun")
+    run.hang_up()
+    for step in (1, 2, 3):
+        (tmp_path / f"gate-{step}").touch()
+    assert run.wait() == 0
+    told = json.loads(run_cli("history", "--json", env=package.environment).stdout)
+    assert [one["outcome"] for one in told["runs"]] == ["ok"]
+
+
+def test_a_status_that_renews_itself_gives_the_screen_back_when_it_is_ended(terminal: Open) -> None:
+    watch = terminal("status", "--watch")
+    watch.wait_shown("trial-work")
+    os.kill(watch.pid, signal.SIGTERM)
+    assert watch.wait() == 143
+    assert "\x1b[?1049l" in watch.shown()
+
+
 def test_the_status_renews_itself_until_ctrl_c(
     terminal: Open, run_cli: Callable[..., Any], package: TrialPackage
 ) -> None:
@@ -115,12 +156,16 @@ def test_the_status_renews_itself_until_ctrl_c(
     assert "\x1b[?1049l" in watch.shown()  # the screen from before is there again
 
 
+@pytest.mark.parametrize("kind", ["xterm-256color", "dumb"])
 def test_no_name_is_cut_on_a_narrow_terminal(
-    terminal: Open, run_cli: Callable[..., Any], package: TrialPackage, tmp_path: Path
+    terminal: Open, run_cli: Callable[..., Any], package: TrialPackage, tmp_path: Path, kind: str
 ) -> None:
     run_cli("run", TASK, env=package.environment)
     (file,) = (tmp_path / "base" / "reports" / "trial").glob("trial_report_*.json")
     for arguments, name in ((("reports", "list"), file.stem), (("config", "show"), "jobs.trial_work.max_memory_mb")):
-        shown = terminal(*arguments, columns=40)
+        shown = terminal(*arguments, columns=40, TERM=kind)
         assert shown.wait() == 0
         assert name in COLOUR.sub("", shown.shown())
+    shown = terminal("history", columns=40, TERM=kind)
+    assert shown.wait() == 0
+    assert "what came of it" in COLOUR.sub("", shown.shown())

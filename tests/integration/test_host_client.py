@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.clients.errors import ClientError
+from jobs.clients.errors import ClientError, Refused
 from jobs.clients.host import Host, Mount, parse_mounts
 from tests.services.binaries import need, need_root
 
@@ -88,6 +88,19 @@ def test_a_mount_that_is_gone_is_a_failure(tmp_path: Path) -> None:
     gone = Mount("/gone", os.fsencode(tmp_path / "gone"), "ext4", "/dev/x", False)
     with pytest.raises(ClientError, match="/gone: No such file"):
         Host().disk(gone)
+
+
+def test_a_mount_that_this_user_may_not_look_at_is_not_known_to_be_wrong(tmp_path: Path) -> None:
+    """The health check takes what was refused for unknown, and what failed for broken."""
+    need_root("becoming another user")
+    (tmp_path / "inner").mkdir()
+    tmp_path.chmod(0o700)
+    os.seteuid(65534)
+    try:
+        with pytest.raises(Refused, match="/closed: Permission denied"):
+            Host().disk(Mount("/closed", os.fsencode(tmp_path / "inner"), "ext4", "/dev/x", False))
+    finally:
+        os.seteuid(0)
 
 
 CONTAINER = rb"""500 400 0:60 / / rw - overlay overlay rw,lowerdir=/x

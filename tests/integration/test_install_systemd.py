@@ -205,6 +205,9 @@ WRONG = [
     (["--systemd", "--prefix", "usr"], "an absolute path is needed"),
     (["--systemd", "--program", "bin/x"], "an absolute path is needed"),
     (["--cron"], "needs --system"),
+    (["--systemd", "--user", "a\nExecStartPre=/x"], "no user is called so"),
+    (["--systemd", "--timers", "--user", "%i"], "no user is called so"),
+    (["--cron", "--system", "--user", "a b"], "no user is called so"),
 ]
 
 

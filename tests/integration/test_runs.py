@@ -190,7 +190,7 @@ def test_a_daemon_that_starts_beside_a_command_leaves_its_run_alone(
         beside.wait()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_command_that_is_interrupted_ends_its_run_and_enters_it(
     package: TrialPackage, gate: Path, tmp_path: Path, run_cli: Callable[..., Any], number: signal.Signals
 ) -> None:
@@ -210,7 +210,7 @@ def test_a_command_that_is_interrupted_ends_its_run_and_enters_it(
     finally:
         process.kill()
         process.wait()
-    assert process.returncode == {signal.SIGINT: 130, signal.SIGTERM: 4}[number]
+    assert process.returncode == {signal.SIGINT: 130, signal.SIGTERM: 4, signal.SIGHUP: 4}[number]
     assert "trial-work: stopped after " in error
     assert not any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children)
     told = json.loads(run_cli("history", "--json", env=package.environment).stdout)

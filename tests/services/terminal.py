@@ -25,6 +25,7 @@ class Terminal:
     ) -> None:
         self._shown = b""
         self._code: int | None = None
+        self._open = True
         self.pid, self._side = pty.fork()
         if self.pid == 0:
             os.chdir(cwd)
@@ -35,9 +36,15 @@ class Terminal:
         """Press keys; Ctrl-C becomes the signal, as the terminal makes it."""
         os.write(self._side, keys)
 
+    def hang_up(self) -> None:
+        """Close it, as a connection that is lost does: the program gets SIGHUP, and nothing more is shown."""
+        self.shown()
+        os.close(self._side)
+        self._open = False
+
     def shown(self) -> str:
         """All that was written to the terminal so far."""
-        while self._code is None and select.select([self._side], [], [], 0)[0]:
+        while self._open and self._code is None and select.select([self._side], [], [], 0)[0]:
             try:
                 part = os.read(self._side, 1 << 16)
             except OSError:  # the program has gone
@@ -78,4 +85,5 @@ class Terminal:
             with contextlib.suppress(ProcessLookupError, ChildProcessError):
                 os.kill(self.pid, 9)
                 os.waitpid(self.pid, 0)
-        os.close(self._side)
+        if self._open:
+            os.close(self._side)

@@ -30,6 +30,7 @@ from tests.services.exporter_daemon import command_line, environment_of, run_cli
 from tests.services.ports import free_port
 from tests.services.trees import tree_digest
 from tests.services.trial_jobs import TASK, TrialPackage, configuration_of, work
+from tests.services.wait import wait_for
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -130,6 +131,10 @@ BAD_USAGE = [
     (["config", "show", "jobs.trial_wrok"], "no setting is called 'jobs.trial_wrok'; did you mean 'jobs.trial_work'?"),
     (["config", "show", "web.listen"], "did you mean"),
     (["completion", "csh"], "'csh' is not one of"),
+    (["completion"], "Choose from: bash, zsh, fish. See"),
+    (["token", "create", "--name", "me"], "Choose from: scrape, read, operate, alert. See"),
+    (["run", "trial-work", "--wait", "nan"], "nan is no time"),
+    (["status", "--interval", "nan"], "nan is no time"),
     (["status", "--watch"], "--watch needs a terminal"),
     (["status", "--interval", "0"], "0 is not in the range"),
     (["history", "--limit", "many"], "'many' is not a valid integer"),
@@ -582,10 +587,56 @@ def test_a_full_disk_behind_standard_output_is_one_line_and_69(base: Path, argum
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
 def test_closed_streams_are_no_error(package: TrialPackage, base: Path, closed: str) -> None:
     for arguments in (["run", TASK], ["tasks"]):
-        script = f"{shlex.join(command_line(*arguments))} {closed}"
-        env = environment_of(base, package.environment)
-        done = subprocess.run(["sh", "-c", script], env=env, cwd=base.parent, capture_output=True, text=True)
+        done = in_shell(package, base, f"{shlex.join(command_line(*arguments))} {closed}")
         assert (done.returncode, done.stderr) == (0, ""), arguments
+
+
+def in_shell(package: TrialPackage, base: Path, script: str) -> subprocess.CompletedProcess[str]:
+    env = environment_of(base, package.environment)
+    return subprocess.run(["sh", "-c", script], env=env, cwd=base.parent, capture_output=True, text=True)
+
+
+def test_a_closed_standard_input_is_an_empty_one(package: TrialPackage, base: Path) -> None:
+    done = in_shell(package, base, f"{shlex.join(command_line('init'))} <&-")
+    assert (done.returncode, len(done.stderr.splitlines())) == (64, 1)
+    assert done.stderr.startswith("sutazai-exporter: there is no terminal to ask at")
+
+
+def test_a_daemon_without_standard_input_serves(package: TrialPackage, base: Path) -> None:
+    """The loop's library ends a process in SIGABRT that has a socket at the number of a standard stream."""
+    serve = command_line("serve", "--web.listen-address", f"127.0.0.1:{free_port()}")
+    daemon = subprocess.Popen(
+        ["sh", "-c", f"exec {shlex.join(serve)} <&-"],
+        env=environment_of(base, package.environment),
+        cwd=base.parent,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        ready = ["ping", "--timeout", "1"]
+        wait_for(lambda: run_cli(*ready, base_dir=base, env=package.environment).returncode == 0, 30, "it answers")
+        assert Path(f"/proc/{daemon.pid}/fd/0").readlink() == Path(os.devnull)
+        daemon.terminate()
+        daemon.communicate(timeout=30)
+    finally:
+        daemon.kill()
+        daemon.wait()
+    assert daemon.returncode == 0
+
+
+def test_a_full_disk_behind_standard_error_changes_no_exit_code(package: TrialPackage, base: Path) -> None:
+    done = in_shell(package, base, f"{shlex.join(command_line('no-such-command'))} 2>/dev/full")
+    assert done.returncode == 64
+
+
+def test_a_directory_that_is_gone_matters_only_to_a_relative_path(package: TrialPackage, base: Path) -> None:
+    gone = base.parent / "gone"
+    there = f"mkdir {gone} && cd {gone} && rmdir {gone}"
+    status = shlex.join(command_line("status"))
+    assert in_shell(package, base, f"{there} && {status}").stdout
+    done = in_shell(package, base, f"{there} && SUTAZAI_BASE_DIR=var {status}")
+    assert done.returncode == 78
+    assert done.stderr == "sutazai-exporter: var: is relative, and the current directory is gone; cd to another\n"
 
 
 @pytest.mark.parametrize(

@@ -254,6 +254,10 @@ def test_a_run_gets_the_world_and_its_own_section_only(base: Path) -> None:
     [
         {"redis": {"password": [CANARY]}},
         {"redis": {"url": f"http://:{CANARY}@127.0.0.1"}},
+        {"redis": {"url": f"redis://:pa/{CANARY}@127.0.0.1/0"}},
+        {"redis": {"url": f"redis://:pa#{CANARY}@127.0.0.1/0"}},
+        {"redis": {"url": f"redis://:{CANARY}?x@127.0.0.1/0"}},
+        {"redis": {"url": f"redis://127.0.0.1:{CANARY}/0"}},
         {"redis": f"redis://:{CANARY}@127.0.0.1"},
         {"redis": [f"redis://:{CANARY}@127.0.0.1"]},
         {"postgres": {"dsn": CANARY}},
@@ -365,6 +369,12 @@ def test_a_mistake_in_the_file_is_one_line_that_names_it(base: Path, document: A
         ({"SUTAZAI_MAX_DISK_USAGE": "lots"}, "'lots' is not a number (from SUTAZAI_MAX_DISK_USAGE)"),
         ({"SUTAZAI_MAX_DISK_USAGE": ""}, "thresholds.max_disk_percent: None is not a number"),
         ({"SUTAZAI_LOG__LEVEL": "loud"}, "log.level: 'loud' is not one of"),
+        ({"SUTAZAI_BASE_DIR": ""}, "base_dir: is empty; name a path, or leave it out (from SUTAZAI_BASE_DIR)"),
+        ({"SUTAZAI_BASE_DIR": "~/x"}, "base_dir: '~/x': only a shell knows what '~' is; write the path out"),
+        ({"SUTAZAI_TEXTFILE__DIRECTORY": "~me/x"}, "textfile.directory: '~me/x': only a shell knows"),
+        ({"SUTAZAI_WEB__CONFIG_FILE": ""}, "web.config_file: is empty"),
+        ({"SUTAZAI_REDIS__URL": "redis://localhost:99999/0"}, "redis.url: a Redis URL looks like redis://host:6379/0"),
+        ({"SUTAZAI_REDIS__URL": "redis://localhost:x/0"}, "redis.url: a Redis URL looks like redis://host:6379/0"),
         (
             {"SUTAZAI_REMEDIATION__MODE": "maybe"},
             "remediation.mode: 'maybe' is not one of 'off', 'shadow', 'approve' or 'auto'",
