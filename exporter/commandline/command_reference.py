@@ -12,7 +12,7 @@ WIDTH = 100
 
 def reference_of(root: click.Group, name: str) -> str:
     """A table of all commands, then what `--help` says of each."""
-    context = click.Context(root, info_name=name, max_content_width=WIDTH, terminal_width=WIDTH)
+    context = click.Context(root, info_name=name, terminal_width=WIDTH, **root.context_settings)
     found = list(_commands(context))
     lines = ["| command | what it does |", "| --- | --- |"]
     lines += [f"| [`{at.command_path}`](#{_anchor(at)}) | {_sentence(at)} |" for at in found]

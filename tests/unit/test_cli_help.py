@@ -19,7 +19,7 @@ WIDTH = 100
 
 def every_command() -> dict[str, click.Context]:
     """Each command and group by its path, with a context as at a wide terminal."""
-    root = click.Context(commands, info_name=PROGRAM, terminal_width=WIDTH, max_content_width=WIDTH)
+    root = click.Context(commands, info_name=PROGRAM, terminal_width=WIDTH, **commands.context_settings)
     return {context.command_path: context for context in [root, *_below(root)]}
 
 
