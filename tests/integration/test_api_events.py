@@ -127,6 +127,7 @@ def test_head_says_what_it_would_be_and_ends(daemon: ExporterDaemon) -> None:
     answer = requests.head(f"{daemon.url}/api/v1/events", timeout=20)
     assert (answer.status_code, answer.content) == (200, b"")
     assert answer.headers["content-type"].startswith("text/event-stream")
+    assert "content-length" not in answer.headers, "what has no end has no length"
 
 
 def test_a_stopping_daemon_lets_everybody_go_at_once(package: TrialPackage, listen: Listen, tmp_path: Path) -> None:
