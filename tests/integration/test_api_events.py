@@ -172,3 +172,23 @@ def test_a_listener_that_does_not_read_holds_nobody_up(package: TrialPackage) ->
             assert daemon.stop() == 0
     finally:
         daemon.close()
+
+
+def test_a_listener_who_asked_for_more_and_hung_up_is_let_go(daemon: ExporterDaemon, listen: Listen) -> None:
+    """Of two requests on one connection uvicorn tells the later one that its client is gone, and the stream goes on."""
+    import socket
+    import struct
+
+    before, headers = len(daemon.log()), operator(daemon)
+    with socket.create_connection(("127.0.0.1", daemon.port), timeout=30) as gone:
+        asked = b"GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        gone.sendall(asked % b"/api/v1/events" + asked % b"/-/healthy")
+        heard = b""
+        while b"event: status" not in heard:
+            heard += gone.recv(1 << 16)
+        gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    hearing = listen()
+    for number in range(3):
+        start(daemon, headers)
+        hearing.wait("run", number + 1)
+    assert "Traceback" not in daemon.log()[before:]

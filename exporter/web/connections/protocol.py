@@ -16,7 +16,7 @@ from typing import Any
 
 import httptools
 from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 logger = logging.getLogger(__name__)
 RESERVED_DESCRIPTORS = 64
@@ -69,6 +69,7 @@ class GuardedProtocol(HttpToolsProtocol):
     phase = "headers"
     since = 0.0
     answering_since: float | None = None
+    _under_way: RequestResponseCycle | None = None
     turn = phase_bytes = body_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -82,9 +83,16 @@ class GuardedProtocol(HttpToolsProtocol):
         self.flow = _Flow(transport, lambda: not (self.pipeline or self._unread))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the connection."""
+        """Forget the connection. uvicorn tells the last request that was read, which may not be the one under way."""
+        if self._under_way:
+            self._under_way.disconnected = True
+            self._under_way.message_event.set()
         if self.transport is not None:
             super().connection_lost(exc)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._under_way = cycle
+        super()._start_asgi_task(cycle, app)
 
     def data_received(self, data: bytes) -> None:
         """Take bytes."""
