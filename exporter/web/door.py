@@ -106,7 +106,7 @@ class Door:
                 scope["visitor"] = f"user:{name.decode()}"
                 return None
         except TooMany:
-            return self._put_off(scope, 1.0, "too many passwords are being looked at; try again in a second")
+            return self._put_off(scope, 1.0, "too many passwords are being looked at; try again in a second", _BASIC)
         return self._wrong(scope, "user or password is wrong", _BASIC)
 
     async def _by_token(self, scope: Scope, authorization: bytes) -> Refusal | None:
@@ -125,12 +125,12 @@ class Door:
     def _wrong(self, scope: Scope, detail: str, challenge: tuple[bytes, bytes]) -> Refusal:
         wait = self._lockout.failed(scope["client"][0] if scope["client"] else "")
         if wait:
-            return self._put_off(scope, wait, "too many wrong passwords or tokens; a right one has its turn")
+            return self._put_off(scope, wait, "too many wrong passwords or tokens; a right one has its turn", challenge)
         return Refusal(401, detail, (challenge,))
 
-    def _put_off(self, scope: Scope, seconds: float, detail: str) -> Refusal:
+    def _put_off(self, scope: Scope, seconds: float, detail: str, challenge: tuple[bytes, bytes]) -> Refusal:
         status = 503 if scope["path"] == INTAKE_PATH else 429
-        return Refusal(status, detail, ((b"retry-after", b"%d" % math.ceil(seconds)),))
+        return Refusal(status, detail, ((b"retry-after", b"%d" % math.ceil(seconds)), challenge))
 
 
 def _with_headers(send: Send, headers: tuple[tuple[bytes, bytes], ...]) -> Send:

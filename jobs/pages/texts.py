@@ -13,6 +13,7 @@ _INVISIBLE = re.compile(
     "\x00-\x08\x0b-\x1f\x7f-\x9f"  # control characters, but for tab and line feed
     "\u00ad\u034f\u180e\u200b\u2060-\u2064\ufeff\U000e0000-\U000e007f"  # of no width
     "\u061c\u200e\u200f\u202a-\u202e\u2066-\u206f"  # that turn the direction of writing
+    "\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0"  # letters that look like nothing
     "\u2028\u2029\ufff9-\ufffb"  # separators of lines that break no line, annotations
     "\ud800-\udfff\ufdd0-\ufdef"  # halves of surrogates, and what is no character
     + "".join(f"{chr(plane << 16 | 0xFFFE)}{chr(plane << 16 | 0xFFFF)}" for plane in range(17))

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from exporter.web.access.lockout import FREE
 from exporter.web.page import ASSETS
 from jobs.pages import sheet
 from tests.services.chromium import SHELL, WHOLE, Chromium, Opened
@@ -321,6 +322,52 @@ def test_who_comes_from_elsewhere_sees_nothing_without_a_token_that_may_read(wor
         assert TASK not in opened.text()
 
 
+def test_who_has_given_too_many_wrong_tokens_is_asked_again_and_not_told_of_a_lost_connection(
+    chromium: Chromium,
+) -> None:
+    daemon = ExporterDaemon()
+    try:
+        right = operator(daemon)["Authorization"].removeprefix("Bearer ")
+        with chromium.opened(f"http://{ELSEWHERE}:{daemon.port}/") as opened:
+            for number in range(FREE + 3):
+                press(opened.page, "Use it", f"wrong-{number}")
+            says(opened.page.locator("dialog[open] #token-problem"), "Too Many Requests (429)")
+            expect(opened.page.locator("#lost")).to_be_hidden()
+            press(opened.page, "Use it", right)
+            live(opened)
+    finally:
+        daemon.close()
+
+
+def test_a_right_token_is_kept_where_there_were_too_many_requests(world: World, chromium: Chromium) -> None:
+    """The answer stands for that of a rate limit, which is about nobody's token."""
+    refusal = json.dumps({"title": "Too Many Requests", "status": 429, "detail": "more than rate_limit allows"})
+    with chromium.opened(world.daemon.url + "/") as opened:
+        page = live(opened)
+        page.route("**/start", lambda route: route.fulfill(status=429, body=refusal))
+        task(page).get_by_role("button", name=f"Start {TASK}").click()
+        press(page, "Start")
+        press(page, "Use it", world.token)
+        says(page.locator("#refused"), "more than rate_limit allows")
+        page.unroute("**/start")
+        start(page)
+
+
+def test_a_page_that_is_locked_says_nothing_of_a_connection_that_was_lost(chromium: Chromium) -> None:
+    told = ill(datetime.now().astimezone())
+    with StatusServer(told, token="right") as server, chromium.opened("about:blank") as opened:
+        page = opened.page
+        page.clock.install()
+        page.goto(server.url)
+        press(page, "Use it", "right")
+        live(opened)
+        server.token = "another"
+        page.clock.fast_forward(61_000)
+        says(page.locator("#lost"), "nothing was heard for 40 s")
+        expect(page.locator("html")).to_have_attribute("data-live", "locked", timeout=WAIT_MS)
+        expect(page.locator("#lost")).to_be_hidden()
+
+
 def test_a_report_is_opened_by_a_link_and_shown_where_reading_takes_a_token(world: World, chromium: Chromium) -> None:
     world.run(mode="light")
     name = f"JSON report of {TASK} light"
@@ -487,20 +534,20 @@ def test_markup_in_names_and_messages_stays_text(world: World, chromium: Chromiu
 
 
 def test_what_hides_or_turns_letters_around_is_seen_as_an_escape(chromium: Chromium) -> None:
-    told, hostile = ill(datetime.now().astimezone()), "a\u202eb\u200bc\u2066d\x1be"
+    told, hostile = ill(datetime.now().astimezone()), "a\u202eb\u200bc\u2066d\x1be\u3164f\U000e0041g"
     told["agents"][0]["agent"] = told["findings"][0]["subject"] = told["alerts"][0]["name"] = hostile
     told["alerts"][0]["labels"] = {hostile: hostile}
     told["to_do"][0]["remedy"] = told["to_do"][0]["command"] = hostile
     with StatusServer(told) as server, chromium.opened(server.url) as opened:
         page = live(opened)
-        escaped = r"a\u202eb\u200bc\u2066d\u001be"
+        escaped = r"a\u202eb\u200bc\u2066d\u001be\u3164f\U000e0041g"
         places = "#agents h3, #findings td, #alerts h3, #alerts dt, #alerts dd, #todo [data-part=remedy]"
         for place in places.split(", "):
             says(page.locator(place).filter(has_text="202e"), escaped)
         says(page.locator("#todo code").first, escaped)
         expect(page.get_by_role("button", name=f"Restart {escaped}", exact=True)).to_have_count(1)
         names = "[...document.querySelectorAll('[aria-label], [title]')].map(it => it.ariaLabel + it.title).join('')"
-        unseen = {"\u202e", "\u200b", "\u2066", "\x1b"}
+        unseen = {"\u202e", "\u200b", "\u2066", "\x1b", "\u3164", "\U000e0041"}
         assert not unseen & set(opened.text() + opened.ask(names) + page.title())
 
 
@@ -722,6 +769,11 @@ def test_ten_thousand_agents_are_narrowed_the_ill_ones_first(chromium: Chromium)
         says(cards, "healthy")
         page.get_by_label("Name or state").fill("unreachable")
         says(section, "1,000 of 10,000 match", "The first 60 of 1,000 are shown.")
+        server.status = {**told, "agents": told["agents"][-3:]}
+        says(section, "of 3 match")
+        expect(page.get_by_label("Name or state")).to_be_visible()  # what narrows them is never out of sight
+        page.get_by_label("Name or state").fill("")
+        expect(cards).to_have_count(3)
         assert in_order(opened)
 
 

@@ -127,6 +127,7 @@ def test_head_says_what_it_would_be_and_ends(daemon: ExporterDaemon) -> None:
     answer = requests.head(f"{daemon.url}/api/v1/events", timeout=20)
     assert (answer.status_code, answer.content) == (200, b"")
     assert answer.headers["content-type"].startswith("text/event-stream")
+    assert "content-length" not in answer.headers, "what has no end has no length"
 
 
 def test_a_stopping_daemon_lets_everybody_go_at_once(package: TrialPackage, listen: Listen, tmp_path: Path) -> None:
@@ -171,3 +172,23 @@ def test_a_listener_that_does_not_read_holds_nobody_up(package: TrialPackage) ->
             assert daemon.stop() == 0
     finally:
         daemon.close()
+
+
+def test_a_listener_who_asked_for_more_and_hung_up_is_let_go(daemon: ExporterDaemon, listen: Listen) -> None:
+    """Of two requests on one connection uvicorn tells the later one that its client is gone, and the stream goes on."""
+    import socket
+    import struct
+
+    before, headers = len(daemon.log()), operator(daemon)
+    with socket.create_connection(("127.0.0.1", daemon.port), timeout=30) as gone:
+        asked = b"GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        gone.sendall(asked % b"/api/v1/events" + asked % b"/-/healthy")
+        heard = b""
+        while b"event: status" not in heard:
+            heard += gone.recv(1 << 16)
+        gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    hearing = listen()
+    for number in range(3):
+        start(daemon, headers)
+        hearing.wait("run", number + 1)
+    assert "Traceback" not in daemon.log()[before:]

@@ -255,6 +255,10 @@ def test_a_scrape_never_sees_half_a_change(exposition: Exposition) -> None:
         (b"text/plain;version=0.0.4", False),
         (b"application/openmetrics-text;version=1.0.0", True),
         (b"application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.1", True),
+        (b"text/plain;version=0.0.4;q=0.5,application/openmetrics-text;version=1.0.0;q=0.4,*/*;q=0.3", False),
+        (b"application/openmetrics-text;version=1.0.0;q=0.4, Text/Plain;version=0.0.4;q=0.5", False),
+        (b"application/openmetrics-text;version=1.0.0;q=0, */*", False),
+        (b"application/openmetrics-text;version=0.0.1;q=0.9,application/openmetrics-text;version=1.0.0;q=0.8", True),
         (b"\xff\xfe,;=;q=x", False),
     ],
 )

@@ -160,9 +160,10 @@ def test_an_axis_spans_every_figure_with_few_marks(values: list[float], unit: st
         ("photo_\u202egnp.exe\u2066", r"photo_\u202egnp.exe\u2066"),
         ("file\udcff", r"file\udcff"),
         ("zero\u200bwidth\ufeff\ufffe\U000e0041", r"zero\u200bwidth\ufeff\ufffe\U000e0041"),
+        ("blank\u3164\u115f\u2800", r"blank\u3164\u115f\u2800"),
         ("x" * 4001, "x" * 4000 + "… (1 more characters)"),
     ],
-    ids=["letters", "breaks", "control", "direction", "surrogate", "no-width", "long"],
+    ids=["letters", "breaks", "control", "direction", "surrogate", "no-width", "blank", "long"],
 )
 def test_a_text_hides_nothing(text: str, shown: str) -> None:
     assert texts.visible(text) == shown

@@ -21,6 +21,8 @@ _OF_PROXIES = frozenset({"forwarded", "via", "x-forwarded-for", "x-forwarded-hos
 """Headers by which a proxy says that it asks for somebody else."""
 _READING = frozenset({"scrape", "read"})
 """What takes no token from this machine, nor of a visitor whom a web configuration file lets in."""
+_CHALLENGE = {"www-authenticate": "Bearer"}
+"""With every refusal that another token would not have got."""
 _PUT_OFF = {"alert": 503}
 """Alertmanager gives a flush up that is answered 429, and tries again after 503."""
 
@@ -75,7 +77,7 @@ class Access:
         if wait:
             seconds = str(math.ceil(wait))
             detail = f"too many wrong tokens: the next one is looked at in {seconds} s, a right one at any time"
-            raise Problem(status, detail, {"retry-after": seconds})
+            raise Problem(status, detail, {"retry-after": seconds, **_CHALLENGE})
 
 
 def reads_without_token(request: HTTPConnection, scope: str) -> bool:
@@ -103,7 +105,7 @@ def _visitor(request: HTTPConnection) -> str:
 def _unauthorized(reason: str, scope: str) -> Problem:
     make = f"sutazai-exporter token create --name NAME --scope {scope}"
     remedy = f"send 'Authorization: Bearer TOKEN'; make one with '{make}'"
-    return Problem(401, f"{reason}: {remedy}", {"www-authenticate": "Bearer"})
+    return Problem(401, f"{reason}: {remedy}", _CHALLENGE)
 
 
 def _is_local(request: HTTPConnection) -> bool:

@@ -65,7 +65,7 @@ class Events:
         """A stream of events."""
         request = call.http
         if request.method == "HEAD":
-            return Response(headers=_HEADERS)
+            return _without_length(Response(headers=_HEADERS))
         listener = Listener()
         if not self._hub.join(listener, self._most):
             detail = f"{len(self._hub)} listen already, or the exporter is stopping; come again, or ask for the status"
@@ -110,12 +110,17 @@ def _lasting(status: Document) -> Document:
     return {**status, "at": "", "tasks": tasks}
 
 
+def _without_length(response: Response) -> Response:
+    del response.headers["content-length"]
+    return response
+
+
 class _Stream(Response):
     """The answer that goes on until its listener leaves or is let go."""
 
     def __init__(self, hub: Hub, listener: Listener, may_listen: Callable[[], bool]) -> None:
         super().__init__(headers=_HEADERS)
-        del self.headers["content-length"]
+        _without_length(self)
         self._hub, self._listener, self._may_listen = hub, listener, may_listen
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

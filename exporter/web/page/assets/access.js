@@ -16,6 +16,10 @@ export const readCredentials = () => (readsByToken ? credentials() : {});
 export const hasToken = () => token !== "";
 export const readingTakesToken = () => readsByToken;
 
+/** Whether an answer wants another token than what it was asked with. A 429 may be about requests, whoever sends them. */
+export const refusesToken = ({status, headers}) =>
+  status === 401 || status === 403 || (status === 429 && headers.get("www-authenticate") === "Bearer");
+
 /** Note that reading was refused without a token. */
 export function demandForReading() {
   readsByToken = true;

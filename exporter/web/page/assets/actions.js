@@ -15,7 +15,7 @@ export async function send(path, body, what, done) {
       return false;
     }
     const answer = await post(path, body, key);
-    if (answer.status === 401 || answer.status === 403 || answer.status === 429) {
+    if (answer.refusesToken) {
       problem = answer.problem;
       if (!access.readingTakesToken()) access.forget();
       continue;
@@ -31,9 +31,10 @@ async function post(path, body, key) {
   const signal = AbortSignal.timeout(LONGEST_WAIT_MS);
   try {
     const response = await fetch(path, {method: "POST", headers, body: JSON.stringify(body), signal});
-    return {ok: response.ok, status: response.status, problem: response.ok ? "" : await problemOf(response)};
+    const problem = response.ok ? "" : await problemOf(response);
+    return {ok: response.ok, refusesToken: access.refusesToken(response), problem};
   } catch (error) {
-    return {ok: false, status: 0, problem: `The exporter did not answer (${error.message}): whether it was done shows above once it answers.`};
+    return {ok: false, refusesToken: false, problem: `The exporter did not answer (${error.message}): whether it was done shows above once it answers.`};
   }
 }
 

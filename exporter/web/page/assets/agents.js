@@ -19,7 +19,7 @@ export function show({agents: told, agent_uptime_percent: uptime}) {
   const mean = uptime === null ? "" : `, up ${share(uptime / 100)} of the last 24 h`;
   put(section.querySelector(".count"), agents.length ? `${number(well)} of ${number(agents.length)} healthy${mean}` : "");
   section.querySelector(".empty").hidden = agents.length > 0;
-  section.querySelector(".filter").hidden = agents.length <= FEW;
+  section.querySelector(".filter").hidden = agents.length <= FEW && !text.value;  // what narrows them must be seen
   narrow();
 }
 

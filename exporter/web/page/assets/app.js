@@ -82,7 +82,7 @@ async function lock(problem) {
   access.forget();
   connection("locked", "Locked");
   verdict.answer("unknown", "Locked", "Reading from here takes a token.");
-  byId("content").hidden = true;
+  byId("content").hidden = byId("lost").hidden = true;
   byId("unlock").hidden = false;
   let given = false;
   while (!given) {

@@ -1,7 +1,11 @@
 // Fills what index.html has templates of. Every text goes in as text: names and messages come from containers, databases
 // and alerts. What is there is kept and changed in place, so that focus, scroll position and open details stay.
 
-const UNSEEN = /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u00ad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g;
+// As in jobs/pages/texts.py, and tabs.
+const UNSEEN = new RegExp(
+  "[\\u0000-\\u0009\\u000b-\\u001f\\u007f-\\u009f\\u00ad\\u034f\\u061c\\u115f\\u1160\\u17b4\\u17b5\\u180e\\u200b\\u200e\\u200f" +
+  "\\u2028-\\u202e\\u2060-\\u206f\\u2800\\u3164\\ud800-\\udfff\\ufdd0-\\ufdef\\ufeff\\uffa0\\ufff9-\\ufffb\\ufffe\\uffff" +
+  "\\u{e0000}-\\u{e007f}]", "gu");
 const LONGEST = 4000;
 const ADDRESS = /(https?:\/\/[^\s"'<>()`]*[\w/])/;
 
@@ -9,9 +13,14 @@ export const byId = id => document.getElementById(id);
 
 /** A text as it can be seen: characters that hide, or turn the direction of writing, as escapes. */
 export function visible(text) {
-  let shown = String(text ?? "").replace(UNSEEN, character => "\\u" + character.charCodeAt(0).toString(16).padStart(4, "0"));
+  let shown = String(text ?? "").replace(UNSEEN, escape);
   if (shown.length > LONGEST) shown = shown.slice(0, LONGEST) + `… (${shown.length - LONGEST} characters more)`;
   return shown;
+}
+
+function escape(character) {
+  const code = character.codePointAt(0).toString(16);
+  return code.length > 4 ? "\\U" + code.padStart(8, "0") : "\\u" + code.padStart(4, "0");
 }
 
 /** Put a text into an element, unless it is there: a selection in it is lost otherwise. */

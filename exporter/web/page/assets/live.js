@@ -78,7 +78,7 @@ async function once(on) {
   try {
     const response = await fetch("api/v1/events", {headers: access.readCredentials(), cache: "no-store", signal: abort.signal})
       .catch(named("the exporter cannot be reached"));
-    if (response.status === 401 || response.status === 403) return {locked: await problemOf(response)};
+    if (access.refusesToken(response)) return {locked: await problemOf(response)};
     if (!response.ok) return {why: await problemOf(response), seconds: Number(response.headers.get("retry-after")) || 0};
     await read(response.body, on);
     return {why: "the exporter ended the connection"};
