@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from tests.services.alertmanager import Alertmanager
@@ -36,6 +37,10 @@ for _name in [name for name in os.environ if name.startswith(("SUTAZAI_", "DOCKE
 # A shell without job control has what it starts in the background ignore Ctrl-C, and so would all that is started here.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# How long an example takes says how busy the machine is.
+hypothesis.settings.register_profile("any pace", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("any pace")
 
 _NOTHING_MAY_BE_SKIPPED = os.environ.get("CI", "").lower() in ("1", "true")
 

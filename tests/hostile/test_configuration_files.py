@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs.security.configuration.compose import judge_services
@@ -68,7 +68,6 @@ _WORDS = (
 
 @pytest.mark.parametrize("kind", JUDGES)
 def test_any_text_is_judged_or_refused(kind: str) -> None:
-    @settings(deadline=None)
     @given(st.one_of(st.text(max_size=300), st.lists(st.sampled_from(_WORDS), max_size=40).map("".join)))
     def judge(text: str) -> None:
         try:

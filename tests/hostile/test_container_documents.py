@@ -36,7 +36,7 @@ def documents(keys: list[str]) -> st.SearchStrategy[Any]:
     return st.dictionaries(st.sampled_from(keys), st.recursive(LEAVES, grown, max_leaves=20), max_size=6)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(documents(INSPECTION_KEYS), documents(INSPECTION_KEYS), documents(INSPECTION_KEYS))
 def test_any_inspection_is_judged_or_refused(whole: Any, host: Any, config: Any) -> None:
     try:
@@ -47,7 +47,7 @@ def test_any_inspection_is_judged_or_refused(whole: Any, host: Any, config: Any)
         assert (weakness.subject + weakness.message + weakness.remedy).isprintable()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(documents(REPORT_KEYS), documents(REPORT_KEYS))
 def test_any_report_is_read_or_refused(whole: Any, result: Any) -> None:
     try:

@@ -436,7 +436,7 @@ def test_a_held_message_that_another_version_wrote_is_withdrawn_whole(night: His
 
 
 @given(st.text(max_size=50), st.text(max_size=50), st.text(max_size=300))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_whatever_a_job_finds_its_record_is_entered(kind: str, subject: str, message: str) -> None:
     with quick_directory() as directory:
         history = History(Path(directory))
@@ -544,7 +544,7 @@ class Compared:
 
 
 @given(RUNS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_any_history_of_runs_is_told_as_the_rules_have_it(runs: list[tuple[int, dict[str, Severity] | None]]) -> None:
     with quick_directory() as directory:
         compared = Compared(Path(directory))

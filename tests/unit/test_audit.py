@@ -57,7 +57,7 @@ def tampered(written: Path, name: str, *statements: tuple[str, tuple[object, ...
 
 
 numbers = st.integers(1, ENTRIES)
-examples = hypothesis_settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+examples = hypothesis_settings(max_examples=40, suppress_health_check=list(HealthCheck))
 
 
 def test_a_log_that_nobody_touched_is_whole(written: Path) -> None:

@@ -115,7 +115,7 @@ def test_a_fault_in_the_page_is_told_and_not_raised(
     assert "ZeroDivisionError" in page.reason
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(text=ANY_TEXT, other=ANY_TEXT)
 def test_no_text_becomes_markup(text: str, other: str) -> None:
     with tempfile.TemporaryDirectory() as directory:

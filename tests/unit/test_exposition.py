@@ -114,7 +114,7 @@ def test_gzip_is_one_member_that_holds_the_same(exposition: Exposition, openmetr
 
 
 @given(st.binary(max_size=65000))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_any_tail_fits_behind_the_compressed_part(tail: bytes) -> None:
     exposition = Exposition((PLAIN,))
     exposition.set("t_plain", 1)
@@ -134,7 +134,7 @@ def test_not_a_number_is_written_as_such() -> None:
 
 
 @given(st.dictionaries(st.tuples(any_text, any_text), finite, max_size=8))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_any_label_value_is_read_back_by_both_parsers(series: dict[tuple[str, str], float]) -> None:
     exposition = Exposition((GAUGE,))
     exposition.replace("t_gauge", [({"a": a, "b": b}, value) for (a, b), value in series.items()])

@@ -98,7 +98,7 @@ steps = st.lists(st.tuples(st.floats(1, 3000), st.floats(-1e6, 1e6, allow_subnor
 
 
 @given(steps)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_a_summary_is_what_the_points_say(lengths: list[tuple[float, float]]) -> None:
     seconds, points, weighted, known = 0.0, list[tuple[float, float]](), 0.0, 0.0
     for length, value in lengths:
@@ -120,7 +120,7 @@ def test_a_summary_is_what_the_points_say(lengths: list[tuple[float, float]]) ->
 
 
 @given(steps)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_days_say_what_their_hours_said(lengths: list[tuple[float, float]]) -> None:
     seconds, points = 0.0, []
     for length, value in lengths:
@@ -207,7 +207,7 @@ def test_the_largest_and_smallest_values_stay_numbers(store: Store, value: float
 
 
 @given(st.lists(st.integers(0, 6 * 3600), min_size=2, max_size=80))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_whatever_the_clock_does_no_time_counts_twice(times: list[int]) -> None:
     with tempfile.TemporaryDirectory() as directory:
         store = Store(Path(directory) / "db")

@@ -214,7 +214,7 @@ _EPISODES = st.lists(
 
 
 @given(episodes=_EPISODES, random=st.randoms())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_any_stream_in_any_order_leaves_the_same_alerts_firing(
     tmp_path_factory: pytest.TempPathFactory, episodes: list[tuple[str, int, bool]], random: Random
 ) -> None:

@@ -66,7 +66,7 @@ CHOICES: dict[Setting, st.SearchStrategy[Any]] = {
 chosen_settings = st.fixed_dictionaries({}, optional=CHOICES)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(chosen=chosen_settings)
 def test_the_file_gives_the_settings_that_were_chosen_and_defaults_else(
     chosen: dict[Setting, Any], tmp_path_factory: pytest.TempPathFactory
@@ -79,7 +79,7 @@ def test_the_file_gives_the_settings_that_were_chosen_and_defaults_else(
     assert load(file, {}).settings == expected
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(chosen=chosen_settings)
 def test_a_commented_setting_is_its_default(
     chosen: dict[Setting, Any], tmp_path_factory: pytest.TempPathFactory

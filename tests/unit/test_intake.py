@@ -231,7 +231,7 @@ def as_sent(alert: Alert) -> dict[str, Any]:
 
 
 @given(st.lists(_alerts, max_size=3), st.booleans())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_alerts_come_out_as_they_were_sent(alerts: list[Alert], ascii_only: bool) -> None:
     sent = json.dumps({**SENT, "alerts": [as_sent(a) for a in alerts]}, ensure_ascii=ascii_only).encode()
     assert list(parse(sent)) == alerts

@@ -68,7 +68,7 @@ def test_blanks_are_an_empty_line_or_nothing_to_json(size: int, json: bool, expe
     assert blanks(size, json=json) == expected
 
 
-@settings(deadline=None, derandomize=True, max_examples=200)
+@settings(derandomize=True, max_examples=200)
 @given(
     lengths=st.lists(st.integers(0, 9), max_size=60),
     rest=st.integers(0, 9),

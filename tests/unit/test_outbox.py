@@ -283,7 +283,7 @@ STEPS = st.lists(
 
 
 @given(STEPS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_something_is_due_from_the_next_due_time_on_and_nothing_before(steps: list[tuple[str, int, int]]) -> None:
     with quick_directory() as directory:
         history = History(Path(directory), settings_of({**BOTH, "quiet_hours": ["18:00-07:00"], "give_up_hours": 24}))

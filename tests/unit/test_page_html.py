@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 import html5lib
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobs.pages import behind, charts, figures
@@ -92,7 +92,7 @@ def texts_of(value: object) -> list[str]:
     raise AssertionError(f"{value!r} is no part of a page")
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=80)
 @given(PAGES)
 def test_every_page_is_well_formed_and_says_every_text(page: Page) -> None:
     tree = parsed(page)

@@ -71,7 +71,7 @@ def test_a_period_is_as_long_as_it_says_whatever_the_clocks_do(mode: str, zone: 
     before=st.lists(st.floats(0, 1), min_size=12, max_size=40),
     after=st.lists(st.floats(0, 1), min_size=12, max_size=40),
 )
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_both_periods_are_what_their_points_say(before: list[float], after: list[float]) -> None:
     def value(moment: datetime) -> float:
         day, place = (after, moment - (NOW - DAY)) if moment >= NOW - DAY else (before, moment - (NOW - 2 * DAY))

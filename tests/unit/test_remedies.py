@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from exporter.bridge.model import RemediationMode
@@ -59,7 +58,6 @@ def test_an_alert_without_a_label_of_the_proof_is_refused(trial: TrialPackage) -
         remedies.target_of(rule(), alert(thing=""), {"web"})
 
 
-@hypothesis_settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(["task", "mode", "target", "container", "path", "x"]), st.text(max_size=50)))
 def test_nothing_that_an_alert_says_changes_what_is_run(labels: dict[str, str]) -> None:
     bundled = rules_of(load(environment={}).settings)

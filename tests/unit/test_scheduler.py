@@ -231,7 +231,7 @@ def test_a_clock_set_forward_three_days_is_one_catch_up(store: Store) -> None:
 @given(
     st.lists(st.one_of(st.floats(1, 7200), st.floats(-7200, -1), st.floats(86400, 4 * 86400)), min_size=1, max_size=30)
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_no_wandering_of_the_clock_runs_a_day_twice(steps: list[float]) -> None:
     now, slots = NOON, []
     with tempfile.TemporaryDirectory() as directory:
@@ -417,7 +417,7 @@ def test_after_somebody_has_stopped_a_run_that_waits_the_next_slot_runs_in_its_t
 
 
 @given(st.lists(st.sampled_from(["tick", "begin", "kill", "cron"]), min_size=1, max_size=60), st.integers(0, 5))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_whoever_waits_and_is_killed_a_day_runs_at_most_once_and_the_last_one_in_the_end(
     steps: list[str], hours: int
 ) -> None:

@@ -95,7 +95,7 @@ _PIECES = st.one_of(
 _BOTH = [Matcher([r.pattern for r in RULES], spanning=SPANNING, use_hyperscan=use) for use in (True, False)]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(_PIECES, max_size=12).map("".join))
 def test_both_engines_find_the_same(text: str) -> None:
     content = bytearray(text.encode())

@@ -29,7 +29,7 @@ from jobs.core.settings import (
     World,
 )
 
-steady = settings(deadline=None, derandomize=True)
+steady = settings(derandomize=True)
 
 MODELS = sorted(
     (

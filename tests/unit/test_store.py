@@ -343,7 +343,7 @@ def test_means_are_of_the_series_that_start_so(store: Store) -> None:
         max_size=12,
     )
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_the_mean_is_that_of_the_step_function(steps: list[tuple[float, float]]) -> None:
     with tempfile.TemporaryDirectory() as directory:
         store = Store(Path(directory) / "db")

@@ -302,7 +302,7 @@ def test_things_with_one_cause_are_one_as_bad_as_the_worst() -> None:
 # Whatever comes from elsewhere
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(text=ANY_TEXT, other=ANY_TEXT)
 def test_no_text_breaks_a_document(text: str, other: str) -> None:
     with tempfile.TemporaryDirectory() as directory:
