@@ -33,8 +33,9 @@ if TYPE_CHECKING:
     from jobs.clients.docker_exec import ContainerProgram
 
 MAX_LOG_LINE_CHARACTERS = 4096
-QUIET_SECONDS = 0.5
-"""An engine that has said nothing for so long has said what it remembers; `stop` follows `die` in milliseconds."""
+QUIET_SECONDS = 1.0
+"""An engine that has said nothing for so long has said what it remembers; `stop` follows `die` in milliseconds, on a
+busy machine in tenths of a second."""
 
 MAX_QUIET_SECONDS = 600.0
 """A program in a container that prints nothing for so long is given up."""

@@ -84,12 +84,14 @@ class BoundedAPIClient(docker.APIClient):
     ) -> list[Any]:
         """What `GET /events` tells, until that is `enough`, nothing came for `quiet_seconds`, or it never stops.
 
-        The library's own method would need the engine's clock to know where the past ends.
+        The library's own method would need the engine's clock to know where the past ends. That a busy engine takes
+        its time to begin is no silence.
         """
         url = f"{self.base_url}/v{self.api_version}/events"
-        with self.get(url, params=dict(params), timeout=(self.timeout, quiet_seconds), stream=True) as response:
+        with self.get(url, params=dict(params), timeout=self.timeout, stream=True) as response:
             if response.status_code != requests.codes.ok:
                 raise docker.errors.APIError("events were refused", response)
+            _limit_silence(self._get_raw_response_socket(response), quiet_seconds)  # type: ignore[attr-defined]
             events: list[Any] = []
             for line in _lines(response, time.monotonic() + _EVENT_SECONDS):
                 events.append(json.loads(line))
@@ -169,6 +171,12 @@ def _lines(response: requests.Response, deadline: float) -> Iterator[bytes]:
         # It is so that `requests` says that the read time-out is over.
         if not any(isinstance(cause, ReadTimeoutError) for cause in error.args):
             raise
+
+
+def _limit_silence(answer: Any, seconds: float) -> None:
+    """From here on each piece of an answer must come within so long; of what the library gives only `_sock` can tell
+    (over TLS it gives the socket itself)."""
+    getattr(answer, "_sock", answer).settimeout(seconds)
 
 
 def _read(response: requests.Response, deadline: float) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import statistics
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,10 +25,14 @@ def disk() -> Iterator[Path]:
 
 def answers_at_once(daemon: ExporterDaemon) -> None:
     for path in ("/metrics", "/-/healthy", "/"):
-        for _ in range(5):
-            began = time.monotonic()
-            assert daemon.get(path, timeout=5).status_code == 200
-            assert time.monotonic() - began < 1
+        taken = [seconds_of(daemon, path) for _ in range(5)]
+        assert statistics.median(taken) < 1, (path, taken)  # single ones are the machine's: it may have other work
+
+
+def seconds_of(daemon: ExporterDaemon, path: str) -> float:
+    began = time.monotonic()
+    assert daemon.get(path, timeout=5).status_code == 200
+    return time.monotonic() - began
 
 
 def test_a_base_directory_that_becomes_read_only(package: TrialPackage, disk: Path) -> None:
@@ -158,5 +163,5 @@ def _fill(file: Path) -> None:
 def _works(daemon: ExporterDaemon, headers: dict[str, str]) -> bool:
     before = daemon.metrics().value("sutazai_task_runs_total", task=TASK, outcome="ok")
     start(daemon, headers)
-    wait_for(lambda: daemon.metrics().value("sutazai_task_running", task=TASK) == 0, 10, "no run is under way")
+    wait_for(lambda: daemon.metrics().value("sutazai_task_running", task=TASK) == 0, 60, "no run is under way")
     return daemon.metrics().value("sutazai_task_runs_total", task=TASK, outcome="ok") > before

@@ -61,7 +61,7 @@ def test_loading_is_degraded(redis_factory: Factory, maintainer: Maintainer) -> 
     writer.save()
     server.stop()
     server.start(wait=False, key_load_delay=5000, loading_process_events_interval_bytes=1024)
-    part = wait_for(lambda: _seen_loading(maintainer, server.url), 10, "it is seen loading")
+    part = wait_for(lambda: _seen_loading(maintainer, server.url), 60, "it is seen loading")
     assert part.failed
     assert findings(part)["loading"].severity is Severity.HIGH
     assert part.actions == ()
@@ -85,7 +85,7 @@ def test_maxclients_is_degraded_and_counted_afterwards(redis_factory: Factory, m
     with server.client() as held:
         held.ping()
         assert "max number of clients reached" in is_degraded(maintainer, server.url)
-    part = wait_for(lambda: _let_in(maintainer, server.url), 10, "a client is let in")
+    part = wait_for(lambda: _let_in(maintainer, server.url), 60, "a client is let in")
     assert values(part, "rejected_connections_total") == [server_rejected(server)]
     assert "rejecting" in findings(part)
 

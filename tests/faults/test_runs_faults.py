@@ -93,7 +93,7 @@ def assert_gone(place: Path) -> None:
     def alive() -> list[str]:
         return [name for name, pid in pids.items() if psutil.pid_exists(pid) and not _is_zombie(pid)]
 
-    wait_for(lambda: not alive(), 10, "the whole family is gone", detail=lambda: f"alive: {alive()}")
+    wait_for(lambda: not alive(), 60, "the whole family is gone", detail=lambda: f"alive: {alive()}")
 
 
 def _is_zombie(pid: int) -> bool:
@@ -228,7 +228,7 @@ def _memory_group(limit_bytes: int) -> Iterator[Path]:
         (group / ("memory.limit_in_bytes" if first else "memory.max")).write_text(str(limit_bytes))
         yield group
     finally:
-        wait_for(lambda: _removed(group), 10, f"{group} is empty and removed")
+        wait_for(lambda: _removed(group), 60, f"{group} is empty and removed")
 
 
 def _removed(group: Path) -> bool:
@@ -265,4 +265,4 @@ def test_without_free_descriptors_the_run_is_an_error_that_says_so(tmp_path: Pat
             os.close(descriptor)
     assert "Too many open files" in record.error or record.outcome is Outcome.TIMEOUT
     assert sorted(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
-    wait_for(lambda: psutil.Process().children() == children, 10, "no process is left")
+    wait_for(lambda: psutil.Process().children() == children, 60, "no process is left")

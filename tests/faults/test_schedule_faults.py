@@ -17,7 +17,8 @@ from jobs.core.cadence import Cadence
 from tests.services.exporter_daemon import ExporterDaemon, run_cli
 from tests.services.trial_jobs import KEY, TASK, TrialPackage, wait_runs
 
-DAILY = Cadence.parse("daily at 00:00")
+DAILY = Cadence.parse(f"daily at {datetime.now() + timedelta(hours=12):%H}:00")  # noqa: DTZ005 (the daemon's zone)
+"""Its day's slot began half a day ago, and the next one begins half a day from now: none while a test goes on."""
 FIRST, LAST = "a-work", "z-work"
 """One run at a time: the first of these is begun before the task under test, and the last after it."""
 
@@ -67,9 +68,9 @@ def claimed(base: Path) -> bool:
         return store.is_claimed(TASK, DAILY.key, DAILY.due_slot(now))
 
 
-def wait_all_had_their_turn(daemon: ExporterDaemon, count: int) -> None:
+def wait_all_had_their_turn(daemon: ExporterDaemon) -> None:
     labels = {"task": LAST, "outcome": "ok"}
-    daemon.wait_metric("sutazai_task_runs_total", labels, lambda value: value == count)
+    daemon.wait_metric("sutazai_task_runs_total", labels, lambda value: value >= 1)
 
 
 @contextmanager
@@ -100,14 +101,14 @@ def test_a_slot_that_waits_for_its_turn_or_the_lock_survives_the_daemon(
             daemon.wait_metric("sutazai_task_running", {"task": FIRST}, lambda value: value == 1)
         else:
             labels = {"task": FIRST, "outcome": "ok"}
-            daemon.wait_metric("sutazai_task_runs_total", labels, lambda value: value == 1)
+            daemon.wait_metric("sutazai_task_runs_total", labels, lambda value: value >= 1)
         daemon.process.send(number)
         daemon.process.popen.wait(30)
     assert not claimed(base)
     daemon.configure(work())
     daemon.start()
     wait_runs(daemon, "ok")
-    wait_all_had_their_turn(daemon, 1)
+    wait_all_had_their_turn(daemon)
     done = [run for run in runs(base) if run.outcome != "skipped"]
     assert [run.outcome for run in done] == ["ok"]
     assert done[0].request.reason.startswith(f"{DAILY.key}, slot ")
@@ -124,7 +125,7 @@ def test_what_cron_did_while_it_waited_is_not_done_again(
     done = run_cli("run", TASK, "--scheduled", base_dir=base, config=work(), env=package.environment)
     assert done.returncode == 0, done.stderr
     gate.touch()
-    wait_all_had_their_turn(daemon, 1)
+    wait_all_had_their_turn(daemon)
     daemon.wait_log("somebody else has run it meanwhile")
     assert [run.outcome for run in runs(base)] == ["ok"]
 
@@ -137,7 +138,7 @@ def test_what_ends_the_daemon_each_time_does_so_twice_and_not_for_ever(
         daemon.wait_metric("sutazai_task_running", {"task": TASK}, lambda value: value == 1)
         daemon.kill()
         daemon.start()
-    wait_all_had_their_turn(daemon, 1)  # the lives before ended before its turn came
+    wait_all_had_their_turn(daemon)  # the lives before ended before its turn came
     assert [run.outcome for run in runs(base)] == ["error"] * 2
     assert len({run.request.reason for run in runs(base)}) == 1
     assert claimed(base)

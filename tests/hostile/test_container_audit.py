@@ -219,6 +219,6 @@ def test_a_secret_with_a_form_of_its_own_is_known_whatever_its_variable_is_calle
 
 @pytest.mark.parametrize("piece", ["-eyJaaaaaaaaaa", "-----BEGIN ", "a://", "a://b:", "://:", "_password", "/a", "$("])
 def test_no_value_takes_long_to_judge(piece: str) -> None:
-    began = time.monotonic()
+    began = time.thread_time()
     kind_of_secret(piece * 100_000, piece * 100_000)
-    assert time.monotonic() - began < 2
+    assert time.thread_time() - began < 2

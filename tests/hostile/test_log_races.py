@@ -89,12 +89,11 @@ def test_a_racer_that_swaps_names_and_links_leads_nowhere(here: LogRuns, tmp_pat
     runs, met = 0, 0
     with racer(place, outside):
         ends = time.monotonic() + RACE_SECONDS
-        while time.monotonic() < ends:
+        while time.monotonic() < ends or runs <= 5:
             result = here.run(**settings)
             runs += 1
             met += bool(result.actions or result.findings)
     assert tree_digest(outside) == before
-    assert runs > 5
     assert met > 0, "the racer came in between, or had its own files rotated"
     assert b"SECRET" not in unpacked(here.archives())
 

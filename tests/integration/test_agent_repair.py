@@ -50,7 +50,7 @@ class Ward:
 
     def kill(self) -> None:
         self.engine.cli("kill", A)
-        wait_for(lambda: self.status == "exited", 10, "it is down")
+        wait_for(lambda: self.status == "exited", 60, "it is down")
 
     @property
     def status(self) -> str:
@@ -193,10 +193,10 @@ def test_a_repair_waits_for_the_run_that_has_the_agent_in_hand(ward: Callable[..
     def hold() -> None:
         with lock:
             held.set()
-            free.wait(10)
+            free.wait(60)
 
     threading.Thread(target=hold).start()
-    held.wait(10)
+    held.wait(60)
     threading.Timer(0.5, free.set).start()
     assert actions(here.repair()) == RESTARTED
 

@@ -52,7 +52,7 @@ def test_every_panel_has_something_to_show(path: Path, grafana: Grafana) -> None
         return [(title, target["expr"]) for title, target in wanted if not grafana.has_data(target)]
 
     # What happened last may not have been scraped and recorded yet.
-    wait_for(lambda: not unanswered(), 20, "every query is answered", detail=lambda: str(unanswered()))
+    wait_for(lambda: not unanswered(), 60, "every query is answered", detail=lambda: str(unanswered()))
     assert not [title for title, target in targets if metrics(target["expr"]) & LACKING and grafana.has_data(target)]
 
 
@@ -61,7 +61,7 @@ def test_every_annotation_marks_something(path: Path, grafana: Grafana) -> None:
     marks = list(annotations(dashboard(path)))
     wait_for(
         lambda: all(grafana.events(mark) for mark in marks),
-        20,
+        60,
         "every annotation marks something",
         detail=lambda: str([mark["name"] for mark in marks if not grafana.events(mark)]),
     )

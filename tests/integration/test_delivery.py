@@ -112,7 +112,7 @@ def test_a_channel_that_hangs_holds_up_no_other(tmp_path: Path, hook: WebhookSin
         hook.wait_posts(1)
         # What comes while the mail server hangs does not wait for it.
         world.write(message("b" * 32))
-        hook.wait_posts(2, 15)
+        hook.wait_posts(2, 60)
         assert sending.is_alive()
     sending.join()
     assert world.states().count("sent") == 2

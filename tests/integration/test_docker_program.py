@@ -145,13 +145,13 @@ def test_a_dump_in_a_container_that_fails_leaves_nothing_behind(
         try:
             with holder.cursor() as cursor:
                 cursor.execute("BEGIN; LOCK TABLE people IN ACCESS EXCLUSIVE MODE")
-            runs = runs_of(tmp_path, container, server, "within", backup_timeout_seconds=2.0)
+            runs = runs_of(tmp_path, container, server, "within", backup_timeout_seconds=8.0)
             part = runs.run()
             others = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'sutazai-exporter%'"
             wait_for(lambda: server.execute(others) == [(0,)], 20, "nobody of ours is connected any more")
         finally:
             holder.close()
-    assert "pg_dump in the container db: not done after 2 s" in part.findings[0].message
+    assert "pg_dump in the container db: not done after 8 s" in part.findings[0].message
     assert runs.names(Kind.DATABASE) == []
 
 

@@ -66,7 +66,7 @@ def test_no_line_of_a_million_of_a_container_is_lost(docker_clean: DockerEngine,
     shown = docker_clean.cli("logs", "talker").split()
     assert [int(number) for number in shown] == numbers(log.read_bytes())
     docker_clean.cli("exec", "talker", "/bin/sh", "-c", "echo 7 >/proc/1/fd/1")
-    wait_for(lambda: log.read_bytes().splitlines()[-1].startswith(b'{"log":"7\\n"'), 10, "it goes on")
+    wait_for(lambda: log.read_bytes().splitlines()[-1].startswith(b'{"log":"7\\n"'), 60, "it goes on")
 
 
 def test_containers_without_a_limit_are_named_and_counted(

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from jobs.core.registry import all_jobs
 from tests.services.exporter_daemon import ExporterDaemon
 from tests.services.maintenance import DIRTY, done
 from tests.services.metrics import Metrics
@@ -34,7 +35,7 @@ def database(postgres_server: PostgresServer) -> Iterator[str]:
 
 @pytest.fixture
 def config(postgres_server: PostgresServer, redis_server: RedisServer, database: str) -> dict[str, Any]:
-    """Both servers, and nothing that comes of its own accord."""
+    """Both servers, and nothing that comes of its own accord: not this job, nor one that looks at the disks."""
     programs = str(Path(postgres_server.program("pg_dump")).parent)
     return {
         "postgres": {
@@ -44,7 +45,10 @@ def config(postgres_server: PostgresServer, redis_server: RedisServer, database:
             "connect_timeout_seconds": 20,
         },
         "redis": {"url": redis_server.url},
-        "jobs": {"database_maintenance": {"backup_min_free_mb": 1, "schedule": ["daily at 03:00: standard"]}},
+        "jobs": {
+            **{job.key: {"schedule": []} for job in all_jobs().values()},
+            "database_maintenance": {"backup_min_free_mb": 1, "schedule": []},
+        },
     }
 
 

@@ -354,7 +354,7 @@ def test_a_silent_service_keeps_no_other_from_being_asked(
 ) -> None:
     redis = redis_factory(password=None, bind=EVERYWHERE, protected_mode="no")
     with TcpServer(silent, 11434, EVERYWHERE):
-        told = seen(tmp_path, {"probe_timeout_seconds": 0.3})
+        told = seen(tmp_path, {"probe_timeout_seconds": 3})
     assert rated(told) == {"redis_without_password": Severity.CRITICAL}
     assert len(told.missed) == 1
     redis.close()
@@ -365,8 +365,9 @@ def test_what_was_reached_when_the_time_is_over_is_kept(
 ) -> None:
     redis = redis_factory(password=None, bind=EVERYWHERE, protected_mode="no")
     clients = clients_of(tmp_path, docker=DockerSettings(url=f"unix://{tmp_path}/no.sock"))
-    deadline = clients.clock.monotonic() + 2
-    told = Look(Settings(), clients, full=False, unit="services", deadline=deadline)
+    deadline = clients.clock.monotonic() + 8
+    patient = Settings.model_validate({"network": {"probe_timeout_seconds": 30}})
+    told = Look(patient, clients, full=False, unit="services", deadline=deadline)
     with TcpServer(silent, 11434, EVERYWHERE), pytest.raises(OutOfTime):
         SERVICES.scan(told)
     assert rated(told.so_far()) == {"redis_without_password": Severity.CRITICAL}

@@ -67,7 +67,7 @@ def test_loading_is_a_failure(redis_factory: Callable[..., RedisServer]) -> None
             client(server.url).status()
         return str(caught.value) if "LOADING" in str(caught.value) else ""
 
-    assert "still loading" in wait_for(failure, 10, "the client sees LOADING")
+    assert "still loading" in wait_for(failure, 60, "the client sees LOADING")
 
 
 def test_max_clients_is_a_failure(redis_factory: Callable[..., RedisServer]) -> None:

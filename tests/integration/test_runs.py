@@ -102,7 +102,7 @@ result = Result(status="X", score=70, samples=(
     for _ in range(2):
         done = run_cli("run", TASK, base_dir=daemon.base_dir, config=work(code), env=package.environment)
         assert done.returncode == 0
-    wait_runs(daemon, "ok", 2, timeout_seconds=10)
+    wait_runs(daemon, "ok", 2)
     metrics = daemon.metrics()
     assert metrics.value("sutazai_trial_value", thing="a") == 3
     assert metrics.value("sutazai_trial_things_total", thing="a") == 4

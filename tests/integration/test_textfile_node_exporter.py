@@ -71,7 +71,7 @@ def test_the_daemon_after_each_run(
     daemon = exporter_daemon(work(CODE, textfile={"directory": str(directory)}), environment=package.environment)
     start(daemon)
     wait_runs(daemon, "ok")
-    wait_for((directory / "sutazai.prom").exists, 10, "the textfile is written")
+    wait_for((directory / "sutazai.prom").exists, 60, "the textfile is written")
     check(directory, node_exporter(directory))
 
 

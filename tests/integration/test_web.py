@@ -21,7 +21,7 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ExporterDaemon]
     package = TrialPackage(tmp_path_factory.mktemp("package") / "package", real_jobs=True)
     off = {"enabled": False}
     config: dict[str, Any] = work(
-        "result = Result(status=request.mode, verdict=1)", task={"schedule": ["daily at 06:00"]}
+        "result = Result(status=request.mode, verdict=1)", task={"schedule": ["monthly on 28 at 06:00"]}
     )
     config["jobs"] |= {"agent_monitor": off, "health_check": off}
     running = ExporterDaemon(config, environment=package.environment)
@@ -67,7 +67,7 @@ def test_tasks(daemon: ExporterDaemon) -> None:
     (row,) = [row for row in daemon.get("/api/v1/tasks").json() if row["task"] == TASK]
     assert row["summary"] == "Does what a test wants."
     assert row["modes"] == ["full", "light"]
-    assert row["cadences"] == ["daily at 06:00"]
+    assert row["cadences"] == ["monthly on 28 at 06:00"]
     assert row["running"] is None
 
 

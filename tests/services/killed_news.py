@@ -32,10 +32,10 @@ def enter_one(history: History, number: int) -> Record:
 
 
 def work(directory: Path, begun: int) -> None:
-    """Say on the descriptor `begun` that it begins; enter runs, and send what is due, until somebody ends it."""
+    """Enter runs, and send what is due, until somebody ends it; say on the descriptor `begun` that each begins."""
     history = History(directory, SETTINGS)
-    os.write(begun, b".")
     while True:
+        os.write(begun, b".")
         # A run that was cut off is never entered; its number is taken by the next.
         enter_one(history, len(history.store.finished_after(0)))
         for entry in history.outbox.due(history.at, 3):
@@ -43,18 +43,22 @@ def work(directory: Path, begun: int) -> None:
 
 
 def main(directory: Path, kills: int) -> None:
-    """Kill one worker after another, each at some moment of its work."""
+    """Kill one worker after another, each at some moment of its work: of one of its first runs."""
     rng, at_work = random.Random(7), 0
     History(directory, SETTINGS).store.close()
-    begins, begun = os.pipe()
     for _ in range(kills):
+        begins, begun = os.pipe()
         pid = os.fork()
         if pid == 0:
             work(directory, begun)
-        os.read(begins, 1)
-        time.sleep(rng.uniform(0.005, 0.06))
+        # By how far it has come, not by the time alone: on a busy machine it may come to nothing in that.
+        for _ in range(rng.randint(1, 4)):
+            os.read(begins, 1)
+        time.sleep(rng.uniform(0, 0.01))
         os.kill(pid, signal.SIGKILL)
         at_work += os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
+        os.close(begins)
+        os.close(begun)
     sys.stdout.write(f"{at_work}\n")
 
 

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -283,7 +284,7 @@ def test_a_daemon_that_tells_its_metrics_for_a_token_alone_is_well(base: Path, m
 
 def test_a_clock_that_was_set_and_a_zone_that_is_none(base: Path) -> None:
     now = patient(base).clients.clock.now()
-    ClockMarks(base, uptime=lambda: 0.0, boot_id=lambda: "another").set("log-rotation", now.replace(year=now.year + 1))
+    ClockMarks(base, uptime=lambda: 0.0, boot_id=lambda: "another").set("log-rotation", now + timedelta(days=365))
     found = states(places.clock(patient(base, TZ="Mars/Olympus")))
     assert found == {"zone": State.BROKEN, "jump": State.BROKEN}
 

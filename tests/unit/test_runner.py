@@ -71,7 +71,7 @@ def gone(pid: int) -> bool:
 
 
 def wait_gone(pid: int) -> None:
-    wait_for(lambda: gone(pid), 10, f"process {pid} is gone")
+    wait_for(lambda: gone(pid), 60, f"process {pid} is gone")
 
 
 def pid_in(file: Path) -> int:
@@ -313,7 +313,7 @@ def test_the_lock_is_held_as_long_as_the_run_lives_not_its_starter(
     assert run(base, "").outcome is Outcome.SKIPPED
     os.kill(pid, signal.SIGCONT)
     wait_gone(pid)
-    assert wait_for(lambda: run(base, "").outcome is Outcome.OK, 10, "the lock is free")
+    assert wait_for(lambda: run(base, "").outcome is Outcome.OK, 60, "the lock is free")
 
 
 def test_a_run_that_was_cut_off_is_closed_and_one_that_lives_is_left_alone(

@@ -69,7 +69,7 @@ def test_redis_can_be_caught_loading(redis_factory: Callable[..., RedisServer]) 
         except redis.BusyLoadingError:
             return True
 
-    assert wait_for(loading, 10, "Redis says LOADING", ignoring=(redis.ConnectionError,))
+    assert wait_for(loading, 60, "Redis says LOADING", ignoring=(redis.ConnectionError,))
 
 
 def test_an_agent_becomes_unhealthy_and_stops_quickly(docker_clean: DockerEngine) -> None:
