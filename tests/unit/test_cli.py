@@ -136,6 +136,7 @@ BAD_USAGE = [
     (["run", "trial-work", "--wait", "nan"], "nan is no time"),
     (["status", "--interval", "nan"], "nan is no time"),
     (["status", "--watch"], "--watch needs a terminal"),
+    (["status", "--interval", "2"], "--interval belongs to --watch: add that, or leave it out"),
     (["status", "--interval", "0"], "0 is not in the range"),
     (["history", "--limit", "many"], "'many' is not a valid integer"),
     (["token", "create"], "--name"),
