@@ -234,7 +234,7 @@ class Agent(SettingsModel):
 
     name: AgentName = Field(description="Name of the agent and, unless `container` is set, of its container.")
     port: Port = Field(description="Port it answers on.")
-    path: HttpPath = Field("/health", description="Path that answers 200 when the agent is healthy.")
+    path: HttpPath = Field("/health", description="Path that answers 2xx when the agent is healthy.")
     host: str = Field("127.0.0.1", description="Host that the port is reached on.", pattern=r"^[A-Za-z0-9_.:-]{1,253}$")
     container: AgentName | None = Field(None, description="Container name, where it differs from the agent's.")
 
