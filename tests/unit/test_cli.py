@@ -7,6 +7,7 @@ import json
 import os
 import shlex
 import shutil
+import signal
 import socket
 import sqlite3
 import stat
@@ -590,6 +591,31 @@ def test_closed_streams_are_no_error(package: TrialPackage, base: Path, closed: 
     for arguments in (["run", TASK], ["tasks"]):
         done = in_shell(package, base, f"{shlex.join(command_line(*arguments))} {closed}")
         assert (done.returncode, done.stderr) == (0, ""), arguments
+
+
+INTERRUPTING = """
+import os, signal, sys
+def look(event, details):
+    if event == "import" and details[0] == os.environ["INTERRUPTED_AT"]:
+        os.kill(os.getpid(), signal.SIGINT)
+sys.addaudithook(look)
+"""
+"""A module that Python loads at its start: Ctrl-C comes when another one is about to be loaded."""
+
+
+@pytest.mark.parametrize(
+    ("module", "ended"),
+    [
+        *((name, -signal.SIGINT) for name in ("exporter.cli", "click", "click.core", "exporter.commandline.options")),
+        *((name, 130) for name in ("exporter.config", "pydantic", "rich.console")),
+    ],
+)
+def test_ctrl_c_while_a_command_loads_ends_it_without_a_word(base: Path, module: str, ended: int) -> None:
+    (base.parent / "sitecustomize.py").write_text(INTERRUPTING)
+    environment = environment_of(base)
+    environment |= {"PYTHONPATH": f"{base.parent}:{environment['PYTHONPATH']}", "INTERRUPTED_AT": module}
+    done = subprocess.run(command_line("status"), env=environment, cwd=base.parent, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr.strip()) == (ended, "", "")
 
 
 def in_shell(package: TrialPackage, base: Path, script: str) -> subprocess.CompletedProcess[str]:
