@@ -263,6 +263,46 @@ def test_what_cannot_be_a_store_is_not_waited_at(cli: Run, base: Path, make: Cal
         assert done.stderr.endswith("/data/sutazai.db: is no file that could be a store; move it aside\n")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "variable", "code"),
+    [
+        (["check-config", "--config.file", "pipe"], "", 78),
+        (["status"], "SUTAZAI_CONFIG_FILE", 78),
+        (["status"], "SUTAZAI_REDIS__PASSWORD_FILE", 78),
+        (["serve", "--web.config.file", "pipe"], "", 78),
+        (["init", "--yes", "--redis-password-file", "pipe"], "", 64),
+    ],
+)
+def test_a_pipe_that_is_named_as_a_file_is_not_waited_at(
+    base: Path, arguments: list[str], variable: str, code: int
+) -> None:
+    os.mkfifo(base.parent / "pipe")
+    env = {variable: "pipe"} if variable else {}
+    done = run_cli(*arguments, base_dir=base, env=env, timeout_seconds=30)
+    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (code, "", 1), done
+    assert "pipe: " in done.stderr
+    assert "regular file" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "echo 'log: {level: loud}' | COMMAND /dev/stdin",
+        "COMMAND /dev/stdin <<< 'log: {level: loud}'",
+        "COMMAND <(echo 'log: {level: loud}')",
+        "COMMAND /dev/fd/7 7< <(echo 'log: {level: loud}')",
+        "mkfifo named; echo 'log: {level: loud}' > named & COMMAND /dev/stdin < named",
+        "ln -s /dev/fd/0 link; COMMAND link < <(echo 'log: {level: loud}')",
+    ],
+)
+def test_a_pipe_that_a_shell_has_opened_is_read(base: Path, script: str) -> None:
+    script = script.replace("COMMAND", shlex.join(command_line("check-config", "--config.file")))
+    done = subprocess.run(
+        ["bash", "-c", script], env=environment_of(base), cwd=base.parent, capture_output=True, text=True, timeout=30
+    )
+    assert (done.returncode, "log.level: 'loud' is not one of" in done.stderr) == (78, True), done
+
+
 def test_an_audit_log_that_is_not_there_is_not_called_whole(cli: Run, base: Path) -> None:
     (base / "data").mkdir(parents=True)
     for content in (None, b""):
