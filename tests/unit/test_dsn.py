@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import psycopg2
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg2.extensions import parse_dsn
 
@@ -19,6 +19,7 @@ URLS = st.lists(st.sampled_from(PIECES), max_size=14).map(lambda pieces: "postgr
 KEY_VALUE = st.lists(st.sampled_from(PAIRS), max_size=16).map(lambda pieces: "host=h " + "".join(pieces))
 
 
+@settings(max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.one_of(URLS, KEY_VALUE))
 def test_ports_are_those_that_libpq_finds(dsn: str) -> None:
     try:
