@@ -39,7 +39,7 @@ def environment(base_dir: Path, **more: str) -> dict[str, str]:
 
 def exporter(*arguments: str) -> list[str]:
     """The command `sutazai-exporter ARGUMENTS`."""
-    return [sys.executable, "-m", "exporter.cli", *arguments]
+    return [sys.executable, "-m", "exporter", *arguments]
 
 
 def command(argv: Sequence[str], env: Mapping[str, str]) -> str:

@@ -89,7 +89,7 @@ def commands() -> None:
 
 
 def program() -> NoReturn:
-    """The entry point: `main`, in a process that is its own, begun and ended without what serves nobody.
+    """What `exporter.__main__` begins: `main`, in a process of its own, begun and ended without what serves nobody.
 
     A command loads much and leaves little garbage, so none is looked for: `serve` and runs, which last, begin with that
     themselves. At the end nothing is taken apart that the kernel takes away as a whole.
@@ -184,7 +184,3 @@ def _usage(error: click.ClickException) -> str:
 def _drop_output() -> None:
     """What is still in the buffer of standard output would be written, and fail, once more at the end."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-if __name__ == "__main__":
-    program()

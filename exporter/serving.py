@@ -31,7 +31,7 @@ from exporter.redaction import Redactor
 from exporter.runs.tickets import Asker
 from exporter.store import Store
 from exporter.web.connections.listening import Unavailable, listening_socket
-from exporter.web.server import run_loop
+from exporter.web.server import keep_signals, run_loop
 from jobs.core.addresses import asked_at
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ def serve(configuration: Configuration, reload_configuration: Callable[[], Confi
         store = open_store(configuration)
         tell = partial(_tell, lock, _asked_at(listener, web_config))
         tell([])
+        kept = keep_signals()
         daemon = Daemon(configuration, store, SystemClock(), reload_configuration, set_up_logs, tell)
         daemon.start()
         try:
@@ -73,7 +74,7 @@ def serve(configuration: Configuration, reload_configuration: Callable[[], Confi
             watch, engine = DockerWatch(daemon), _engine(daemon, store)
             postman = Postman(lambda: daemon.configuration, store, SystemClock())
             with _running(watch), _running(engine), _running(postman):
-                run_loop(daemon, store, open_tokens(configuration), listener, manager, web_config)
+                run_loop(daemon, store, open_tokens(configuration), listener, manager, web_config, kept)
         finally:
             daemon.stop()
             store.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,23 +75,35 @@ def _state(file: Output) -> str:
 
 def _write(file: Output) -> None:
     """Write a file, which is its owner's before there is anything in it."""
-    _make_passable(file.path.parent)
-    if file.owner is None:
-        atomic_write(file.path, file.content, mode=_READABLE)
+    with _passable(file.path.parent):
+        if file.owner is None:
+            atomic_write(file.path, file.content, mode=_READABLE)
+            return
+        with atomic_stream(file.path, mode=_PRIVATE) as stream:
+            try:
+                os.fchown(stream.fileno(), *file.owner)
+            except PermissionError:
+                raise Failure(
+                    f"{file.path}: only root can give it to another user: run this as root", EXIT_UNAVAILABLE
+                ) from None
+            stream.write(file.content)
+
+
+@contextmanager
+def _passable(directory: Path) -> Iterator[None]:
+    """Make a directory, where there is none, that others can enter, whatever the caller's umask.
+
+    Where what it is made for fails, it goes again, and so do those above it that were made for it.
+    """
+    if directory.is_dir():
+        yield
         return
-    with atomic_stream(file.path, mode=_PRIVATE) as stream:
-        try:
-            os.fchown(stream.fileno(), *file.owner)
-        except PermissionError:
-            raise Failure(
-                f"{file.path}: only root can give it to another user: run this as root", EXIT_UNAVAILABLE
-            ) from None
-        stream.write(file.content)
-
-
-def _make_passable(directory: Path) -> None:
-    """Make a directory, where there is none, that others can enter, whatever the caller's umask."""
-    if not directory.is_dir():
-        _make_passable(directory.parent)
+    with _passable(directory.parent):
         directory.mkdir()
-        directory.chmod(0o755)
+        try:
+            directory.chmod(0o755)
+            yield
+        except BaseException:
+            with suppress(OSError):  # there is something in it by now, as files written before
+                directory.rmdir()
+            raise

@@ -14,6 +14,7 @@ import click
 
 from exporter.clock import SystemClock
 from exporter.failure import EXIT_CONFIG, EXIT_UNAVAILABLE, EXIT_USAGE, Failure
+from exporter.given_files import read_given
 from exporter.init.questions import QUESTIONS, BadAnswer, Question, Setting, holds_password
 
 if TYPE_CHECKING:
@@ -106,8 +107,7 @@ def _password_flag(question: Question) -> str:
 
 def _content(question: Question, file: Path) -> str:
     try:
-        with file.open("rb") as stream:
-            secret = stream.read(_MAX_SECRET_BYTES + 1).decode().removesuffix("\n")
+        secret = read_given(file, _MAX_SECRET_BYTES + 1).decode().removesuffix("\n")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "is not UTF-8 text"
         raise Failure(f"{question.flag}: {file}: {reason}; name a file with the secret in it", EXIT_USAGE) from None

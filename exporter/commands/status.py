@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from exporter.commandline.options import config_option, json_option, seconds_option
 from exporter.failure import EXIT_USAGE, Failure
@@ -27,7 +28,10 @@ EXIT_CODES = {"good": 0, "attention": 1, "critical": 2, "unknown": 3}
 @click.option("--watch", is_flag=True, help="Show it anew every few seconds, until Ctrl-C.")
 @seconds_option("--interval", "interval_seconds", least=0.5, most=3600, default=2, help_text="How often, with --watch.")
 @json_option
-def status(config_file: Path | None, watch: bool, interval_seconds: float, as_json: bool) -> None:
+@click.pass_context
+def status(
+    context: click.Context, config_file: Path | None, watch: bool, interval_seconds: float, as_json: bool
+) -> None:
     """Whether anything is wrong, what to do about it, and how everything is.
 
     Exit code 0: all is well; 1: something needs attention; 2: something is critical; 3: too little is known to say so.
@@ -41,6 +45,8 @@ def status(config_file: Path | None, watch: bool, interval_seconds: float, as_js
     from exporter.commandline import console
     from exporter.config import load
 
+    if not watch and context.get_parameter_source("interval_seconds") is not ParameterSource.DEFAULT:
+        raise Failure("--interval belongs to --watch: add that, or leave it out", EXIT_USAGE)
     configuration = load(config_file)
     if watch:
         if as_json or not console.out.is_terminal:

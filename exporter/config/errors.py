@@ -55,6 +55,8 @@ def _line(detail: ErrorDetails, model: type[SettingsModel], origins: Mapping[str
 def _reason(detail: ErrorDetails, *, secret: bool) -> str:
     kind, context = detail["type"], detail.get("ctx", {})
     given = "the value" if secret else _shown(detail["input"])
+    if detail["input"] is None and (wanted := _WANTED.get(kind) or context.get("expected")):
+        return f"is empty; write {wanted}, or leave it out"  # a variable without text, a key without a value
     if kind in _WANTED:
         return f"{given} is not {_WANTED[kind]}"
     if kind in _LIMITS:

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic.fields import FieldInfo
 
 from exporter.config.documents import DocumentError, read_yaml
+from exporter.given_files import read_given
 from exporter.misspelt import nearest
 from exporter.processes.marks import is_mark
 from exporter.settings import PREFIX, environment_names, is_secret, leaf_fields, wants_text
@@ -133,8 +134,7 @@ def _may_enter(layers: Layers, directory: Path) -> bool:
 
 def _read_text(layers: Layers, file: Path, purpose: str) -> str | None:
     try:
-        with file.open("rb") as stream:
-            content = stream.read((1 << 20) + 1)
+        content = read_given(file, (1 << 20) + 1)
         if len(content) > 1 << 20:
             layers.problems.append(f"{file}: larger than 1 MiB; {purpose} must be smaller")
             return None

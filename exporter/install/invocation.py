@@ -71,7 +71,7 @@ def _this_program() -> tuple[tuple[str, ...], dict[str, str]]:
         return (str(script),), {}
     code = Path(exporter.__file__).resolve().parents[1]
     installed = code.is_relative_to(sys.prefix)
-    return (sys.executable, "-P", "-m", "exporter.cli"), {} if installed else {"PYTHONPATH": str(code)}
+    return (sys.executable, "-P", "-m", "exporter"), {} if installed else {"PYTHONPATH": str(code)}
 
 
 def _carried(environment: Mapping[str, str]) -> dict[str, str]:

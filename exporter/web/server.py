@@ -28,6 +28,14 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
+def keep_signals() -> list[int]:
+    """Keep each signal that comes from now on until `run_loop` heeds it: runs may be under way by then."""
+    kept: list[int] = []
+    for sign in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(sign, lambda number, frame: kept.append(number))
+    return kept
+
+
 def run_loop(
     daemon: Daemon,
     store: Store,
@@ -35,8 +43,12 @@ def run_loop(
     listener: socket.socket,
     manager: ServiceManager,
     web_config: WatchedWebConfig | None,
+    kept: list[int],
 ) -> None:
-    """Serve until SIGTERM or SIGINT, behind the door of a web configuration file where there is one."""
+    """Serve until SIGTERM or SIGINT, behind the door of a web configuration file where there is one.
+
+    `kept` are signals that came before (`keep_signals`).
+    """
     # First of all: what follows loads parts of uvicorn as well.
     from exporter.web.connections.uvicorn_parts import Config  # isort: split
 
@@ -65,7 +77,7 @@ def run_loop(
     gc.enable()  # commands do without (exporter.cli.program)
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
         server = _server(config, limits.header_seconds, web_config)
-        runner.run(_serve(server, daemon, listener, manager, web_config))
+        runner.run(_serve(server, daemon, listener, manager, web_config, kept))
 
 
 def _layers(daemon: Daemon, store: Store, tokens: Tokens, web_config: WatchedWebConfig | None) -> ASGIApp:
@@ -116,6 +128,7 @@ async def _serve(
     listener: socket.socket,
     manager: ServiceManager,
     web_config: WatchedWebConfig | None,
+    kept: list[int],
 ) -> None:
     """Serve; on SIGTERM end the runs first, so that /metrics answers until they are entered."""
     from exporter.web.connections.protocol import sweep
@@ -126,6 +139,8 @@ async def _serve(
         loop.add_signal_handler(sign, stopping.set)
     status = f"serving on {daemon.configuration.settings.web.listen_address}"
     loop.add_signal_handler(signal.SIGHUP, lambda: loop.run_in_executor(None, _reload, daemon, manager, status))
+    for number in kept:  # no more are added: the loop has them now
+        signal.raise_signal(number)
 
     def connections() -> set[Any]:
         return server.server_state.connections

@@ -166,8 +166,6 @@ def _parsed(dsn: str) -> dict[str, str]:
         parameters: dict[str, str] = parse_dsn(dsn)
     except psycopg2.Error:
         raise ClientError("postgres.dsn is neither a postgresql:// URL nor key=value pairs") from None
-    if not re.fullmatch(r"[0-9,]*", parameters.get("port", "")):
-        raise ClientError("postgres.dsn: the port is not a number")
     user_part, at, _ = dsn.partition("://")[2].rpartition("@")
     _, colon, password = user_part.partition(":")
     if at and colon and unquote(password) != parameters.get("password"):

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
 from jobs.core.cadence import Cadence
+from jobs.core.dsn import has_usable_ports
 
 AGENT_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}")
 """Docker's own rule for container names, with a limit on the length; such a name is also a safe file name."""
@@ -88,6 +89,11 @@ def _postgres_dsn(secret: SecretStr) -> SecretStr:
     text = secret.get_secret_value()
     if not re.match(r"postgres(ql)?://|\s*\w+\s*=", text):
         raise ValueError("a DSN looks like postgresql://user@host:5432/database or 'host=... dbname=...'")
+    if not has_usable_ports(text):
+        raise ValueError(
+            "its port is no number from 1 to 65535; of a password, / ? : and @ are written with %XX ('@' is %40), or it"
+            " goes into the setting password beside the DSN"
+        )
     return secret
 
 
@@ -234,7 +240,7 @@ class Agent(SettingsModel):
 
     name: AgentName = Field(description="Name of the agent and, unless `container` is set, of its container.")
     port: Port = Field(description="Port it answers on.")
-    path: HttpPath = Field("/health", description="Path that answers 200 when the agent is healthy.")
+    path: HttpPath = Field("/health", description="Path that answers 2xx when the agent is healthy.")
     host: str = Field("127.0.0.1", description="Host that the port is reached on.", pattern=r"^[A-Za-z0-9_.:-]{1,253}$")
     container: AgentName | None = Field(None, description="Container name, where it differs from the agent's.")
 

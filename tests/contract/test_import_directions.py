@@ -61,7 +61,7 @@ ARROWS_WITHIN: dict[str, dict[str, str]] = {
 """The same within the packages that have packages of their own; what they share is named as well."""
 SETTINGS = frozenset({"exporter.alertmanager.settings"})
 """Values that whoever does what they say may know as well."""
-ROOTS = frozenset({"exporter.app", "exporter.cli", "exporter.serving"})
+ROOTS = frozenset({"exporter.__main__", "exporter.app", "exporter.cli", "exporter.serving"})
 """They put together what the others are; nobody but commands and what those are made of knows them."""
 SEEN_BY_PEOPLE = frozenset(
     {"views", "dashboard", "daemon", "web", "init", "install", "doctor", "commandline", "commands"}

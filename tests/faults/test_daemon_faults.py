@@ -6,6 +6,7 @@ import contextlib
 import re
 import signal
 import statistics
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +14,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.services.exporter_daemon import ExporterDaemon
+from tests.services.exporter_daemon import NO_JOBS, ExporterDaemon, command_line, environment_of, write_config
+from tests.services.ports import free_port
 from tests.services.prometheus import Prometheus, scraping
 from tests.services.short_rules import shortened_rules
 from tests.services.trees import tree_digest
@@ -76,6 +78,39 @@ def test_a_stop_in_mid_run_ends_the_run_and_enters_it_as_stopped(
     wait_runs(daemon, "stopped")
     (run,) = daemon.get("/api/v1/runs").json()["runs"]
     assert (run["outcome"], run["error"]) == ("stopped", "stopped with the exporter")
+
+
+@pytest.mark.parametrize(
+    ("numbers", "says"),
+    [
+        ([signal.SIGTERM], "stopping: runs have their grace to end"),
+        ([signal.SIGINT], "stopping: runs have their grace to end"),
+        ([signal.SIGHUP, signal.SIGTERM], "configuration reloaded"),
+    ],
+)
+def test_a_daemon_heeds_signals_from_the_line_on_that_it_serves(
+    tmp_path: Path, numbers: list[signal.Signals], says: str
+) -> None:
+    """Read from a pipe, whose reader wakes up at the line: the daemon loads what serves only after it."""
+    config = write_config(tmp_path / "exporter.yml", {**NO_JOBS, "web": {"listen_address": f"127.0.0.1:{free_port()}"}})
+    daemon = subprocess.Popen(
+        command_line("serve", "--config.file", str(config)),
+        env=environment_of(tmp_path / "base"),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert daemon.stderr
+        next(line for line in daemon.stderr if "msg=serving" in line)
+        for number in numbers:
+            daemon.send_signal(number)
+        _, log = daemon.communicate(timeout=30)
+    finally:
+        daemon.kill()
+        daemon.wait()
+    assert daemon.returncode == 0
+    assert says in log
+    assert log.splitlines()[-1].endswith("msg=stopped")
 
 
 def test_while_runs_have_their_grace_metrics_are_answered_and_nothing_new_begins(

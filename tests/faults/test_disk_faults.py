@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.services.disks import ext4, frozen, make_read_only
+from tests.services.command_here import run_here
+from tests.services.disks import ext4, frozen, make_read_only, tmpfs
 from tests.services.exporter_daemon import ExporterDaemon, run_cli
+from tests.services.trees import tree_digest
 from tests.services.trial_jobs import TASK, TrialPackage, operator, start, wait_runs, work
 from tests.services.wait import wait_for
 
@@ -147,6 +149,21 @@ def test_on_a_full_disk_the_remedy_is_room() -> None:
             assert done.returncode == 69, done
             assert done.stderr.endswith(": No space left on device; make room\n"), done
             assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("inodes", [0, 3], ids=["no bytes left", "no inodes left"])
+@pytest.mark.parametrize("command", ["alertmanager-config", "rules"])
+def test_what_cannot_be_written_to_a_full_disk_leaves_no_directories_there(
+    tmp_path: Path, command: str, inodes: int
+) -> None:
+    with tmpfs(1, inodes) as mount:
+        if not inodes:
+            (mount / "all of it").write_bytes(bytes(1 << 20))
+        before = tree_digest(mount)
+        done = run_here(command, "--output", str(mount / "one" / "two" / "three"), base_dir=tmp_path / "base")
+        assert (done.returncode, done.stdout) == (69, "")
+        assert done.stderr.splitlines()[-1].endswith("cannot be written: No space left on device; make room")
+        assert tree_digest(mount) == before
 
 
 def _fill(file: Path) -> None:

@@ -20,7 +20,7 @@ def test_every_example_works_in_the_order_in_which_they_are_read(tmp_path: Path)
         script = f"""
 set -eu
 curl() {{ command curl --fail-with-body -sS "$@"; }}
-sutazai-exporter() {{ {sys.executable} -m exporter.cli "$@"; }}
+sutazai-exporter() {{ {sys.executable} -m exporter "$@"; }}
 {"".join(blocks)}
 """.replace("127.0.0.1:10042", f"127.0.0.1:{daemon.port}")
         # What was only just started may be over before it is stopped: then nothing is left to stop, which is no fault.

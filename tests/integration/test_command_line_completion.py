@@ -47,7 +47,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     package = TrialPackage(home / "package", real_jobs=True)
     program = home / "bin" / "sutazai-exporter"
     program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m exporter.cli "$@"\n')
+    program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m exporter "$@"\n')
     program.chmod(0o755)
     env = _environment(home, package)
     ran = subprocess.run(

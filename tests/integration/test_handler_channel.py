@@ -84,7 +84,7 @@ def test_our_environment_is_not_its_own(run: Handlers, tmp_path: Path, monkeypat
 
 def test_a_handler_may_ask_the_exporter_itself(run: Handlers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SUTAZAI_RUN_ID", "1-1")
-    ask = f"SUTAZAI_BASE_DIR={tmp_path} {sys.executable} -m exporter.cli tasks --json"
+    ask = f"SUTAZAI_BASE_DIR={tmp_path} {sys.executable} -m exporter tasks --json"
     run(f"#!/bin/sh\nexport PYTHONPATH={REPOSITORY}\n{ask} > {tmp_path}/tasks || exit 1\n")
     assert "agent-monitor" in (tmp_path / "tasks").read_text()
 

@@ -36,7 +36,7 @@ class Installed:
         self.program.parent.mkdir()
         self.program.write_text(
             f"#!/bin/sh\nPYTHONDONTWRITEBYTECODE=1 PYTHONPATH={package.environment['PYTHONPATH']} "
-            f'exec {sys.executable} -m exporter.cli "$@"\n'
+            f'exec {sys.executable} -m exporter "$@"\n'
         )
         self.program.chmod(0o755)
         self.config = world.directory / "exporter 50%.yml"

@@ -93,11 +93,8 @@ def test_a_refused_connection_is_a_failure() -> None:
     "dsn",
     [
         f"postgresql://u:pa@{CANARY}@127.0.0.1/x",
-        f"postgresql://u:pa/{CANARY}@127.0.0.1/x",
-        f"postgresql://u:{CANARY}/s@127.0.0.1/x",
         f"host=127.0.0.1 password=a {CANARY}",
         f"host=127.0.0.1 password='{CANARY}",
-        f"postgresql://127.0.0.1:{CANARY}/x",
         f"postgresql://u:%zz{CANARY}@127.0.0.1/x",
     ],
 )

@@ -27,7 +27,7 @@ Config = Mapping[str, Any] | str
 
 def command_line(*arguments: str) -> list[str]:
     """The command `sutazai-exporter ARGUMENTS` of this checkout."""
-    return [sys.executable, "-m", "exporter.cli", *arguments]
+    return [sys.executable, "-m", "exporter", *arguments]
 
 
 def environment_of(base_dir: Path, environment: Mapping[str, str] | None = None) -> dict[str, str]:

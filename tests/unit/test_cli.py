@@ -7,6 +7,7 @@ import json
 import os
 import shlex
 import shutil
+import signal
 import socket
 import sqlite3
 import stat
@@ -136,6 +137,7 @@ BAD_USAGE = [
     (["run", "trial-work", "--wait", "nan"], "nan is no time"),
     (["status", "--interval", "nan"], "nan is no time"),
     (["status", "--watch"], "--watch needs a terminal"),
+    (["status", "--interval", "2"], "--interval belongs to --watch: add that, or leave it out"),
     (["status", "--interval", "0"], "0 is not in the range"),
     (["history", "--limit", "many"], "'many' is not a valid integer"),
     (["token", "create"], "--name"),
@@ -259,6 +261,46 @@ def test_what_cannot_be_a_store_is_not_waited_at(cli: Run, base: Path, make: Cal
         done = cli(*arguments)
         assert done.returncode == 69
         assert done.stderr.endswith("/data/sutazai.db: is no file that could be a store; move it aside\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variable", "code"),
+    [
+        (["check-config", "--config.file", "pipe"], "", 78),
+        (["status"], "SUTAZAI_CONFIG_FILE", 78),
+        (["status"], "SUTAZAI_REDIS__PASSWORD_FILE", 78),
+        (["serve", "--web.config.file", "pipe"], "", 78),
+        (["init", "--yes", "--redis-password-file", "pipe"], "", 64),
+    ],
+)
+def test_a_pipe_that_is_named_as_a_file_is_not_waited_at(
+    base: Path, arguments: list[str], variable: str, code: int
+) -> None:
+    os.mkfifo(base.parent / "pipe")
+    env = {variable: "pipe"} if variable else {}
+    done = run_cli(*arguments, base_dir=base, env=env, timeout_seconds=30)
+    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (code, "", 1), done
+    assert "pipe: " in done.stderr
+    assert "regular file" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "echo 'log: {level: loud}' | COMMAND /dev/stdin",
+        "COMMAND /dev/stdin <<< 'log: {level: loud}'",
+        "COMMAND <(echo 'log: {level: loud}')",
+        "COMMAND /dev/fd/7 7< <(echo 'log: {level: loud}')",
+        "mkfifo named; echo 'log: {level: loud}' > named & COMMAND /dev/stdin < named",
+        "ln -s /dev/fd/0 link; COMMAND link < <(echo 'log: {level: loud}')",
+    ],
+)
+def test_a_pipe_that_a_shell_has_opened_is_read(base: Path, script: str) -> None:
+    script = script.replace("COMMAND", shlex.join(command_line("check-config", "--config.file")))
+    done = subprocess.run(
+        ["bash", "-c", script], env=environment_of(base), cwd=base.parent, capture_output=True, text=True, timeout=30
+    )
+    assert (done.returncode, "log.level: 'loud' is not one of" in done.stderr) == (78, True), done
 
 
 def test_an_audit_log_that_is_not_there_is_not_called_whole(cli: Run, base: Path) -> None:
@@ -589,6 +631,31 @@ def test_closed_streams_are_no_error(package: TrialPackage, base: Path, closed: 
     for arguments in (["run", TASK], ["tasks"]):
         done = in_shell(package, base, f"{shlex.join(command_line(*arguments))} {closed}")
         assert (done.returncode, done.stderr) == (0, ""), arguments
+
+
+INTERRUPTING = """
+import os, signal, sys
+def look(event, details):
+    if event == "import" and details[0] == os.environ["INTERRUPTED_AT"]:
+        os.kill(os.getpid(), signal.SIGINT)
+sys.addaudithook(look)
+"""
+"""A module that Python loads at its start: Ctrl-C comes when another one is about to be loaded."""
+
+
+@pytest.mark.parametrize(
+    ("module", "ended"),
+    [
+        *((name, -signal.SIGINT) for name in ("exporter.cli", "click", "click.core", "exporter.commandline.options")),
+        *((name, 130) for name in ("exporter.config", "pydantic", "rich.console")),
+    ],
+)
+def test_ctrl_c_while_a_command_loads_ends_it_without_a_word(base: Path, module: str, ended: int) -> None:
+    (base.parent / "sitecustomize.py").write_text(INTERRUPTING)
+    environment = environment_of(base)
+    environment |= {"PYTHONPATH": f"{base.parent}:{environment['PYTHONPATH']}", "INTERRUPTED_AT": module}
+    done = subprocess.run(command_line("status"), env=environment, cwd=base.parent, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr.strip()) == (ended, "", "")
 
 
 def in_shell(package: TrialPackage, base: Path, script: str) -> subprocess.CompletedProcess[str]:

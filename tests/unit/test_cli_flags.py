@@ -95,7 +95,7 @@ def test_flags_that_contradict_each_other_are_wrong_usage() -> None:
     [
         (["agent-monitor", "--max-restarts", "0"], "--max-restarts: 0 is below 1"),
         (["agent-monitor", "--max-restarts", "many"], "--max-restarts: 'many' is not a whole number"),
-        (["agent-monitor", "--max-restarts", ""], "--max-restarts: None is not a whole number"),
+        (["agent-monitor", "--max-restarts", ""], "--max-restarts: is empty; write a whole number, or leave it out"),
         (["agent-monitor", "--max-restarts", "[1"], "--max-restarts: "),
         (["agent-monitor", "--max-restart", "1"], "did you mean '--max-restarts'?"),
         (["health-check", "--max-restarts", "1"], "health-check has no option '--max-restarts'; agent-monitor has"),

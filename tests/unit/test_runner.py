@@ -344,7 +344,7 @@ def _start_beside(base: Path, trial: TrialPackage, code: str) -> subprocess.Pope
     """`sutazai-exporter run trial-work` on this base directory, not waited for."""
     configuration_of(base, work(code))
     environment = {**os.environ, **trial.environment, "SUTAZAI_CONFIG_FILE": str(base.with_suffix(".yml"))}
-    return subprocess.Popen([sys.executable, "-m", "exporter.cli", "run", TASK], env=environment, cwd="/")
+    return subprocess.Popen([sys.executable, "-m", "exporter", "run", TASK], env=environment, cwd="/")
 
 
 # The ledger's own troubles
