@@ -17,7 +17,7 @@ from exporter.clock import SystemClock
 from exporter.config import Configuration
 from exporter.locks import holder_of, is_held
 from exporter.runs.runner import Runner
-from exporter.store import Store, StoreError
+from exporter.store import Store, StoreError, schedule_zone
 from exporter.users import other_owner
 from exporter.web.access.tokens import Tokens
 
@@ -93,7 +93,8 @@ def sources(configuration: Configuration, store: Store) -> Sources:
     from exporter.views.sources import Sources
 
     now = SystemClock().now()
-    return Sources(configuration, store, replayed_metrics(configuration, store, now).exposition, now)
+    metrics = replayed_metrics(configuration, store, schedule_zone.by_schedule(store, now))
+    return Sources(configuration, store, metrics.exposition, now)
 
 
 def open_sources(configuration: Configuration) -> Sources:

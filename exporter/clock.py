@@ -9,6 +9,10 @@ from functools import cache
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+_LOCAL_FILE = Path("/etc/localtime")
+_NAMELESS = "localtime"
+"""What the zone of this machine is called where that is a file, and not a link that tells its name."""
+
 
 class SystemClock:
     """Wall time and monotonic time of this machine (jobs.core.ports.Clock)."""
@@ -31,9 +35,27 @@ def local_zone() -> tzinfo:
     """
     try:
         name = os.environ.get("TZ", "").removeprefix(":")
-        if name:
-            return ZoneInfo(name)
-        with Path("/etc/localtime").open("rb") as file:
-            return ZoneInfo.from_file(file, key="localtime")
+        return ZoneInfo(name) if name else _zone_of_file()
     except (OSError, ValueError, KeyError):
         return datetime.now().astimezone().tzinfo or ZoneInfo("UTC")
+
+
+def zone_name(now: datetime) -> str:
+    """What `zone_called` knows the zone of a time by: its name or, for want of one, the offset (`+0545`)."""
+    zone = now.tzinfo
+    return zone.key if isinstance(zone, ZoneInfo) and zone.key else f"{now:%z}"
+
+
+def zone_called(name: str) -> tzinfo | None:
+    """The zone of such a name; None where this machine knows none."""
+    try:
+        if name == _NAMELESS:
+            return _zone_of_file()
+        return datetime.strptime(name, "%z").tzinfo if name[:1] in ("+", "-") else ZoneInfo(name)
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _zone_of_file() -> ZoneInfo:
+    with _LOCAL_FILE.open("rb") as file:
+        return ZoneInfo.from_file(file, key=str(_LOCAL_FILE.resolve()).partition("zoneinfo/")[2] or _NAMELESS)

@@ -15,7 +15,7 @@ import schedule
 from exporter.record import Record
 from exporter.runs.tickets import NOBODY, Asker, Submit
 from exporter.slots import claim_due, look_due
-from exporter.store import Store, StoreError
+from exporter.store import Store, StoreError, schedule_zone
 from jobs.core.cadence import Cadence
 from jobs.core.model import Outcome, Request, Trigger
 from jobs.core.ports import Clock
@@ -97,7 +97,9 @@ class Scheduler:
         if waiting and self._clock.monotonic() < waiting.until:
             return False
         try:
-            request = look_due(self._store, task, cadence, self._clock.now())
+            now = self._clock.now()
+            schedule_zone.leave(self._store, now)  # a daemon that begins in another zone may claim nothing for days
+            request = look_due(self._store, task, cadence, now)
         except StoreError as error:
             logger.error(str(error), extra={"task": task})
             self._on_store(False)

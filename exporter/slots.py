@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from exporter.metrics import missed_counter
-from exporter.store import Store, ledger
+from exporter.store import Store, ledger, schedule_zone
 from jobs.core.cadence import Cadence
 from jobs.core.model import Request, Trigger
 
@@ -30,7 +30,7 @@ def look_due(store: Store, task: str, cadence: Cadence, now: datetime) -> Reques
     if slot is None or store.is_claimed(task, cadence.key, slot):
         return None
     if due is None:
-        store.claim_slot(task, cadence.key, slot, now)
+        _claim(store, task, cadence, slot, now)
     return due
 
 
@@ -43,7 +43,7 @@ def claim_due(store: Store, task: str, cadence: Cadence, now: datetime) -> Reque
     newest = store.newest_slot(task, cadence.key)
     _forget_the_future(store, task, cadence, newest, now)
     slot, due = _due(task, cadence, newest, now)
-    if slot is None or not store.claim_slot(task, cadence.key, slot, now) or due is None:
+    if slot is None or not _claim(store, task, cadence, slot, now) or due is None:
         return None
     before = store.slot_before(task, cadence.key, slot)
     count = cadence.slots_between(before, slot) if before else 0
@@ -51,6 +51,15 @@ def claim_due(store: Store, task: str, cadence: Cadence, now: datetime) -> Reque
         store.note_missed(task, cadence.key, (before, slot), count, now, missed_counter(task, count))
         logger.warning("slots passed without a run", extra={"task": task, "cadence": cadence.key, "missed": count})
     return due
+
+
+def _claim(store: Store, task: str, cadence: Cadence, slot: str, now: datetime) -> bool:
+    """Claim a slot, and leave word of the zone by whose clock; say whether it was free."""
+    with store.transaction():
+        claimed = store.claim_slot(task, cadence.key, slot, now)
+        if claimed:
+            schedule_zone.leave(store, now)
+    return claimed
 
 
 def _due(task: str, cadence: Cadence, newest: str | None, now: datetime) -> tuple[str | None, Request | None]:
@@ -93,8 +102,9 @@ def give_back(store: Store, request: Request, cadences: Iterable[Cadence], now: 
     To be called in the transaction that completes that run. A slot whose second run was cut short as well stays
     claimed: what ends the exporter each time must not do so for ever. So does one after which another is due already,
     as that is caught up. The slot before it is marked as claimed, so that what was counted as missed is not counted
-    again.
+    again. Who completes it may be somebody else than who claimed it, with another zone.
     """
+    now = schedule_zone.by_schedule(store, now)
     for cadence in cadences:
         slot = cadence.due_slot(now)
         if cadence.minutes is not None or request.reason != _reason(cadence, slot):

@@ -20,6 +20,7 @@ from exporter.plan import cadences_of
 from exporter.record import EXIT_SKIPPED
 from exporter.runs.asking import UnknownRequest, check
 from exporter.runs.runner import NothingToRun
+from exporter.store import schedule_zone
 from exporter.users import user_name
 from jobs.core.model import Request
 
@@ -149,6 +150,8 @@ class _Slots:
 
     def _first(self, way: Callable[[Store, str, Cadence, datetime], Request | None]) -> Request | None:
         now = SystemClock().now()
+        if app.is_served(self.configuration):  # beside a daemon, a day's slot is due when it is for the daemon
+            now = schedule_zone.by_schedule(self.store, now)
         # The rarest first: what comes every few minutes is always due, and would keep a missed day's run from its turn.
         for cadence in sorted(cadences_of(self.configuration, self.task), key=lambda one: -one.period_seconds):
             due = way(self.store, self.task, cadence, now)

@@ -13,7 +13,7 @@ from exporter.config import Configuration
 from exporter.exposition import Exposition
 from exporter.record import Record
 from exporter.runs.tickets import Progress
-from exporter.store import Store, ledger
+from exporter.store import Store, ledger, schedule_zone
 from exporter.store.ledger import Newest
 from jobs.core.job import Job
 from jobs.core.registry import all_jobs
@@ -40,6 +40,11 @@ class Sources:
         # By name: another thread may be reading something for the first time.
         vars(again).update({name: there[name] for name in ("_newest", "_records", "_problems") if name in there})
         return again
+
+    @cached_property
+    def schedule_now(self) -> datetime:
+        """The moment on the clock that the schedule goes by, which need not be that of who looks. Raise StoreError."""
+        return schedule_zone.by_schedule(self.store, self.now)
 
     def problems(self) -> list[Standing]:
         """The problems that stand, of all tasks. Raise StoreError."""

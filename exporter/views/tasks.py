@@ -52,7 +52,7 @@ def _entry(sources: Sources, job: Job, elsewhere: dict[str, tuple[datetime, bool
         "needs_target": list(job.needs_target),
         "cadences": [str(cadence) for cadence in cadences],
         "enabled": bool(getattr(sources.configuration.settings.jobs, job.key).enabled),
-        "next_run": told(sources, min(one.next_time(sources.now) for one in cadences)) if cadences else None,
+        "next_run": told(sources, min(one.next_time(sources.schedule_now) for one in cadences)) if cadences else None,
         "running": run_views.running(sources, job.name, elsewhere),
         "last_run": run_views.run_entry(sources, last) if last else None,
         "last_success": told(sources, worked.finished) if worked else None,

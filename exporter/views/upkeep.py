@@ -127,14 +127,14 @@ def overdue(sources: Sources) -> list[Slot]:
 
 
 def _unclaimed(sources: Sources) -> list[Slot]:
-    found = []
+    found, now = [], sources.schedule_now
     for name in all_jobs():
         for cadence in cadences_of(sources.configuration, name):
-            slot = cadence.due_slot(sources.now)
-            began = cadence.slot_time(slot, sources.now)
-            if (sources.now - began).total_seconds() < GRACE_SECONDS:
+            slot = cadence.due_slot(now)
+            began = cadence.slot_time(slot, now)
+            if now.timestamp() - began.timestamp() < GRACE_SECONDS:
                 slot = cadence.due_slot(began - _INSTANT)
-                began = cadence.slot_time(slot, sources.now)
+                began = cadence.slot_time(slot, now)
             newest = sources.store.newest_slot(name, cadence.key)
             if newest is not None and newest < slot:
                 found.append((began, name))
