@@ -10,7 +10,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 _LOCAL_FILE = Path("/etc/localtime")
-_NAMELESS = "localtime"
+NAMELESS = "localtime"
 """What the zone of this machine is called where that is a file, and not a link that tells its name."""
 
 
@@ -49,7 +49,7 @@ def zone_name(now: datetime) -> str:
 def zone_called(name: str) -> tzinfo | None:
     """The zone of such a name; None where this machine knows none."""
     try:
-        if name == _NAMELESS:
+        if name == NAMELESS:
             return _zone_of_file()
         return datetime.strptime(name, "%z").tzinfo if name[:1] in ("+", "-") else ZoneInfo(name)
     except (OSError, ValueError, KeyError):
@@ -58,4 +58,4 @@ def zone_called(name: str) -> tzinfo | None:
 
 def _zone_of_file() -> ZoneInfo:
     with _LOCAL_FILE.open("rb") as file:
-        return ZoneInfo.from_file(file, key=str(_LOCAL_FILE.resolve()).partition("zoneinfo/")[2] or _NAMELESS)
+        return ZoneInfo.from_file(file, key=str(_LOCAL_FILE.resolve()).partition("zoneinfo/")[2] or NAMELESS)

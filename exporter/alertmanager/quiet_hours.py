@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from datetime import time
-from pathlib import Path
+from collections.abc import Iterator
+from datetime import time, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from exporter.bridge.hours import Hours
+from exporter.clock import NAMELESS
 from jobs.core.cadence import WEEKDAYS
 
 LOCAL = "Local"
@@ -32,13 +32,9 @@ def _interval(begin: time, end: str, weekday: int | None, zone: str) -> dict[str
     return {"times": [{"start_time": f"{begin:%H:%M}", "end_time": end}], **days, "location": zone}
 
 
-def zone_name(environment: Mapping[str, str], link: Path = Path("/etc/localtime")) -> str:
-    """What the zone of this machine is called (TZ, else where /etc/localtime leads), or `Local` if it has no name.
+def location(zone: tzinfo | None) -> str:
+    """What Alertmanager calls the zone of this machine (`exporter.clock.local_zone`): `Local` if it has no name.
 
     A name is better: Alertmanager may run in a container whose clock shows UTC.
     """
-    name = environment.get("TZ", "").removeprefix(":") or str(link.resolve()).partition("zoneinfo/")[2]
-    try:
-        return ZoneInfo(name).key if name else LOCAL
-    except (OSError, ValueError, KeyError):  # a zone that is not known is a KeyError
-        return LOCAL
+    return zone.key if isinstance(zone, ZoneInfo) and zone.key and zone.key != NAMELESS else LOCAL

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from exporter.clock import local_zone
 from exporter.commandline.options import config_option, output_option
 from exporter.commandline.output import Output, Owner, bring_up_to_date, writing
 from exporter.failure import EXIT_CONFIG, EXIT_UNAVAILABLE, EXIT_USAGE, Failure
@@ -34,7 +35,7 @@ def alertmanager_config(config_file: Path | None, directory: Path | None, user: 
       sutazai-exporter alertmanager-config --output /etc/prometheus --secrets-for prometheus
       amtool check-config /etc/prometheus/alertmanager.yml
     """
-    from exporter.alertmanager.quiet_hours import zone_name
+    from exporter.alertmanager.quiet_hours import location
     from exporter.alertmanager.receivers import Inexpressible
     from exporter.alertmanager.remarks import remarks
     from exporter.alertmanager.rendering import CONFIG, rendered
@@ -48,7 +49,7 @@ def alertmanager_config(config_file: Path | None, directory: Path | None, user: 
     configuration = load(config_file)
     secrets = SecretFiles(configuration, os.environ, directory.absolute() / SECRETS if directory and owner else None)
     try:
-        files = rendered(configuration.settings, secrets, host=host_name(), zone=zone_name(os.environ))
+        files = rendered(configuration.settings, secrets, host=host_name(), zone=location(local_zone()))
     except Inexpressible as error:
         raise Failure(str(error), EXIT_CONFIG) from None
     for remark in remarks(configuration.settings, secrets):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import shlex
+import shutil
 import stat
 import subprocess
 from collections.abc import Callable
@@ -14,12 +15,13 @@ from typing import Any
 import pytest
 import yaml
 
-from exporter.alertmanager.quiet_hours import LOCAL, time_intervals, zone_name
+from exporter.alertmanager.quiet_hours import LOCAL, location, time_intervals
 from exporter.alertmanager.receivers import bridge_url, literal
 from exporter.alertmanager.routing import duration
 from exporter.bridge.hours import Hours
 from exporter.bridge.outgoing.channels import channel_names
 from exporter.bridge.outgoing.wording import domain_of, host_name
+from exporter.clock import local_zone
 from exporter.config import load
 from exporter.settings import Settings
 from tests.services.binaries import need_root
@@ -349,13 +351,22 @@ def test_hours_of_each_day_are_intervals_within_it(text: str, times: list[tuple[
     assert not any("weekdays" in one for one in found)
 
 
-def test_the_zone_is_named_where_it_has_a_name(tmp_path: Path) -> None:
+def test_the_zone_is_named_where_it_has_a_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("/usr/share/zoneinfo/Europe/Vienna")
-    (tmp_path / "file").write_bytes(b"TZif2")
-    assert zone_name({"TZ": ":Europe/Berlin"}, tmp_path / "link") == "Europe/Berlin"
-    assert zone_name({}, tmp_path / "link") == "Europe/Vienna"
-    for environment, link in (({"TZ": "CET-1CEST"}, "link"), ({"TZ": "../../etc"}, "link"), ({}, "file"), ({}, "none")):
-        assert zone_name(environment, tmp_path / link) == LOCAL
+    shutil.copy("/usr/share/zoneinfo/Europe/Vienna", tmp_path / "file")
+    cases = {
+        (":Europe/Berlin", "link"): "Europe/Berlin",
+        ("", "link"): "Europe/Vienna",
+        ("CET-1CEST", "link"): LOCAL,
+        ("../../etc", "link"): LOCAL,
+        ("", "file"): LOCAL,
+        ("", "none"): LOCAL,
+    }
+    for (tz, file), expected in cases.items():
+        monkeypatch.setenv("TZ", tz)
+        monkeypatch.setattr("exporter.clock._LOCAL_FILE", tmp_path / file)
+        # What it remembers is this machine's own.
+        assert location(local_zone.__wrapped__()) == expected, (tz, file)
 
 
 def test_braces_of_an_address_are_no_template() -> None:
