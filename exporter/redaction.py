@@ -12,6 +12,8 @@ from urllib.parse import quote, unquote
 MASK = "***"
 _SHORTEST = 4
 """A shorter secret would blank ordinary words; such a secret protects nothing anyway."""
+_SHORTEST_KEY = 16
+_HTTP_URL = re.compile(r"(https?://[^/?#]*)(.*)", re.DOTALL | re.IGNORECASE)
 _DSN_PASSWORD = re.compile(r"(\w+://[^\s:/@]*:)([^\s@]+)(@)")
 _KEY_VALUE_PASSWORD = re.compile(r"\bpassword\s*=\s*(?:'((?:[^'\\]|\\.)*)'|([^\s'&]+))")
 
@@ -21,6 +23,33 @@ def passwords_in(text: str) -> list[str]:
     found = [match[2] for match in _DSN_PASSWORD.finditer(text)]
     found += [re.sub(r"\\(.)", r"\1", quoted) or plain for quoted, plain in _KEY_VALUE_PASSWORD.findall(text)]
     return [form for password in found for form in dict.fromkeys((password, unquote(password))) if form]
+
+
+def shown_url(url: str) -> str:
+    """The scheme and the server of an HTTP URL, with `/…` for what comes after: many services have their key there."""
+    server, rest = halves_of(url)
+    return f"{server}/…" if rest else server
+
+
+def keys_in(url: str) -> list[str]:
+    """What comes after the server of an HTTP URL, and each part of it, where it may be a key (as written and as meant).
+
+    Nothing short and no words in small letters: these stand in other texts too, such as the paths of files.
+    """
+    _, rest = halves_of(url)
+    keys = [part for part in (rest, *re.split("[/?&=#]", rest)) if len(part) >= _SHORTEST_KEY]
+    return [form for key in keys if re.search("[0-9A-Z]", key) for form in dict.fromkeys((key, unquote(key)))]
+
+
+def secrets_of_url(url: str) -> list[str]:
+    """What to mask of an HTTP URL of which only the server may be seen: its keys, else the URL as a whole."""
+    return keys_in(url) or ([url] if halves_of(url)[1] else [])
+
+
+def halves_of(url: str) -> tuple[str, str]:
+    """An HTTP URL up to its path, and the rest, which is empty if that is but a slash; of other text nothing."""
+    found = _HTTP_URL.fullmatch(url)
+    return (found[1], found[2].rstrip("/")) if found else ("", "")
 
 
 def _jinja_escaped(text: str) -> str:

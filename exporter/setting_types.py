@@ -7,8 +7,23 @@ from typing import Annotated
 
 from pydantic import AfterValidator, SecretStr
 
+from exporter.redaction import shown_url
+from jobs.core.settings import http_url
+
 MAIL_ADDRESS = r"^[^@\s,;:<>()\[\]\"\\\x00-\x1f\x7f-\x9f]{1,64}@[A-Za-z0-9.-]{1,253}$"
 """One address and nothing that could make it two."""
+
+
+class SecretUrl(SecretStr):
+    """A URL whose path or query may be a key, as those of webhooks often are: as text it is its server alone."""
+
+    def _display(self) -> str:
+        return shown_url(self.get_secret_value())
+
+
+def _usable(secret: SecretUrl) -> SecretUrl:
+    http_url(secret.get_secret_value())
+    return secret
 
 
 def _printable(secret: SecretStr) -> SecretStr:
@@ -24,4 +39,5 @@ def _mail_address(text: str) -> str:
 
 
 MailAddress = Annotated[str, AfterValidator(_mail_address)]
+PostUrl = Annotated[SecretUrl, AfterValidator(_usable)]
 HeaderSecret = Annotated[SecretStr, AfterValidator(_printable)]

@@ -157,13 +157,13 @@ def environment_names() -> Mapping[str, tuple[tuple[str, ...], FieldInfo]]:
 
 def is_secret(info: FieldInfo) -> bool:
     """Whether a setting must never be shown."""
-    return SecretStr in _types(info.annotation)
+    return any(isinstance(kind, type) and issubclass(kind, SecretStr) for kind in _types(info.annotation))
 
 
 def wants_text(info: FieldInfo) -> bool:
     """Whether a setting is text of some kind, so that a password `123` stays text."""
     types = _types(info.annotation)
-    return bool(types & {str, SecretStr, Path}) or any(isinstance(kind, str) for kind in types)
+    return is_secret(info) or bool(types & {str, Path}) or any(isinstance(kind, str) for kind in types)
 
 
 def _types(annotation: Any) -> set[Any]:

@@ -9,6 +9,7 @@ from exporter.alertmanager.secret_files import BRIDGE_TOKEN, MAIL_PASSWORD, WEBH
 from exporter.bridge.outgoing.channels import MAIL, WEBHOOK
 from exporter.bridge.outgoing.settings import MailSettings
 from exporter.bridge.outgoing.wording import domain_of
+from exporter.redaction import keys_in
 from exporter.settings import Settings
 
 IMPLICIT_TLS_PORT = 465
@@ -82,13 +83,27 @@ def literal(text: str) -> str:
     return text.replace("{{", '{{ "{{" }}')
 
 
+def urls_with_keys(settings: Settings) -> list[str]:
+    """The settings whose URL has a key in it, maybe, that will stand in the configuration.
+
+    Alertmanager reads URLs from files (`url_file`) from 0.26 on only.
+    """
+    hook, deadman = settings.notifications.webhook.url, settings.alertmanager.deadman_url
+    written = {
+        "notifications.webhook.url": hook if WEBHOOK in delivered(settings) else None,
+        "alertmanager.deadman_url": deadman,
+    }
+    return [name for name, url in written.items() if url and keys_in(url.get_secret_value())]
+
+
 def _to_people(settings: Settings, people: tuple[str, ...], secrets: SecretFiles) -> dict[str, Any]:
     sent, hook, found = delivered(settings), settings.notifications.webhook, {}
     if MAIL in sent:
         found["email_configs"] = [_mail(settings.notifications.mail, people)]
     if WEBHOOK in sent and hook.url:
         token_file = secrets.path(WEBHOOK_TOKEN) if hook.token else None
-        found["webhook_configs"] = [_posted(hook.url, token_file, str(hook.ca_file) if hook.ca_file else None)]
+        ca_file = str(hook.ca_file) if hook.ca_file else None
+        found["webhook_configs"] = [_posted(hook.url.get_secret_value(), token_file, ca_file)]
     return found
 
 
@@ -120,4 +135,4 @@ def _posted(url: str, token_file: str | None = None, ca_file: str | None = None)
 
 def _deadman(settings: Settings) -> dict[str, Any]:
     url = settings.alertmanager.deadman_url
-    return {"webhook_configs": [{**_posted(url), "send_resolved": False}]} if url else {}
+    return {"webhook_configs": [{**_posted(url.get_secret_value()), "send_resolved": False}]} if url else {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from exporter.alertmanager.receivers import delivered
+from exporter.alertmanager.receivers import delivered, urls_with_keys
 from exporter.alertmanager.secret_files import BRIDGE_TOKEN, SecretFiles
 from exporter.bridge.outgoing.channels import MAIL, WEBHOOK
 from exporter.settings import Settings
@@ -12,7 +12,8 @@ from exporter.settings import Settings
 
 def remarks(settings: Settings, secrets: SecretFiles) -> list[str]:
     """A line for each thing, with its remedy."""
-    return [*_unsent(settings), *_said_twice(settings), *_unsigned(settings), *_files(secrets)]
+    of_settings = [*_unsent(settings), *_said_twice(settings), *_unsigned(settings)]
+    return [*of_settings, *_readable(settings, secrets), *_files(secrets)]
 
 
 def _unsent(settings: Settings) -> Iterator[str]:
@@ -38,6 +39,15 @@ def _unsigned(settings: Settings) -> Iterator[str]:
             "notifications.webhook.hmac_secret: Alertmanager signs nothing; leave the webhook to the exporter "
             "(alertmanager.delivers without webhook), or do without a signature"
         )
+
+
+def _readable(settings: Settings, secrets: SecretFiles) -> Iterator[str]:
+    if not secrets.directory:
+        for name in urls_with_keys(settings):
+            yield (
+                f"{name}: seems to have a key in it, and stands in alertmanager.yml, as Alertmanager 0.25 reads it "
+                "from nowhere else: --secrets-for USER makes that file USER's alone"
+            )
 
 
 def _files(secrets: SecretFiles) -> Iterator[str]:

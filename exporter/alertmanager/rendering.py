@@ -10,7 +10,7 @@ import yaml
 
 from exporter.alertmanager.inhibition import inhibit_rules
 from exporter.alertmanager.quiet_hours import time_intervals
-from exporter.alertmanager.receivers import delivered, receivers, smtp
+from exporter.alertmanager.receivers import delivered, receivers, smtp, urls_with_keys
 from exporter.alertmanager.routing import QUIET_HOURS, route
 from exporter.alertmanager.secret_files import SecretFiles
 from exporter.bridge.outgoing.channels import MAIL
@@ -25,7 +25,12 @@ FIRST_LINE = "# Written by `sutazai-exporter alertmanager-config` for Alertmanag
 
 _HEAD = f"""\
 {FIRST_LINE}# Change the exporter's settings and write it anew: docs/alertmanager.md says which.
+"""
+_SECRETS = """\
 # It holds no secret: each stands in a file of its own, which Alertmanager's user must be able to read.
+"""
+_KEYS = """\
+# Keep it from others: a URL in it seems to have a key. Other secrets stand in files, for Alertmanager's user to read.
 """
 _COMMENTS = {
     "global": "How mail is sent.",
@@ -43,7 +48,8 @@ def rendered(settings: Settings, secrets: SecretFiles, *, host: str, zone: str) 
     `host` is what this machine is called in mail, `zone` the time zone of the quiet hours.
     """
     sections = dict(_sections(settings, secrets, host, zone))
-    return {CONFIG: _HEAD + "".join(_section(*item) for item in sections.items()), TEMPLATE: _BUNDLED.read_text()}
+    head = _HEAD + (_KEYS if urls_with_keys(settings) else _SECRETS)
+    return {CONFIG: head + "".join(_section(*item) for item in sections.items()), TEMPLATE: _BUNDLED.read_text()}
 
 
 def _sections(settings: Settings, secrets: SecretFiles, host: str, zone: str) -> Iterator[tuple[str, Any]]:

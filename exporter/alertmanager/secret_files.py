@@ -40,7 +40,7 @@ class SecretFiles:
     def __init__(
         self, configuration: Configuration, environment: Mapping[str, str], directory: Path | None = None
     ) -> None:
-        self._configuration, self._environment, self._directory = configuration, environment, directory
+        self._configuration, self._environment, self.directory = configuration, environment, directory
         self._needed: dict[str, SecretFile] = {}
 
     def path(self, setting: tuple[str, ...]) -> str:
@@ -52,7 +52,7 @@ class SecretFiles:
 
     def to_write(self) -> list[SecretFile]:
         """What is to be written to the new directory."""
-        return [secret for secret in self._needed.values() if self._directory and secret.value]
+        return [secret for secret in self._needed.values() if self.directory and secret.value]
 
     def missing(self) -> list[SecretFile]:
         """Secrets whose file is not there, or empty, and will not be written."""
@@ -71,8 +71,8 @@ class SecretFiles:
         return section
 
     def _file(self, setting: tuple[str, ...]) -> Path:
-        if self._directory:
-            return self._directory / "__".join(setting)
+        if self.directory:
+            return self.directory / "__".join(setting)
         origin = self._configuration.origins.get(".".join(setting), "")
         if origin.endswith("_FILE") and origin in self._environment:
             return Path(self._environment[origin]).absolute()

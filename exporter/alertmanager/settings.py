@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from exporter.setting_types import HeaderSecret, MailAddress
+from exporter.setting_types import HeaderSecret, MailAddress, PostUrl
 from jobs.core.settings import AbsolutePath, HttpUrl, Seconds, SettingsModel
 
 Hour = Annotated[float, Field(gt=0, le=8760)]
@@ -46,7 +46,7 @@ class AlertmanagerSettings(SettingsModel):
     bridge_token: HeaderSecret | None = Field(
         None, description="Token that it shows there (`token create --scope alert`)."
     )
-    deadman_url: HttpUrl | None = Field(
+    deadman_url: PostUrl | None = Field(
         None, description="Where it posts the Watchdog, to a service that speaks up when it stops; unset: nowhere."
     )
     templates: AbsolutePath | None = Field(

@@ -36,7 +36,7 @@ def alertmanager_config(config_file: Path | None, directory: Path | None, user: 
       amtool check-config /etc/prometheus/alertmanager.yml
     """
     from exporter.alertmanager.quiet_hours import location
-    from exporter.alertmanager.receivers import Inexpressible
+    from exporter.alertmanager.receivers import Inexpressible, urls_with_keys
     from exporter.alertmanager.remarks import remarks
     from exporter.alertmanager.rendering import CONFIG, rendered
     from exporter.alertmanager.secret_files import SecretFiles
@@ -59,8 +59,11 @@ def alertmanager_config(config_file: Path | None, directory: Path | None, user: 
     else:
         _spare_what_is_not_ours(directory / CONFIG)
         outputs = [Output(secret.file, secret.content, owner) for secret in secrets.to_write()]
+        readers = {CONFIG: owner} if urls_with_keys(configuration.settings) else {}
         # The configuration comes last: it names the others.
-        outputs += [Output(directory / name, files[name].encode()) for name in sorted(files, reverse=True)]
+        outputs += [
+            Output(directory / name, files[name].encode(), readers.get(name)) for name in sorted(files, reverse=True)
+        ]
         bring_up_to_date(outputs, dry_run=dry_run)
 
 

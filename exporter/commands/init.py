@@ -84,12 +84,21 @@ def _must_be_whole(answered: Mapping[str, Any]) -> None:
 
 
 def _take_flags(answers: Answers, answered: Mapping[str, Any]) -> None:
+    from exporter.init.answers import holds_key
+
     for question in (one for one in _EVERY_QUESTION if one.flag in answered):
         value = _content(question, answered[question.flag]) if question.secret else answered[question.flag]
         if not question.secret and holds_password(value):
             raise Failure(
                 f"{question.flag}: every user of this machine can read arguments; leave the password out of it and"
                 f" give {_password_flag(question)}",
+                EXIT_USAGE,
+            )
+        if not question.secret and holds_key(question, value):
+            file = _secret_file(answers.base_dir, question.setting)
+            raise Failure(
+                f"{question.flag}: every user of this machine can read arguments; put a URL that has a key in it into"
+                f" {file} (mode 0600)",
                 EXIT_USAGE,
             )
         try:
@@ -175,7 +184,11 @@ def _checked_text(answers: Answers) -> str:
 
 
 def _secret_files(answers: Answers) -> dict[Path, str]:
-    return {answers.base_dir / "secrets_secure" / "__".join(path): text for path, text in answers.secrets.items()}
+    return {_secret_file(answers.base_dir, setting): text for setting, text in answers.secrets.items()}
+
+
+def _secret_file(base_dir: Path, setting: Setting) -> Path:
+    return base_dir / "secrets_secure" / "__".join(setting)
 
 
 def _print(answers: Answers, text: str) -> None:

@@ -9,7 +9,8 @@ from typing import Any
 
 from pydantic import BaseModel, SecretStr
 
-from exporter.redaction import passwords_in
+from exporter.redaction import passwords_in, secrets_of_url
+from exporter.setting_types import SecretUrl
 from exporter.settings import Settings
 from jobs.core.settings import World
 
@@ -36,9 +37,11 @@ class Configuration:
 
     @property
     def secrets(self) -> frozenset[str]:
-        """Every secret value, and the password within it where it is a URL or DSN, to take them out of output."""
-        texts = [secret.get_secret_value() for secret in _secrets_in(self.settings)]
-        return frozenset(form for text in texts for form in (text, *passwords_in(text)) if form)
+        """Every secret value, and the password within it where it is a DSN, to take them out of output.
+
+        Of a URL to post to it is what comes after the server, which has to stay readable in errors.
+        """
+        return frozenset(form for secret in _secrets_in(self.settings) for form in _forms(secret) if form)
 
     def for_run(self, job_key: str) -> dict[str, Any]:
         """The part of the document that a run of one job needs: the world and the job's own section, and the file."""
@@ -46,6 +49,11 @@ class Configuration:
         world["base_dir"] = str(self.settings.base_dir)
         job = self.document.get("jobs", {}).get(job_key, {})
         return {"world": world, "job": job, "file": str(self.file) if self.file else None}
+
+
+def _forms(secret: SecretStr) -> list[str]:
+    text = secret.get_secret_value()
+    return secrets_of_url(text) if isinstance(secret, SecretUrl) else [text, *passwords_in(text)]
 
 
 def _secrets_in(value: object) -> Iterator[SecretStr]:

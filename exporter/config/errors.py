@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 
@@ -98,7 +99,7 @@ def _is_secret(model: type[SettingsModel], location: tuple[int | str, ...]) -> b
 
 def _holds_secrets(annotation: Any) -> bool:
     inner = [info.annotation for section in _models(annotation) for info in section.model_fields.values()]
-    return "SecretStr" in repr(annotation) or any(map(_holds_secrets, inner))
+    return re.search("SecretStr|SecretUrl", repr(annotation)) is not None or any(map(_holds_secrets, inner))
 
 
 def _section(model: type[SettingsModel], location: tuple[int | str, ...]) -> type[SettingsModel] | None:

@@ -15,7 +15,6 @@ from exporter.bridge.outgoing.channels.base import Delayed, Refused, trusting
 from exporter.doctor.diagnosis import Diagnosis, Patient, broken, good, missing, not_configured, unknown
 from jobs.clients.http import Ask, HttpClient
 from jobs.clients.node_exporter import TEXTFILE_FLAG, textfile_readers
-from jobs.core.settings import HttpUrl
 
 _TEST = "then send a test: sutazai-exporter notify --test"
 
@@ -46,7 +45,7 @@ def webhook(patient: Patient) -> Iterator[Diagnosis]:
     if settings.url is None:
         yield not_configured("nothing is posted anywhere", "set notifications.webhook.url")
         return
-    yield _connection(settings.url, settings.ca_file, patient.limit_seconds, "notifications.webhook")
+    yield _connection(settings.url.get_secret_value(), settings.ca_file, patient.limit_seconds, "notifications.webhook")
 
 
 def deadman(patient: Patient) -> Iterator[Diagnosis]:
@@ -55,10 +54,10 @@ def deadman(patient: Patient) -> Iterator[Diagnosis]:
     if url is None:
         yield not_configured("nobody notices when Alertmanager falls silent", "set alertmanager.deadman_url")
         return
-    yield _connection(url, None, patient.limit_seconds, "alertmanager.deadman_url")
+    yield _connection(url.get_secret_value(), None, patient.limit_seconds, "alertmanager.deadman_url")
 
 
-def _connection(url: HttpUrl, ca_file: Path | None, limit_seconds: float, section: str) -> Diagnosis:
+def _connection(url: str, ca_file: Path | None, limit_seconds: float, section: str) -> Diagnosis:
     parts = urlsplit(url)
     host, secure = parts.hostname or "", parts.scheme == "https"
     where = f"{host}:{parts.port or (443 if secure else 80)}"

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from exporter.config.errors import describe
 from exporter.init.questions import Question, Setting, holds_password
+from exporter.redaction import keys_in
 from exporter.settings import is_secret, leaf_fields, settings_model
 
 
@@ -24,8 +25,8 @@ class Answers:
     secrets: dict[Setting, str] = field(default_factory=dict)
 
     def take(self, question: Question, answer: str) -> None:
-        """Note an answer; a DSN or URL with a password in it is a secret as a whole. Raise BadAnswer."""
-        if question.secret:
+        """Note an answer; a DSN or URL with a password or key in it is a secret as a whole. Raise BadAnswer."""
+        if question.secret or holds_key(question, answer):
             self.secrets[question.setting] = answer
             return
         for setting, value in question.settings(answer).items():
@@ -58,6 +59,11 @@ class Answers:
         except ValidationError as error:
             return describe(error, settings_model(), {})
         return []
+
+
+def holds_key(question: Question, answer: str) -> bool:
+    """Whether a URL that is kept as a secret, such as a webhook's, has a key in its path or query."""
+    return is_secret(dict(leaf_fields())[question.setting]) and bool(keys_in(answer))
 
 
 def nested(values: Mapping[Setting, Any]) -> dict[str, Any]:

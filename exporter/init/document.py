@@ -28,8 +28,8 @@ _HEAD = """\
 _WIDTH = 118
 _NEVER_COMMON = (("alerts",), ("runs",), ("reports",), ("web", "max_series_per_family"))
 _LIMITS_OF_RUNS = ("max_run_seconds", "max_memory_mb")
-_ADDRESSES = ("url", "dsn")
-"""Settings that are kept as secrets because a password may be in them, and often is not."""
+_ADDRESSES = ("url", "dsn", "deadman_url")
+"""Settings that are kept as secrets because a password or key may be in them, and often is not."""
 # PyYAML refuses them as they are.
 _UNPRINTABLE = re.compile("[\x7f-\x9f\ud800-\udfff\u2028\u2029\ufeff\ufffe\uffff]")
 
@@ -65,7 +65,7 @@ def _leaf(path: Setting, info: FieldInfo, chosen: Mapping[Setting, Any]) -> Iter
     elif is_secret(info) and name not in _ADDRESSES:
         yield from _comment(f"{name}: {meaning} It belongs into the file {file}.", above)
     else:
-        also = f" With a password in it, it belongs into the file {file}." if is_secret(info) else ""
+        also = f" With a password or key in it, it belongs into the file {file}." if is_secret(info) else ""
         yield from _comment(f"{meaning}{also}", above)
         yield f"{_indent(above)}#{name}: {_yaml(to_jsonable_python(info.get_default(call_default_factory=True)))}"
 

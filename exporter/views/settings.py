@@ -9,6 +9,7 @@ from pydantic import BaseModel, SecretStr
 
 from exporter.config import Configuration
 from exporter.redaction import MASK, Redactor
+from exporter.setting_types import SecretUrl
 from exporter.settings import is_secret, leaf_fields
 from exporter.views.sources import Sources
 
@@ -27,8 +28,8 @@ def settings(sources: Sources) -> list[SettingEntry]:
 def settings_of(configuration: Configuration) -> list[SettingEntry]:
     """The same, for whoever has a configuration and no store.
 
-    Masked is every secret by its type, however deep it stands, whatever else holds the text of one, and any password
-    within a URL.
+    Masked is every secret by its type (a URL that is one from its path on), however deep it stands, whatever else holds
+    the text of one, and any password within a URL.
     """
     redactor = Redactor(configuration.secrets)
     return [
@@ -51,7 +52,7 @@ def _at(settings: object, path: tuple[str, ...]) -> object:
 def _plain(value: object) -> Any:
     """A value as JSON has it, without what must not be shown."""
     if isinstance(value, SecretStr):
-        return MASK
+        return str(value) if isinstance(value, SecretUrl) else MASK
     if isinstance(value, BaseModel):
         return {name: _plain(getattr(value, name)) for name in type(value).model_fields}
     if isinstance(value, Mapping):

@@ -60,7 +60,8 @@ def _http_path(text: str) -> str:
     return text
 
 
-def _http_url(text: str) -> str:
+def http_url(text: str) -> str:
+    """The text, if it is an HTTP URL that can be asked as it stands; else raise ValueError, which does not quote it."""
     try:
         parts = urlsplit(text)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
@@ -129,7 +130,7 @@ AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
 AgentName = Annotated[str, AfterValidator(_agent_name)]
 Address = Annotated[str, AfterValidator(_address)]
 HttpPath = Annotated[str, AfterValidator(_http_path)]
-HttpUrl = Annotated[str, AfterValidator(_http_url)]
+HttpUrl = Annotated[str, AfterValidator(http_url)]
 PostgresDsn = Annotated[SecretStr, AfterValidator(_postgres_dsn)]
 RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
 DockerUrl = Annotated[str, AfterValidator(_docker_url)]

@@ -44,7 +44,8 @@ def test_a_person_is_asked_until_the_answers_fit(tmp_path: Path, redis_server: R
         person.answer("Mail server", "127.0.0.1:2525")
         person.answer("How it is encrypted", "none")
         person.answer("Who logs in", "")
-        person.answer("Webhook", "")
+        person.answer("Webhook", "https://hooks.example.org/services/T01/k7Q0123456789abcdef")
+        person.answer("Token of the webhook", "")
         person.answer("Token of Alertmanager", "")
         person.answer("What alerts may bring about", "shadow")
         assert person.wait() == 0, person.shown()
@@ -57,6 +58,10 @@ def test_a_person_is_asked_until_the_answers_fit(tmp_path: Path, redis_server: R
     assert found.redis.password is not None
     assert found.redis.password.get_secret_value() == redis_server.password
     assert found.web.listen_address == "127.0.0.1:10042"
+    assert "k7Q0123456789abcdef" not in file.read_text()
+    hook = found.notifications.webhook.url
+    assert hook is not None
+    assert hook.get_secret_value() == "https://hooks.example.org/services/T01/k7Q0123456789abcdef"
 
 
 def test_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:

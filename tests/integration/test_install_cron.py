@@ -168,9 +168,15 @@ def test_changed_schedules_and_disabled_tasks_count(world: CronWorld, installed:
 
 
 def test_secrets_of_the_environment_are_written_nowhere(world: CronWorld, installed: Installed) -> None:
-    done = installed("install", *installed.own, SUTAZAI_REDIS__PASSWORD="canary-4711")
+    secrets = {
+        "SUTAZAI_REDIS__PASSWORD": "canary-4711",
+        "SUTAZAI_NOTIFICATIONS__WEBHOOK__URL": "https://hooks.example.org/services/T01/canary-4712",
+        "SUTAZAI_ALERTMANAGER__DEADMAN_URL": "https://ping.example.org/canary-4713",
+    }
+    done = installed("install", *installed.own, **secrets)
     assert done.returncode == 0
-    assert b"SUTAZAI_REDIS__PASSWORD is a secret and was written nowhere" in done.stderr
+    for name in secrets:
+        assert f"{name} is a secret and was written nowhere".encode() in done.stderr
     assert b"canary" not in (world.crontab() or b"") + done.stdout + done.stderr
 
 

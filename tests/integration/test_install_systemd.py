@@ -120,6 +120,21 @@ def test_timers_start_no_job_by_being_enabled_and_make_up_for_what_passed(instal
     assert "[Install]" not in service
 
 
+def test_a_url_with_a_key_in_it_stands_in_no_unit_and_its_file_does(install: Run, units: Path, tmp_path: Path) -> None:
+    file = tmp_path / "deadman"
+    file.write_text("https://ping.example.org/canary-4711\n")
+    env = {
+        "SUTAZAI_NOTIFICATIONS__WEBHOOK__URL": "https://hooks.example.org/services/T01/canary-4712",
+        "SUTAZAI_ALERTMANAGER__DEADMAN_URL_FILE": str(file),
+    }
+    done = install("--systemd", env=env)
+    assert done.returncode == 0, done.stderr
+    assert "SUTAZAI_NOTIFICATIONS__WEBHOOK__URL is a secret and was written nowhere" in done.stderr
+    written = "".join(unit.read_text() for unit in units.rglob("*.service"))
+    assert f"SUTAZAI_ALERTMANAGER__DEADMAN_URL_FILE={file}" in written
+    assert "canary" not in written + done.stdout + done.stderr
+
+
 def test_a_disabled_task_has_no_timer_and_loses_the_one_it_had(install: Run, units: Path) -> None:
     install("--systemd", "--timers")
     done = install("--systemd", "--timers", config={"jobs": {"security_scan": {"enabled": False}}})

@@ -415,7 +415,7 @@ def test_connections_without_encryption_are_told_by_where_they_lead() -> None:
     assert "canary" not in repr(weaknesses)
 
 
-@pytest.mark.parametrize("url", ["redis://user:12/secret@host:6379", "redis://:secr#et@host", "redis://secret?@host"])
+@pytest.mark.parametrize("url", ["redis://user:12/secret@host:6379", "redis://secret?@host"])
 def test_a_password_that_is_not_escaped_is_not_taken_for_a_host(url: str, tmp_path: Path) -> None:
     told = seen(tmp_path, redis=RedisSettings(url=url))
     assert "secr" not in repr(told)

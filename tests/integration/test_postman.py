@@ -12,10 +12,11 @@ import pytest
 
 from exporter.bridge.outgoing.outbox import post
 from exporter.store import Store
-from tests.services.exporter_daemon import ExporterDaemon, write_config
+from tests.services.exporter_daemon import ExporterDaemon, run_cli, write_config
 from tests.services.messages import configured, mail, message, webhook
+from tests.services.planted import mixed
 from tests.services.smtp_sink import SmtpSink
-from tests.services.trial_jobs import TASK, TrialPackage, start, work
+from tests.services.trial_jobs import TASK, TrialPackage, operator, start, work
 from tests.services.wait import wait_for
 from tests.services.webhook_sink import Answer, WebhookSink
 from tests.stand_ins import TcpServer, silent
@@ -64,6 +65,33 @@ def test_what_a_run_finds_is_mailed_and_posted_by_the_daemon(
     process = psutil.Process(daemon.pid)
     assert "canary" not in exposed
     assert "canary" not in " ".join([*process.cmdline(), *process.environ().values()])
+
+
+def test_the_key_in_a_webhooks_url_is_seen_nowhere(
+    package: TrialPackage, exporter_daemon: Daemons, hook: WebhookSink
+) -> None:
+    key = mixed(24)
+    path = f"/services/T01/{key}"
+    hook.answer = Answer(500, body=f"no such hook: {path} ({key})".encode())
+    told = {**webhook(f"http://127.0.0.1:{hook.port}{path}"), "min_severity": "low"}
+    config = work(BROKEN, notifications=told, alertmanager={"deadman_url": f"http://127.0.0.1:9/{key}"})
+    daemon = exporter_daemon(config, environment=package.environment)
+    start(daemon)
+    assert hook.wait_posts(1)[0].path == path
+    daemon.wait_log(f"not sent yet: webhook: http://127.0.0.1:{hook.port} answered 500: no such hook: ")
+    settings = daemon.get("/api/v1/configuration", headers=operator(daemon, "read")).text
+    assert f"http://127.0.0.1:{hook.port}/…" in settings
+    here = {"base_dir": daemon.base_dir, "env": package.environment}
+    commands = ("config", "show"), ("notify", "pending"), ("notify", "test"), ("doctor", "--only", "webhook")
+    shown = [run_cli(*command, "--config.file", str(daemon.config_file), **here) for command in commands]
+    assert f"http://127.0.0.1:{hook.port}/…" in shown[0].stdout
+    for told_of in shown[1:3]:
+        assert f"http://127.0.0.1:{hook.port} answered 500: no such hook: *** (***)" in " ".join(told_of.stdout.split())
+    assert f"127.0.0.1:{hook.port} takes connections" in shown[3].stdout
+    written = [file.read_text(errors="replace") for file in daemon.base_dir.rglob("*") if file.is_file()]
+    process = psutil.Process(daemon.pid)
+    exposed = [daemon.get("/metrics").text, daemon.log(), settings, *written, *process.cmdline()]
+    assert not [text for text in (*exposed, *(one.stdout + one.stderr for one in shown)) if key in text]
 
 
 def test_a_message_arrives_once_and_within_seconds_though_runs_go_on(

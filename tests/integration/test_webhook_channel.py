@@ -23,6 +23,7 @@ from tests.services.webhook_sink import Answer, WebhookSink
 from tests.stand_ins import TcpServer, endless, silent
 
 TOKEN, SECRET = "canary-token", "canary-of-sixteen-letters"
+URL_KEY = "canary-Of-24-letters-000"
 
 
 class Sending:
@@ -162,6 +163,24 @@ def test_a_redirect_is_told_and_not_followed(hook: WebhookSink, send: Sending, s
         assert (len(hook.posts), inner.posts) == (1, [])
     finally:
         inner.close()
+
+
+@pytest.mark.parametrize("path", [f"/services/T01/{URL_KEY}", "/my-topic", f"/flow?sig={URL_KEY * 12}"])
+@pytest.mark.parametrize("status", [302, 308, 404, 500])
+def test_of_the_url_only_the_server_is_told_whatever_that_says(
+    hook: WebhookSink, send: Sending, path: str, status: int
+) -> None:
+    server = f"127.0.0.1:{hook.port}"
+    hook.answer = Answer(
+        status, {"Location": path if status == 308 else f"https://{server}{path}"}, f"cannot POST {path} here".encode()
+    )
+    with pytest.raises((Refused, Delayed)) as caught:
+        send(f"http://{server}{path}")
+    assert hook.posts[0].path == path
+    told = str(caught.value)
+    assert told.startswith(f"http://{server} answered {status}")
+    assert path[1:13] not in told
+    assert path[-12:] not in told
 
 
 def test_a_slow_answer_counts_as_none(hook: WebhookSink, send: Sending) -> None:

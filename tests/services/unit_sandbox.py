@@ -22,7 +22,8 @@ shift
 while read -r _ _ _ _ place _; do
     case "$place" in /proc|/proc/*|/dev|/dev/*|/sys|/sys/*) continue ;; esac
     case " $writable " in *" $place "*) continue ;; esac
-    mount -o remount,bind,ro "$place"
+    # A mount of somebody else may be gone by now, and its directory with it.
+    said=$(mount -o remount,bind,ro "$place" 2>&1) || [ ! -e "$place" ] || { echo "$said" >&2; exit 1; }
 done < /proc/self/mountinfo
 exec "$@"
 """

@@ -26,6 +26,7 @@ from exporter.config import load
 from exporter.settings import Settings
 from tests.services.binaries import need_root
 from tests.services.exporter_daemon import command_line, environment_of
+from tests.services.planted import mixed
 from tests.services.trees import tree_digest
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -44,6 +45,11 @@ def printed(run_here: Run, config: Any, *arguments: str, **options: Any) -> dict
     assert done.returncode == 0, done
     document: dict[str, Any] = yaml.safe_load(done.stdout)
     return document
+
+
+def hooks(receiver: dict[str, Any]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = receiver.get("webhook_configs", [])
+    return found
 
 
 def receiver(document: dict[str, Any], name: str) -> dict[str, Any]:
@@ -176,6 +182,41 @@ def test_root_gives_secrets_to_the_user_that_needs_them(run_here: Run, tmp_path:
     assert (
         "unchanged: " in run_here(*arguments, config={"alertmanager": {"bridge_token": "t0ken"}}).stdout.splitlines()[0]
     )
+
+
+@pytest.mark.parametrize("setting", ["webhook", "deadman"])
+def test_a_url_with_a_key_in_it_makes_the_configuration_one_users_alone(
+    run_here: Run, tmp_path: Path, setting: str
+) -> None:
+    url = f"http://127.0.0.1:9/services/T01/{mixed(24)}"
+    config = told(webhook={"url": url}) if setting == "webhook" else {"alertmanager": {"deadman_url": url}}
+    name = {"webhook": "notifications.webhook.url", "deadman": "alertmanager.deadman_url"}[setting]
+    output, arguments = tmp_path / "etc", ("alertmanager-config", "--output", str(tmp_path / "etc"))
+    file = output / "alertmanager.yml"
+    remark = f"{name}: seems to have a key in it, and stands in alertmanager.yml"
+
+    open_to_all = run_here(*arguments, config=config)
+    assert remark in open_to_all.stderr
+    assert stat.S_IMODE(file.stat().st_mode) == 0o644
+
+    done = run_here(*arguments, "--secrets-for", ME, config=config)
+    assert f"changed: {file}" in done.stdout
+    assert remark not in done.stderr
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert url in [hook["url"] for one in yaml.safe_load(file.read_text())["receivers"] for hook in hooks(one)]
+    assert "holds no secret" not in file.read_text()
+    assert url not in done.stdout + done.stderr + open_to_all.stdout + open_to_all.stderr
+    assert f"unchanged: {file}" in run_here(*arguments, "--secrets-for", ME, config=config).stdout
+
+
+def test_a_url_without_a_key_leaves_the_configuration_for_all_to_read(run_here: Run, tmp_path: Path) -> None:
+    config = {
+        **told(webhook={"url": "http://127.0.0.1:9/hook"}),
+        "alertmanager": {"deadman_url": "http://127.0.0.1:9/"},
+    }
+    done = run_here("alertmanager-config", "--output", str(tmp_path), "--secrets-for", ME, config=config)
+    assert stat.S_IMODE((tmp_path / "alertmanager.yml").stat().st_mode) == 0o644
+    assert "seems to have a key" not in done.stderr
 
 
 # --- what is missing, and what is wrong ---

@@ -10,6 +10,8 @@ import pytest
 import yaml
 
 from exporter.config import ConfigError, Configuration, load
+from exporter.init.answers import nested
+from exporter.redaction import Redactor
 from exporter.settings import GUIDE_VARIABLES, environment_names, leaf_fields
 from tests.services.trial_jobs import TrialPackage
 
@@ -50,6 +52,13 @@ def problems(base: Path, document: Mapping[str, Any] | str = "", **layers: Any) 
 def password(configuration: Configuration) -> str | None:
     secret = configuration.settings.redis.password
     return secret.get_secret_value() if secret else None
+
+
+def secret_at(configuration: Configuration, path: tuple[str, ...]) -> str:
+    value: Any = configuration.settings
+    for name in path:
+        value = getattr(value, name)
+    return str(value.get_secret_value())
 
 
 # Layers
@@ -239,6 +248,36 @@ def test_every_form_of_a_secret_is_known(base: Path) -> None:
     assert {CANARY, "re%40dis-pw", "re@dis-pw", "it's 1 pw"} <= secrets
 
 
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("NOTIFICATIONS__WEBHOOK__URL", ("notifications", "webhook", "url")),
+        ("ALERTMANAGER__DEADMAN_URL", ("alertmanager", "deadman_url")),
+    ],
+)
+def test_a_url_with_a_key_in_it_comes_from_wherever_secrets_do_and_its_server_alone_is_shown(
+    base: Path, tmp_path: Path, name: str, path: tuple[str, ...]
+) -> None:
+    url = f"https://hooks.example.org/services/T01/{CANARY}-0123456789"
+    (tmp_path / "url").write_text(f"{url}\n")
+    document: dict[str, Any] = nested({path: url})
+    file = base / "secrets_secure" / "__".join(path)
+    for given in (
+        (document, {}),
+        ("", {f"SUTAZAI_{name}": url}),
+        ("", {f"SUTAZAI_{name}_FILE": str(tmp_path / "url")}),
+    ):
+        found = of(base, *given)
+        assert secret_at(found, path) == url
+        assert CANARY not in repr(found.settings)
+        assert "https://hooks.example.org/…" in repr(found.settings)
+    file.write_text(f"{url}\n")
+    found = of(base)
+    assert secret_at(found, path) == url
+    assert CANARY not in Redactor(found.secrets).text(f"{url} refused, as did /services/T01/{CANARY}-0123456789/")
+    assert "https://hooks.example.org" in Redactor(found.secrets).text(f"{url} refused")
+
+
 def test_a_run_gets_the_world_and_its_own_section_only(base: Path) -> None:
     document = {"log": {"level": "error"}, "redis": {"password": CANARY}, "jobs": {"trial_work": {"code": "x"}}}
     given = of(base, document).for_run("trial_work")
@@ -270,6 +309,10 @@ def test_a_run_gets_the_world_and_its_own_section_only(base: Path) -> None:
         {"postgres": {"servers": [{"name": "two", "dsn": f"postgresql://u:{CANARY}@127.0.0.1:x/x"}]}},
         {"postgres": f"postgresql://u:{CANARY}@127.0.0.1/db"},
         {"ollama": {"url": f"http://user:{CANARY}@127.0.0.1"}},
+        {"notifications": {"webhook": {"url": [f"https://127.0.0.1/{CANARY}"]}}},
+        {"notifications": {"webhook": {"url": f"ftp://127.0.0.1/{CANARY}"}}},
+        {"notifications": {"webhook": f"https://127.0.0.1/{CANARY}"}},
+        {"alertmanager": {"deadman_url": f"https://127.0.0.1/{CANARY} x"}},
         {"docker": {"url": f"ssh://user:{CANARY}@host"}},
         {"jobs": {"trial_work": f"password is {CANARY}"}},
         {"jobs": f"password is {CANARY}"},

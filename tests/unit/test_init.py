@@ -26,6 +26,7 @@ from exporter.init.questions import QUESTIONS, Setting
 from exporter.settings import is_secret, leaf_fields, settings_model
 from jobs.clients.docker import DockerEngine
 from jobs.core.containers import Container, PublishedPort, parse_containers
+from tests.services.planted import mixed
 from tests.services.trees import tree_digest
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -176,6 +177,17 @@ def test_a_password_in_an_address_makes_all_of_it_a_secret() -> None:
     assert (answers.settings, answers.secrets) == ({("postgres", "dsn"): "postgresql://u@h/d"}, {})
 
 
+def test_a_key_in_a_webhooks_url_makes_all_of_it_a_secret() -> None:
+    answers = Answers(Path("/x"))
+    hook = next(question for question in EVERY_QUESTION if question.flag == "--webhook")
+    url = f"https://hooks.example.org/services/T01/{mixed(24)}"
+    answers.take(hook, url)
+    assert (answers.settings, answers.secrets) == ({}, {hook.setting: url})
+    answers.become(Answers(Path("/x")))
+    answers.take(hook, "https://hooks.example.org/sutazai")
+    assert (answers.settings, answers.secrets) == ({hook.setting: "https://hooks.example.org/sutazai"}, {})
+
+
 # What is found
 
 
@@ -212,6 +224,11 @@ def test_the_container_of_postgres_is_proposed_where_there_is_one_alone(monkeypa
         (["--yes", "--redis-url", "redis://:hunter22@h"], "--redis-password-file", 64),
         (["--yes", "--redis-password-file", "/nonexistent/password"], "No such file", 64),
         (["--yes", "--redis-password-file", "/dev/null"], "is empty", 64),
+        (
+            ["--yes", "--webhook", "https://h/services/hunter22-0123456789"],
+            "notifications__webhook__url (mode 0600)",
+            64,
+        ),
         (["--yes", "--smtp", "mail.example.org"], "nobody to send to", 64),
         (["--yes", "--smtp", "a:b:c"], "neither a host nor host:port", 64),
         (["--yes", "--smtp", "mail.example.org:0", "--email", "a@b.org"], "0 is below 1", 64),

@@ -12,7 +12,7 @@ import markupsafe
 import pytest
 
 from exporter.logs import set_up
-from exporter.redaction import Redactor, passwords_in
+from exporter.redaction import Redactor, keys_in, passwords_in, secrets_of_url, shown_url
 
 
 @pytest.mark.parametrize(
@@ -57,6 +57,37 @@ def test_documents_are_cleaned_in_keys_and_values_at_any_depth() -> None:
 )
 def test_passwords_within_connection_strings_are_found(text: str, passwords: list[str]) -> None:
     assert passwords_in(text) == passwords
+
+
+@pytest.mark.parametrize(
+    ("url", "shown", "keys"),
+    [
+        ("https://hooks.example.org", "https://hooks.example.org", []),
+        ("https://hooks.example.org/", "https://hooks.example.org", []),
+        ("http://127.0.0.1:9000/hook", "http://127.0.0.1:9000/…", []),
+        ("https://h.example.org/sutazai-exporter", "https://h.example.org/…", []),
+        ("https://h/services/T01/B01/k7QabcdEFGH01234", "https://h/…", ["k7QabcdEFGH01234"]),
+        ("https://h/6f0f6d2e-55d0-4b8e-9c1c-3a1b0c9d8e7f", "https://h/…", ["6f0f6d2e-55d0-4b8e-9c1c-3a1b0c9d8e7f"]),
+        ("HTTPS://h?room=1&sig=k7Q%2FbcdEFGH01234", "HTTPS://h/…", ["k7Q%2FbcdEFGH01234", "k7Q/bcdEFGH01234"]),
+        ("https://h/#k7QabcdEFGH01234", "https://h/…", ["k7QabcdEFGH01234"]),
+    ],
+)
+def test_of_a_url_that_is_a_secret_the_server_is_shown_and_its_keys_are_known(
+    url: str, shown: str, keys: list[str]
+) -> None:
+    assert shown_url(url) == shown
+    assert set(keys) <= set(keys_in(url))
+    assert bool(keys) == bool(keys_in(url))
+    told = Redactor(secrets_of_url(url)).text(f"posting to {url} failed")
+    assert (url in told) == (shown == url.rstrip("/"))
+    assert not keys or url.partition("://")[0] in told
+    assert not any(key in told for key in keys)
+
+
+def test_ordinary_words_of_a_url_blank_no_other_text() -> None:
+    redactor = Redactor(secrets_of_url("https://hooks.example.org/var/alerts"))
+    assert redactor.text("/var/log and /var/alerts/x") == "/var/log and /var/alerts/x"
+    assert redactor.text("POST https://hooks.example.org/var/alerts: 404") == "POST ***: 404"
 
 
 @pytest.mark.parametrize("style", ["logfmt", "json"])

@@ -245,8 +245,12 @@ postgres:
   servers:
     - {{name: second, dsn: "host=x password=hush-second dbname=y", password: hush-server}}
 redis: {{password: hush-redis}}
+notifications:
+  webhook: {{url: "https://hooks.example.org:8443/services/T01/hush-hook-0123456789"}}
+alertmanager: {{deadman_url: "https://ping.example.org/hush-ping"}}
 endpoints:
   - {{name: e, url: "http://host/?token=hush-redis"}}
+  - {{name: f, url: "http://host/hush-hook-0123456789"}}
 agents: {{discover: false}}
 """
     )
@@ -258,6 +262,11 @@ agents: {{discover: false}}
         "setting": "redis.password", "value": "***", "origin": str(file), "secret": True,
     }  # fmt: skip
     assert told["redis.url"]["value"] is None
+    assert told["notifications.webhook.url"] == {
+        "setting": "notifications.webhook.url", "value": "https://hooks.example.org:8443/…", "origin": str(file),
+        "secret": True,
+    }  # fmt: skip
+    assert told["alertmanager.deadman_url"]["value"] == "https://ping.example.org/…"
     assert told["docker.url"]["value"] == "tcp://operator:***@host:2375"
     assert told["postgres.servers"]["value"][0]["name"] == "second"
     assert told["postgres.servers"]["value"][0]["password"] == "***"

@@ -8,10 +8,10 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from exporter.bridge.hours import Hours
-from exporter.setting_types import HeaderSecret, MailAddress
+from exporter.setting_types import HeaderSecret, MailAddress, PostUrl
 from jobs.core.addresses import is_loopback
 from jobs.core.model import Severity
-from jobs.core.settings import AbsolutePath, AgentName, HttpUrl, Port, Seconds, SettingsModel
+from jobs.core.settings import AbsolutePath, AgentName, Port, Seconds, SettingsModel
 
 MIN_SECRET = 16
 """Characters of a secret that signs; a shorter one can be guessed from what it has signed."""
@@ -65,7 +65,7 @@ class MailSettings(SettingsModel):
 class WebhookSettings(SettingsModel):
     """A webhook: JSON by POST."""
 
-    url: HttpUrl | None = Field(None, description="Where to; unset: nowhere.")
+    url: PostUrl | None = Field(None, description="Where to; unset: nowhere.")
     token: HeaderSecret | None = Field(None, description="Bearer token that is sent along.")
     hmac_secret: SigningSecret | None = Field(None, description="Secret that each body is signed with (HMAC-SHA256).")
     ca_file: AbsolutePath | None = Field(None, description="Certificates to trust; unset: this host's.")

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
 from exporter.bridge.outgoing.channels.base import Delayed, Receipt, Refused, one_line, trusting
+from exporter.redaction import Redactor, halves_of, keys_in
 from jobs.clients.http import Ask, HttpClient, Reply
 
 MAX_ANSWER_BYTES = 4096
@@ -36,8 +36,17 @@ class Target:
     @property
     def shown(self) -> str:
         """The server. The path may hold a secret: many services have theirs there."""
-        parts = urlsplit(self.url)
-        return f"{parts.scheme}://{parts.netloc}"
+        return halves_of(self.url)[0]
+
+    @property
+    def path(self) -> str:
+        """What comes after the server."""
+        return halves_of(self.url)[1]
+
+    def masked(self, text: str, *more: str) -> str:
+        """What the server says, which often repeats what it was asked for; before anything of it is cut off."""
+        address = self.url.partition("://")[2] if self.path else ""
+        return Redactor([address, *keys_in(self.url), *more]).text(text)
 
 
 def post(target: Target, body: bytes, headers: Mapping[str, str], timeout_seconds: float, now: datetime) -> Receipt:
@@ -65,11 +74,14 @@ def _judge(reply: Reply, target: Target, now: datetime) -> Receipt:
     if 200 <= status < 300:
         return Receipt(answered)
     if 300 <= status < 400:
-        where = one_line(reply.headers.get("location", "nowhere"), 200)
+        location = reply.headers.get("location", "nowhere")
+        own = [target.path] if location.startswith("/") else []
+        where = one_line(target.masked(location, *own), 200)
         raise Delayed(
             f"{answered} and points to {where}; nothing is followed: set {target.section}.url to the end of it"
         )
-    said = one_line(reply.body.decode(errors="replace"), MAX_ANSWER_BYTES)
+    said = target.masked(reply.body.decode(errors="replace"), target.path)
+    said = one_line(said, MAX_ANSWER_BYTES)
     reason = f"{answered}{': ' if said else ''}{said}"
     if status in _NOT_NOW or status >= 500:
         raise Delayed(reason, _retry_after_seconds(reply.headers.get("retry-after", ""), now))

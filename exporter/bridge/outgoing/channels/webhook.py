@@ -27,7 +27,8 @@ class Webhook:
     def send(self, message: Message, now: datetime) -> Receipt:
         """Post the message; raise Refused or Delayed."""
         settings = self._settings
-        target = Target(settings.url or "", settings.token, settings.ca_file, "notifications.webhook")
+        url = settings.url.get_secret_value() if settings.url else ""
+        target = Target(url, settings.token, settings.ca_file, "notifications.webhook")
         body = json.dumps(document(message)).encode()
         return post(target, body, self._headers(message, body, now), self._timeout_seconds, now)
 
