@@ -95,7 +95,7 @@ def test_every_file_beside_the_commands_is_a_command_or_a_known_helper() -> None
 def loaded_by(*arguments: str, base: str = "/nonexistent") -> set[str]:
     """The modules that a command loads."""
     done = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "exporter.cli", *arguments],
+        [sys.executable, "-X", "importtime", "-m", "exporter", *arguments],
         env={**environment_of(REPOSITORY / "nowhere"), "SUTAZAI_BASE_DIR": base},
         capture_output=True,
         text=True,
