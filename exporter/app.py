@@ -109,6 +109,11 @@ def is_served(configuration: Configuration) -> bool:
     return is_held(configuration.settings.base_dir / DAEMON_LOCK)
 
 
+def daemon_of(configuration: Configuration) -> self_report.Where | None:
+    """Where the daemon is that serves this base directory; None where none does."""
+    return self_report.where(holder_of(configuration.settings.base_dir / DAEMON_LOCK))
+
+
 def send_notifications(configuration: Configuration, store: Store, stop: threading.Event) -> None:
     """Send what is due, briefly, where no daemon does."""
     from exporter.bridge.outgoing.postman import send_due

@@ -9,9 +9,8 @@ from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from exporter import app, self_report
+from exporter import app
 from exporter.config import Configuration
-from exporter.locks import holder_of
 from exporter.runs.tickets import Progress
 from exporter.runs.under_way import under_way
 from exporter.views.sources import Sources
@@ -22,11 +21,6 @@ if TYPE_CHECKING:
 _PROGRESS_SECONDS = 1.0
 _MAX_TASKS_BYTES = 4 << 20
 _OTHER = {"http": "https", "https": "http"}
-
-
-def daemon_of(configuration: Configuration) -> self_report.Where | None:
-    """Where the daemon is that serves this base directory; None where none does."""
-    return self_report.where(holder_of(configuration.settings.base_dir / app.DAEMON_LOCK))
 
 
 def ask(url: str, path: str, timeout_seconds: float, max_body_bytes: int = 4096) -> Reply:
@@ -65,7 +59,7 @@ class _ProgressBeside:
 
     @cached_property
     def _known(self) -> Mapping[str, Progress]:
-        daemon = daemon_of(self.sources.configuration)
+        daemon = app.daemon_of(self.sources.configuration)
         if daemon is None or not daemon.url:
             return {}
         runs = under_way(self.sources.store, self.sources.configuration.settings.base_dir)

@@ -37,12 +37,13 @@ def ping(config_file: Path | None, timeout_seconds: float) -> None:
     \b
     Exit codes: 0 it answers; 1 it does not, or there is none; 78 wrong configuration.
     """
-    from exporter.commandline.beside import ask, daemon_of
+    from exporter import app
+    from exporter.commandline.beside import ask
     from exporter.config import load
 
     configuration = load(config_file)
     base_dir = configuration.settings.base_dir
-    daemon = daemon_of(configuration)
+    daemon = app.daemon_of(configuration)
     if daemon is None:
         raise Failure(f"{base_dir}: no daemon serves it; start one: sutazai-exporter serve", EXIT_SILENT)
     if not daemon.url:

@@ -6,6 +6,7 @@ import os
 import re
 import ssl
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 from exporter import __version__, app
 from exporter.doctor.access import tls_of
@@ -20,6 +21,7 @@ from jobs.clients.tls_wire import lenient
 from jobs.core.addresses import asked_at
 
 _BUILD = re.compile(rb'^sutazai_build_info\{[^}]*version="([^"]{1,64})"', re.MULTILINE)
+_LOG = "journalctl -u 'sutazai*'"
 _SMALL_ANSWER, _LARGE_ANSWER = 4096, 64 << 20
 
 
@@ -38,27 +40,24 @@ def daemon(patient: Patient) -> Iterator[Diagnosis]:
         else:
             yield missing("no daemon serves this base directory, so nothing runs the tasks", "sutazai-exporter serve")
         return
-    yield from _answering(patient, address)
+    yield from _answering(patient)
 
 
-def _answering(patient: Patient, address: str) -> Iterator[Diagnosis]:
-    host, _, port = address.rpartition(":")
-    tls = tls_of(patient)
-    url = f"{'https' if tls else 'http'}://{asked_at(host, in_url=True)}:{port}"
+def _answering(patient: Patient) -> Iterator[Diagnosis]:
+    tls, url = tls_of(patient), _url(patient)
+    server = urlsplit(url)
     # Nothing is told to it, and whether its certificate is right the check `certificates` says.
     http = HttpClient(lenient())
     ready = http.fetch(Ask(f"{url}/-/ready", patient.limit_seconds, max_body_bytes=_SMALL_ANSWER))
-    if tls and tls.context.verify_mode is ssl.CERT_REQUIRED and listens(asked_at(host), int(port)):
+    demanding = tls and tls.context.verify_mode is ssl.CERT_REQUIRED
+    if demanding and listens(server.hostname or "", server.port or 0):
         yield good(f"a daemon listens at {url}, and lets nobody in without a certificate; its version is not told")
     elif ready.status is None:
-        yield broken(
-            f"a daemon runs and does not answer at {url}: {ready.error}",
-            "see whether it was started with another --web.listen-address, then its log",
-        )
+        yield broken(f"a daemon runs and does not answer at {url}: {ready.error}", f"see its log: {_LOG}")
     elif ready.status == 401:  # by its web configuration, even this host must log in
         yield good(f"it answers at {url}, and lets nobody in without a name; its version is not told")
     elif ready.status != 200:
-        yield broken(f"{url}/-/ready answers {ready.status}", "see its log: journalctl -u 'sutazai*'")
+        yield broken(f"{url}/-/ready answers {ready.status}", f"see its log: {_LOG}")
     else:
         page = f"{url}{patient.settings.web.telemetry_path}"
         forms: tuple[dict[str, str], ...] = ({}, {"accept": OPENMETRICS})
@@ -69,6 +68,15 @@ def _answering(patient: Patient, address: str) -> Iterator[Diagnosis]:
             return
         yield _version(text.body, url)
         yield _readable(page, text, openmetrics)
+
+
+def _url(patient: Patient) -> str:
+    """Where the daemon says that it is; before it does, where it is to be."""
+    found = app.daemon_of(patient.known)
+    if found and found.url:
+        return found.url
+    host, _, port = patient.settings.web.listen_address.rpartition(":")
+    return f"{'https' if tls_of(patient) else 'http'}://{asked_at(host, in_url=True)}:{port}"
 
 
 def _version(metrics: bytes, url: str) -> Diagnosis:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -354,6 +355,20 @@ def test_a_daemon_of_another_version_and_one_that_does_not_answer(base: Path) ->
         config = {**NOWHERE, "web": {"listen_address": f"127.0.0.1:{somebody.port}"}}
         _, checks, _ = doctor(base, config, "--only", "daemon")
     assert state(checks, "daemon") in ("missing", "broken")
+
+
+def test_a_daemon_is_asked_where_it_says_that_it_is(exporter_daemon: Callable[..., ExporterDaemon]) -> None:
+    daemon = exporter_daemon({**NOWHERE, **NO_JOBS})
+    _, checks, _ = doctor(daemon.base_dir, {**NOWHERE, "web": {"listen_address": "127.0.0.1:9"}}, "--only", "daemon")
+    assert state(checks, "daemon") == state(checks, "daemon:metrics") == "good", checks
+    assert f":{daemon.port}" in checks["daemon"]["detail"]
+    os.kill(daemon.pid, signal.SIGSTOP)
+    try:
+        _, checks, _ = doctor(daemon.base_dir, NOWHERE, "--only", "daemon", "--timeout", "3")
+    finally:
+        os.kill(daemon.pid, signal.SIGCONT)
+    assert state(checks, "daemon") == "broken"
+    assert f"does not answer at {daemon.url}" in checks["daemon"]["detail"]
 
 
 @pytest.fixture
