@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from exporter.commandline.options import config_option
+from exporter.commandline.options import config_option, seconds_option
 from exporter.failure import Failure
 
 EXIT_SILENT = 1
@@ -14,15 +14,7 @@ EXIT_SILENT = 1
 
 @click.command()
 @config_option
-@click.option(
-    "--timeout",
-    "timeout_seconds",
-    metavar="SECONDS",
-    type=click.FloatRange(0.1, 600),
-    default=4,
-    show_default=True,
-    help="Time for the answer.",
-)
+@seconds_option("--timeout", "timeout_seconds", least=0.1, most=600, default=4, help_text="Time for the answer.")
 def ping(config_file: Path | None, timeout_seconds: float) -> None:
     """Whether the daemon that serves this base directory answers: for health checks of containers and supervisors.
 

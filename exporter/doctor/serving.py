@@ -71,12 +71,17 @@ def _answering(patient: Patient) -> Iterator[Diagnosis]:
 
 
 def _url(patient: Patient) -> str:
-    """Where the daemon says that it is; before it does, where it is to be."""
-    found = app.daemon_of(patient.known)
-    if found and found.url:
-        return found.url
-    host, _, port = patient.settings.web.listen_address.rpartition(":")
-    return f"{'https' if tls_of(patient) else 'http'}://{asked_at(host, in_url=True)}:{port}"
+    """Where the daemon says that it is; before it does, where it is to be.
+
+    TLS it may have turned on or off since: that is said by its web configuration file, where we are told of one.
+    """
+    web, found = patient.settings.web, app.daemon_of(patient.known)
+    host, _, port = web.listen_address.rpartition(":")
+    said = found.url if found else ""
+    scheme, _, server = (said or f"http://{asked_at(host, in_url=True)}:{port}").partition("://")
+    if web.config_file:
+        scheme = "https" if tls_of(patient) else "http"
+    return f"{scheme}://{server}"
 
 
 def _version(metrics: bytes, url: str) -> Diagnosis:

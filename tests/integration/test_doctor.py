@@ -407,6 +407,14 @@ def test_a_daemon_behind_a_web_configuration(tmp_path: Path) -> None:
         if "is ready" in says:
             assert state(checks, "daemon:metrics") == "good", checks
         assert "TLS, no users" in checks["web-configuration"]["detail"]
+    write_config(web, {})
+    turning = ExporterDaemon(config, port=port)
+    try:
+        write_config(web, {"tls_server_config": pair})
+        checks = wait_for(partial(told, turning.base_dir), 60, "the daemon is good", detail=turning.log)
+        assert checks and "is ready at https" in checks["daemon"]["detail"], checks
+    finally:
+        turning.close()
     write_config(web, {"tls_server_config": {**pair, "key_file": "gone.pem"}})
     _, checks, _ = doctor(tmp_path / "base", config, "--only", "web-configuration")
     assert "key_file" in checks["web-configuration"]["detail"]
